@@ -1,0 +1,26 @@
+/* limits.h - every bound of the program, with its why.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_BASE_LIMITS_H
+#define DA_BASE_LIMITS_H
+
+enum {
+  DA_ID_ROOT_MAX = 255,     /* bytes of a root id: an LMDB key ends at 511 */
+  DA_ID_REST_MAX = 1000,    /* bytes of an id behind its root, separator included */
+  DA_ID_REST_KEY_MAX = 160, /* a longer rest is keyed by its first DA_ID_REST_KEY_HEAD bytes and a hash */
+  DA_ID_REST_KEY_HEAD = 128,
+  DA_BATCH_OPS_MAX = 1024,      /* ops in one commit: beyond it only latency grows */
+  DA_BATCH_BYTES_MAX = 1 << 20, /* bytes of requests in one commit, as above */
+  DA_QUEUE_OPS_MAX = 8 * 1024,  /* queued ops: eight batches, then the network is told 503 */
+  DA_SWEEP_MAX = 256,           /* expiries in one sweep, so that a sweep never holds up a batch */
+  DA_BLOB_MIN = 1500,           /* a longer value leaves its record: two records must share a leaf page */
+  DA_BLOB_PIECE = 4000,         /* one overflow page; longer runs of pages fragment the file */
+  DA_VALUE_MAX = 16 << 20,      /* bytes of one encoded value */
+  DA_DEPTH_MAX = 200,           /* nesting of one encoded value; the codec recurses that deep */
+  DA_STEP_THREADS = 4,          /* default number of step threads */
+  DA_STEP_STATES = 4,           /* Lua states a step thread keeps, one per bundle */
+  DA_TRACEBACK_MAX = 4096,      /* bytes of a traceback in a record */
+};
+
+#define DA_TIME_MAX ((int64_t)9007199254740991) /* 2^53 - 1 ms: "no deadline" on the wire */
+
+#endif

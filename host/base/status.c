@@ -1,0 +1,51 @@
+/* status.c - words for failures, and the end of a process that found itself wrong.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *da_status_text(da_status status)
+{
+  switch (status) {
+  case DA_OK:
+    return "ok";
+#define X(value, name, text) \
+  case DA_##name:            \
+    return text;
+    DA_STATUS_MAP(X)
+#undef X
+  }
+  return "unknown status";
+}
+
+const char *da_status_name(da_status status)
+{
+  switch (status) {
+  case DA_OK:
+    return "OK";
+#define X(value, name, text) \
+  case DA_##name:            \
+    return #name;
+    DA_STATUS_MAP(X)
+#undef X
+  }
+  return "UNKNOWN";
+}
+
+da_status da_fail(da_err *err, da_status status, const char *format, ...)
+{
+  if (err != NULL) {
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+  }
+  return status;
+}
+
+_Noreturn void da_assert_failed(const char *file, int line, const char *what, long long a, long long b)
+{
+  (void)fprintf(stderr, "%s:%d: assertion failed: %s (left %lld, right %lld)\n", file, line, what, a, b);
+  abort();
+}

@@ -1,0 +1,29 @@
+# room.cmake - what every room is compiled with.
+# SPDX-License-Identifier: Apache-2.0
+add_library(da_flags INTERFACE)
+target_compile_definitions(da_flags INTERFACE _GNU_SOURCE)
+target_compile_options(da_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+  -Wwrite-strings -Wcast-qual -Wpointer-arith -Wformat=2 -Wvla -Wdouble-promotion
+  $<$<BOOL:${DA_WERROR}>:-Werror>)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT DA_ASAN AND NOT DA_TSAN)
+  target_compile_options(da_flags INTERFACE -Wnull-dereference)
+endif()
+if(DA_CHECK)
+  target_compile_definitions(da_flags INTERFACE DA_CHECK=1)
+endif()
+if(DA_ASAN)
+  target_compile_options(da_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(da_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(DA_TSAN)
+  target_compile_options(da_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(da_flags INTERFACE -fsanitize=thread)
+endif()
+
+# da_room(NAME SOURCES file... LINK target...)
+function(da_room name)
+  cmake_parse_arguments(R "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${name} STATIC ${R_SOURCES})
+  target_link_libraries(${name} PUBLIC ${R_LINK} PRIVATE da_flags)
+endfunction()

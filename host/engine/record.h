@@ -1,0 +1,274 @@
+/* record.h - the nouns of the protocol as C structs: promise, task, request, reply.
+ *
+ * Here:     records (what a store keeps), requests and replies (what passes the engine's door), profile switches.
+ * Memory:   every slice and pointer is borrowed from the arena of the op at hand, or from the caller's request.
+ * Sources:  the Resonate protocol, version 2026-04-01 (https://github.com/resonatehq), records, requests, states.
+ *
+ * States of a promise: PENDING -> RESOLVED | REJECTED | CANCELED | TIMEDOUT, once, in engine/settle.c.
+ *
+ * States of a task (engine/task.c unless named otherwise):
+ *
+ *     (born) --create--> PENDING --acquire--> ACQUIRED --suspend--> SUSPENDED
+ *                           ^                  |   |                    |
+ *                           |<--release, lease-+   +--halt--> HALTED <--+ halt
+ *                           |<------------- settle.c: an awaited promise settled
+ *                           |<------------- continue ----------- HALTED
+ *     any of them --settle.c: own promise settled--> FULFILLED
+ *
+ *   PENDING    a retry timer is armed; nobody works on it
+ *   ACQUIRED   pid, ttl and a lease timer are there; (id, version) passes the fence
+ *   SUSPENDED  no timer; at least one callback on a pending promise
+ *   HALTED     no timer; an operator or the runtime (a parked execution) holds it back
+ *   FULFILLED  the promise is settled; nothing else is left
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_ENGINE_RECORD_H
+#define DA_ENGINE_RECORD_H
+
+#include "../base/arena.h"
+#include "../base/hash.h"
+
+/* ---- records ------------------------------------------------------------------------------------------- */
+
+typedef enum da_promise_state { DA_PENDING, DA_RESOLVED, DA_REJECTED, DA_CANCELED, DA_TIMEDOUT } da_promise_state;
+
+typedef enum da_task_state {
+  DA_TASK_PENDING,
+  DA_TASK_ACQUIRED,
+  DA_TASK_SUSPENDED,
+  DA_TASK_HALTED,
+  DA_TASK_FULFILLED
+} da_task_state;
+
+/* The wire names: "pending", "resolved", "rejected", "rejected_canceled", "rejected_timedout"; for tasks
+ * "pending", "acquired", "suspended", "halted", "fulfilled". Static strings. */
+const char *da_promise_state_name(da_promise_state state);
+const char *da_task_state_name(da_task_state state);
+
+typedef struct da_pair {
+  da_slice key;
+  da_slice value;
+} da_pair;
+
+/* A string map: tags, headers. Order is kept as given. */
+typedef struct da_map {
+  const da_pair *items;
+  size_t count;
+} da_map;
+
+/* The value under key, or NULL. */
+const da_slice *da_map_get(da_map map, da_slice key);
+
+/* How the bytes of a value relate to the wire's `data` string. */
+typedef enum da_encoding {
+  DA_RAW, /* they are that string, byte for byte */
+  DA_JSON /* they are JSON text; the wire shows its base64 */
+} da_encoding;
+
+/* Absent members stay absent; present ones are kept unchanged, empty ones too. Opaque to engine and store. */
+typedef struct da_value {
+  bool has_data;
+  bool has_headers;
+  da_encoding encoding;
+  da_slice data;
+  da_map headers;
+} da_value;
+
+/* What a runtime notes beside the promise of a durable call, so that a replay can tell a divergence. Never on the
+ * wire; opaque to the engine. */
+typedef enum da_call_kind {
+  DA_CALL_NONE, /* no call recorded: a promise made over the wire or from the command line */
+  DA_CALL_ROOT,
+  DA_CALL_WORKFLOW,
+  DA_CALL_STEP,
+  DA_CALL_INLINE,
+  DA_CALL_BRANCH,
+  DA_CALL_SLEEP,
+  DA_CALL_PROMISE,
+  DA_CALL_NATIVE,
+  DA_CALL_MARK /* a mark of the runtime itself: ~cancel, ~parked, ~attempt */
+} da_call_kind;
+
+typedef struct da_call {
+  da_call_kind kind;
+  uint32_t ordinal; /* creation order in the creating execution, from 1 */
+  uint32_t line;    /* of the call, 0 if unknown */
+  da_slice file;    /* bundle-relative chunk name of the call, may be empty */
+  da_slice func;    /* function name or label */
+  da_digest args;   /* of the encoded arguments */
+  bool has_bundle;  /* roots and workflows: the code the execution is pinned to */
+  da_digest bundle;
+} da_call;
+
+typedef struct da_promise {
+  da_slice id;
+  da_promise_state state;
+  bool armed; /* a deadline row exists in `due` */
+  da_value param;
+  da_value value;
+  da_map tags;
+  int64_t timeout_at; /* ms since the epoch, as are the next two */
+  int64_t created_at;
+  int64_t settled_at;  /* 0 while pending */
+  uint64_t settle_seq; /* store-wide order of settlements, from 1; 0 while pending */
+  da_call call;
+} da_promise;
+
+typedef struct da_task {
+  da_slice id; /* that of its promise */
+  da_task_state state;
+  int64_t version;
+  int64_t resumes;  /* rows of kind DA_WAIT_RESUME */
+  int64_t ttl;      /* ms; 0 unless acquired */
+  da_slice pid;     /* empty unless acquired */
+  int64_t timer_at; /* retry (pending) or lease (acquired) instant, else 0 */
+} da_task;
+
+/* Who waits for what. `first` and `second` are promise ids, but for the address of a listener. */
+typedef enum da_wait_kind {
+  DA_WAIT_CALLBACK, /* first: awaited, second: awaiter */
+  DA_WAIT_AWAITED,  /* the same row seen from the awaiter; first: awaiter, second: awaited */
+  DA_WAIT_RESUME,   /* first: awaiter, second: a promise that settled since the last acquire or suspend */
+  DA_WAIT_LISTENER  /* first: awaited, second: address */
+} da_wait_kind;
+
+typedef struct da_wait {
+  da_wait_kind kind;
+  da_slice first;
+  da_slice second;
+} da_wait;
+
+/* What falls due, ordered by class, then instant, then id: a sweep takes the classes in this order. */
+typedef enum da_due_class {
+  DA_DUE_DEADLINE, /* of a promise */
+  DA_DUE_RETRY,    /* of a pending task */
+  DA_DUE_LEASE,    /* of an acquired task */
+  DA_DUE_SCHEDULE
+} da_due_class;
+
+typedef struct da_due {
+  da_due_class class_;
+  int64_t at; /* ms; a lease that never ends lies at DA_TIME_MAX */
+  da_slice id;
+} da_due;
+
+typedef enum da_message_kind { DA_EXECUTE, DA_UNBLOCK } da_message_kind;
+
+/* A message for a worker or a client. An execute is keyed by id alone (a newer one replaces it), an unblock by id
+ * and address; its record is read when it is delivered. */
+typedef struct da_message {
+  da_message_kind kind;
+  da_slice id;
+  int64_t version; /* execute only */
+  da_slice address;
+  bool local; /* for the worker in this process: handed over after the commit, not kept in `out` */
+} da_message;
+
+/* ---- profile: the places where published servers differ, as data --------------------------------------- */
+
+typedef struct da_profile {
+  enum { DA_DIALECT_ANY, DA_DIALECT_COLON, DA_DIALECT_DOT, DA_DIALECT_OFF } id_dialect;
+  enum { DA_ARM_EXTERNAL, DA_ARM_TARGET, DA_ARM_ALL } arm;
+  bool await_internal_reject;
+  bool await_cross_origin_reject;
+  bool timer_target_reject;
+  bool suspend_dups_reject;
+  bool heartbeat_mixed_reject;
+  int64_t preload_limit; /* -1: no limit */
+  int64_t retry_timeout_ms;
+} da_profile;
+
+/* The recommended switches: dialect any, arm external, everything allowed, no preload limit, 30 s retry. */
+extern const da_profile da_profile_default;
+
+/* ---- requests and replies ------------------------------------------------------------------------------ */
+
+#define DA_REQ_MAP(X)                                                                            \
+  X(PROMISE_GET, "promise.get")                                                                  \
+  X(PROMISE_CREATE, "promise.create")                                                            \
+  X(PROMISE_SETTLE, "promise.settle")                                                            \
+  X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                      \
+  X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                      \
+  X(TASK_GET, "task.get")                                                                        \
+  X(TASK_CREATE, "task.create")                                                                  \
+  X(TASK_ACQUIRE, "task.acquire")                                                                \
+  X(TASK_RELEASE, "task.release")                                                                \
+  X(TASK_FULFILL, "task.fulfill")                                                                \
+  X(TASK_SUSPEND, "task.suspend")                                                                \
+  X(TASK_FENCE, "task.fence")                                                                    \
+  X(TASK_HEARTBEAT, "task.heartbeat")                                                            \
+  X(TASK_HALT, "task.halt")                                                                      \
+  X(TASK_CONTINUE, "task.continue")                                                              \
+  X(TASK_STEP, "task.step")   /* in process only: fused fence{create} + fence{settle} */         \
+  X(TASK_SPAWN, "task.spawn") /* in process only: fence{create} + acquire of the child's task */ \
+  X(SWEEP, "sweep")           /* background: what is due at now, at most DA_SWEEP_MAX */         \
+  X(RECOVER, "recover")       /* background, at open: take back what dead local workers held */  \
+  X(CLAIM, "claim")           /* background: take messages out of the outbox */
+
+typedef enum da_req_kind {
+#define X(name, text) DA_REQ_##name,
+  DA_REQ_MAP(X)
+#undef X
+} da_req_kind;
+
+const char *da_req_kind_name(da_req_kind kind);
+
+typedef struct da_await {
+  da_slice awaited;
+  da_slice awaiter;
+} da_await;
+
+typedef struct da_held {
+  da_slice id;
+  int64_t version;
+} da_held;
+
+typedef struct da_request da_request;
+struct da_request {
+  da_req_kind kind;
+  da_slice id;      /* the promise or task addressed; for register_* the awaited promise */
+  int64_t version;  /* task.* */
+  da_slice pid;     /* acquire, create, spawn, heartbeat, recover (the pid of this process) */
+  int64_t ttl;      /* ms; acquire, create, spawn. DA_TIME_MAX: a lease that never ends */
+  da_slice awaiter; /* register_callback */
+  da_slice address; /* register_listener */
+
+  /* promise.create; inside task.create, fence{promise.create}, step, spawn these speak of the inner promise, whose id
+   * is promise_id (task.create, promise.create: use id for both) */
+  da_slice promise_id; /* fence, step, spawn */
+  int64_t timeout_at;
+  da_value param;
+  da_map tags;
+  da_call call;
+  int64_t created_at; /* step only */
+
+  /* promise.settle, task.fulfill, fence{promise.settle}, step */
+  da_promise_state state;
+  da_value value;
+
+  bool fence_settles;     /* fence: promise.settle, else promise.create */
+  const da_await *awaits; /* suspend */
+  size_t await_count;
+  const da_held *held; /* heartbeat */
+  size_t held_count;
+  bool no_preload; /* the caller reads what it needs itself */
+  size_t limit;    /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX) */
+  da_due after;    /* recover: go on behind this row (id.len 0: from the start) */
+};
+
+typedef struct da_reply da_reply;
+struct da_reply {
+  int status;       /* 200, 300, 400, 404, 409, 422 */
+  da_slice message; /* when status is not 200 or 300 */
+  const da_promise *promise;
+  const da_task *task;
+  const da_promise *preload; /* sorted by id */
+  size_t preload_count;
+  bool has_preload;
+  const da_reply *inner; /* fence */
+  size_t count;          /* sweep, recover, claim: rows done */
+  bool more;             /* sweep, recover, claim: call again */
+  da_due cursor;         /* recover */
+};
+
+#endif

@@ -1,0 +1,37 @@
+/* view.h - what the engine asks of a store: reads, inside the store's open write transaction.
+ *
+ * A store gives a da_view; the engine never writes through it (see effect.h). Reads see everything that earlier
+ * requests of the same batch wrote, and nothing of the request at hand.
+ * Errors:   a read returns 1 (found), 0 (absent) or a negative da_status (the store failed: the batch is lost).
+ * Memory:   results are copied into the given arena.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_ENGINE_VIEW_H
+#define DA_ENGINE_VIEW_H
+
+#include "record.h"
+
+typedef struct da_view da_view;
+
+typedef struct da_view_ops {
+  int (*promise)(da_view *view, da_slice id, da_arena *arena, da_promise *out);
+  int (*task)(da_view *view, da_slice id, da_arena *arena, da_task *out);
+  /* Is the row (kind, first, second) there? */
+  int (*wait_has)(da_view *view, const da_wait *wait);
+  /* The first row of (kind, first) that lies behind `after` in the store's own order (after->second.ptr NULL: the very
+   * first). The order is fixed as long as nothing is written. `after` is a row this call returned. */
+  int (*wait_next)(da_view *view, const da_wait *after, da_arena *arena, da_wait *out);
+  /* The first row of the class of `after` that lies behind it, by (at, id); after->id.ptr NULL: the very first. */
+  int (*due_next)(da_view *view, const da_due *after, da_arena *arena, da_due *out);
+  /* The next promise whose id lies below `ancestor` (da_id_below), behind `after` (ptr NULL: the first), in any fixed
+   * order. */
+  int (*below_next)(da_view *view, da_slice ancestor, da_slice after, da_arena *arena, da_promise *out);
+  /* The first message of the outbox (executes before unblocks) behind `after` (after->id.ptr NULL: the very first). */
+  int (*out_next)(da_view *view, const da_message *after, da_arena *arena, da_message *out);
+} da_view_ops;
+
+struct da_view {
+  const da_view_ops *ops;
+};
+
+#endif

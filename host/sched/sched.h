@@ -1,0 +1,99 @@
+/* sched.h - the pump: ops in, one batch, one commit, answers out.
+ *
+ * Here:     the store thread (the only one that touches the store: it applies and commits), the loop (libuv), the way
+ *           between them, the timer armed to what falls due first, calls posted from other threads.
+ * Promise:  no done() runs, no settlement is told and no message leaves before the flush that makes it true; they are
+ *           told in commit order.
+ * May not:  know JSON, HTTP or Lua.
+ * Threads:  da_sched_submit(), da_sched_post() and da_op_new() from any; everything else, and every callback, on the
+ * loop thread (the one that calls da_sched_run()).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_SCHED_SCHED_H
+#define DA_SCHED_SCHED_H
+
+#include "../engine/engine.h"
+#include "../store/store.h"
+
+typedef struct da_sched da_sched;
+typedef struct da_op da_op;
+
+/* One unit of work for the store thread: requests applied one after the other in one transaction, or a function that
+ * reads (and may write through the store's own calls). Made by da_op_new(), filled, submitted, deleted by its owner
+ * in or after done(). */
+struct da_op {
+  da_arena arena;       /* request, outcome and whatever done() needs: one life */
+  da_request *requests; /* kept until the op is deleted */
+  size_t request_count;
+  da_outcome *outcomes; /* one per request, filled by the store thread; if one is answered with a status other than
+                         * 200 and 300 and `stop_at_refusal` is set, the rest stay {0} */
+  bool stop_at_refusal;
+  da_status (*call)(da_store *store, da_op *op, da_err *err); /* instead of requests; on the store thread */
+  bool background;                                            /* behind everything else of its batch */
+  da_status status; /* DA_OK, DA_EFULL (nothing of it happened), DA_EQUEUE, DA_ECLOSED */
+  da_err err;
+  void (*done)(da_op *op); /* on the loop thread, after the flush; owns the op from there on. May be NULL: the op is
+                            * deleted */
+  void *user;
+  da_op *next; /* the queue's */
+};
+
+da_op *da_op_new(void);
+/* Adds a zeroed request to the op. The pointer is good until the next call. */
+da_request *da_op_request(da_op *op, da_req_kind kind);
+void da_op_delete(da_op *op);
+
+/* Told on the loop thread, in commit order: for each op of a batch first its settlements, then its local messages, then
+ * done(). Slices are borrowed until the callback returns. */
+typedef struct da_sched_events {
+  void (*settled)(void *user, const da_promise *promise);
+  void (*execute)(void *user, const da_message *message); /* a message whose `local` is set */
+  void *user;
+} da_sched_events;
+
+typedef struct da_sched_options {
+  da_store *store; /* kept; used by the store thread alone from da_sched_new() to da_sched_delete() */
+  da_profile profile;
+  const char *local_target; /* address of the worker in this process, or NULL */
+  const char *pid;          /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
+} da_sched_options;
+
+da_status DA_MUST_USE da_sched_new(const da_sched_options *options, da_sched **out, da_err *err);
+void da_sched_set_events(da_sched *sched, const da_sched_events *events);
+/* Takes back the tasks of dead local workers and re-emits execute for every pending local task; to be called once,
+ * after the events are set and before da_sched_run(). done runs on the loop thread. */
+void da_sched_recover(da_sched *sched, void (*done)(void *user), void *user);
+/* Runs the loop until da_sched_stop(). */
+void da_sched_run(da_sched *sched);
+/* Ends da_sched_run() soon. From any thread and from a signal handler. */
+void da_sched_stop(da_sched *sched);
+/* Ends the store thread after what is queued, frees all. Ops not done get DA_ECLOSED. */
+void da_sched_delete(da_sched *sched);
+
+/* Queues an op; `bounded` ops (the network's) are refused at once with DA_EQUEUE when the queue is full, in-process
+ * ones never are. After DA_EFULL in one batch, every op queued before the loop heard of it is answered DA_EFULL as
+ * well, so that what one execution wrote stays a prefix of its program. */
+void da_sched_submit(da_sched *sched, da_op *op, bool bounded);
+/* As submit, then waits on the calling thread (never the loop's) until it is done; the caller deletes the op. */
+void da_sched_submit_wait(da_sched *sched, da_op *op);
+
+/* Runs fn(arg) on the loop thread soon. From any thread. */
+void da_sched_post(da_sched *sched, void (*fn)(void *arg), void *arg);
+
+/* A one-shot timer on the loop thread, by the clock of base/clock.h. */
+typedef struct da_timer da_timer;
+da_timer *da_timer_start(da_sched *sched, int64_t at_ms, void (*fn)(void *arg), void *arg);
+void da_timer_stop(da_timer *timer); /* frees it; also from its own fn; after fn ran unstopped it is freed by itself */
+
+/* For bench and tests. */
+typedef struct da_sched_stats {
+  uint64_t ops;
+  uint64_t commits; /* with at least one write */
+  uint64_t empty_commits;
+} da_sched_stats;
+da_sched_stats da_sched_get_stats(const da_sched *sched);
+
+struct uv_loop_s;
+struct uv_loop_s *da_sched_loop(da_sched *sched);
+
+#endif

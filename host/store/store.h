@@ -1,0 +1,93 @@
+/* store.h - durable records behind one small contract.
+ *
+ * Here:     the view the engine reads, the rows it is told to write, the commit that makes them true.
+ * May:      block on disk inside da_store_commit() and da_store_open(), nowhere else.
+ * May not:  know what a promise means or decide anything; call engine functions, sched, net or vm.
+ * Threads:  one at a time; a write transaction belongs to the thread that began it (LMDB).
+ * Two kinds: LMDB (store_lmdb.c, the only file that sees lmdb.h) and memory (store_mem.c: same contract, same keys
+ *           and codecs, faults on demand). Both sit on an ordered map of byte strings: tables below.
+ * To add a table: its name in the X-list, its key in key.c, its codec pair in codec.c, cases in spec/store.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_STORE_STORE_H
+#define DA_STORE_STORE_H
+
+#include "../base/table.h"
+#include "../engine/effect.h"
+#include "../engine/view.h"
+
+typedef struct da_store da_store;
+
+typedef struct da_store_options {
+  size_t map_size; /* bytes of address space; 0: 64 GiB (DAHOST_MAP_SIZE overrides; valgrind needs 1 GiB) */
+  bool read_only;  /* tools: no lock taken, nothing written */
+  bool create;     /* make the directory and the files when absent */
+} da_store_options;
+
+/* Opens the store in directory `path`. Takes the lock of the directory unless read_only; DA_EBUSY names the holder. An
+ * unknown format version is DA_EVERSION and nothing is touched. The caller owns *out and ends it with
+ * da_store_close(). */
+da_status DA_MUST_USE da_store_open(const char *path, const da_store_options *options, da_store **out, da_err *err);
+/* The twin in memory. */
+da_store *da_store_open_memory(void);
+void da_store_close(da_store *store);
+
+/* Process id that holds the lock of `path`, or 0. */
+int64_t da_store_holder(const char *path);
+
+/* One write transaction at a time. After DA_OK the view is valid until commit or abort. */
+da_status DA_MUST_USE da_store_begin(da_store *store, da_err *err);
+da_view *da_store_view(da_store *store);
+/* Applies one write of the engine to the open transaction. */
+da_status DA_MUST_USE da_store_write(da_store *store, const da_write *write, da_err *err);
+/* Flushes. DA_EFULL: nothing was written, the transaction is gone, the store goes on. Any other failure: the caller
+ * must end the process without answering (a failed flush may have lost pages; never try again). A transaction
+ * without writes ends without a flush. */
+da_status DA_MUST_USE da_store_commit(da_store *store, da_err *err);
+void da_store_abort(da_store *store);
+bool da_store_dirty(const da_store *store); /* has the open transaction written anything? */
+
+/* The next settle_seq to give. Kept by the store: the engine's env.next_seq is taken from here at the begin of a
+ * transaction and handed back before the commit. */
+uint64_t da_store_seq(const da_store *store);
+da_status DA_MUST_USE da_store_set_seq(da_store *store, uint64_t next_seq, da_err *err);
+
+/* Bundles: content hash -> bytes. A second put of the same hash with other bytes is DA_ECORRUPT. */
+da_status DA_MUST_USE da_store_bundle_put(da_store *store, const da_digest *hash, da_slice bytes, da_err *err);
+int da_store_bundle_get(da_store *store, const da_digest *hash, da_arena *arena, da_slice *out);
+
+/* A secret of this store, made at creation from the system's random source: 16 bytes (hash seeds, boot ids). */
+void da_store_secret(const da_store *store, uint8_t out[16]);
+
+/* The records an execution needs for a replay: every promise whose id lies below `ancestor`, in key order, but the
+ * descendants of a promise that has its own task are jumped over (not read). `below_dot` says whether ids joined
+ * with '.' right below a root without ':' are wanted as well. visit may stop the scan by returning false. The
+ * promise handed to visit lives in arena. */
+typedef bool da_store_visit(void *user, const da_promise *promise);
+da_status DA_MUST_USE da_store_scan_execution(da_store *store, da_slice ancestor, da_arena *arena,
+                                              da_store_visit *visit, void *user, da_err *err);
+/* All promises, or those below `prefix` (a root id, or an id) with itself, in true byte order of their ids, behind
+ * `after` (empty: from the start). */
+da_status DA_MUST_USE da_store_scan_ids(da_store *store, da_slice prefix, da_slice after, da_arena *arena,
+                                        da_store_visit *visit, void *user, da_err *err);
+
+/* Faults on demand, memory store only: fail the nth commit from now (1: the next) with `status`; 0 turns it off. */
+void da_store_fail_commit(da_store *store, int nth, da_status status);
+
+typedef struct da_store_stats {
+  uint64_t promises;
+  uint64_t tasks;
+  uint64_t waits;
+  uint64_t dues;
+  uint64_t outs;
+  uint64_t bundles;
+  uint64_t file_bytes; /* used pages, LMDB only */
+} da_store_stats;
+da_status DA_MUST_USE da_store_stat(da_store *store, da_store_stats *out, da_err *err);
+
+/* Reads every row of every table: keys and records decode, ids point both ways, blobs are whole, index rows name
+ * records that ask for them. report is called once per fault; returns the number of faults or a negative status. */
+typedef void da_store_fault(void *user, const char *what, da_slice id, const char *words);
+int da_store_verify(da_store *store, da_store_fault *report, void *user, da_err *err);
+
+#endif
