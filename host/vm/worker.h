@@ -1,0 +1,130 @@
+/* worker.h - who drives executions: claims their tasks, runs their Lua, records what they did, lets them go.
+ *
+ * Here:     the registry of served bundles and their functions, the executions under way, the warm cache, the way from
+ * an execute message to a fulfilled task. May:      speak to the store through da_sched_submit() only. May not:  decide
+ * what a promise means (the engine does), encode a Lua value (bindings do). Threads:  the loop thread; steps run on
+ * threads of step_pool.c and come back through da_sched_post().
+ *
+ * An execution, as the worker sees it (execution.c performs each arrow):
+ *
+ *     CLAIMING --acquired--> LOADING --records and bundle there--> RUNNING <--> WAITING (steps or ops under way)
+ *        RUNNING --nothing left but promises of others--> SUSPENDING --200--> SUSPENDED (warm, or dropped)
+ *                                                             +--300--> RUNNING
+ *        SUSPENDED --execute message--> CLAIMING (warm: goes on; cold: LOADING, replay)
+ *        RUNNING --function returned or raised, children joined--> FINISHING --fulfilled--> gone
+ *        any --divergence, quota--> PARKING --halted--> gone
+ *        any --own promise settled from outside, task lost--> gone
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_VM_WORKER_H
+#define DA_VM_WORKER_H
+
+#include "../sched/sched.h"
+#include "bundle.h"
+
+struct lua_State;
+typedef struct da_worker da_worker;
+
+/* What bindings bring: they open the library in a new Lua state. Called protected, may raise. */
+typedef struct da_worker_hooks {
+  int (*open_isolate)(struct lua_State *L); /* `da` and its natives for an execution */
+  int (*open_step)(struct lua_State *L);    /* the same for a step state */
+} da_worker_hooks;
+
+typedef enum da_event_kind {
+  DA_EVENT_STARTED,   /* an execution runs for the first time */
+  DA_EVENT_RESTARTED, /* it was recovered by replay; count = save points replayed */
+  DA_EVENT_RESUMED,   /* it goes on in memory after an await */
+  DA_EVENT_CALLED,    /* it made a durable call (child, kind, func); not told again on replay */
+  DA_EVENT_REPLAYED,  /* it met a recorded call on replay */
+  DA_EVENT_ATTEMPT,   /* an attempt of a step failed and will be repeated at at_ms; attempt, text */
+  DA_EVENT_SETTLED,   /* a child settled: state */
+  DA_EVENT_SUSPENDED, /* it waits for others; child = one awaited id */
+  DA_EVENT_PARKED,    /* text says why and which command mends it */
+  DA_EVENT_COMPLETED, /* its own promise settled: state */
+  DA_EVENT_OUTPUT     /* print or da.log of the script; text, without a line end */
+} da_event_kind;
+
+typedef struct da_event {
+  da_event_kind kind;
+  da_slice execution; /* id; borrowed, as all slices here, until the callback returns */
+  da_slice child;     /* id of the call, or empty */
+  da_call_kind call;
+  da_slice func;
+  da_promise_state state;
+  bool branch; /* CALLED, REPLAYED: a workflow's or branch's own execution nests below it */
+  int attempt;
+  size_t count;
+  int64_t at_ms;
+  da_slice text;
+} da_event;
+
+typedef struct da_worker_options {
+  da_sched *sched;
+  da_worker_hooks hooks;
+  const char *target;    /* address of its group, "poll://any@default"; as given to the sched */
+  const char *pid;       /* "local/<boot id>" */
+  const uint8_t *secret; /* 16 bytes of the store: the hash seed of isolates comes from it */
+  int step_threads;      /* 0: DA_STEP_THREADS */
+  size_t warm_bytes;     /* memory for suspended isolates; SIZE_MAX: default 64 MiB; 0: evict at every await */
+  void (*event)(void *user, const da_event *event); /* may be NULL */
+  void *user;
+} da_worker_options;
+
+da_status DA_MUST_USE da_worker_new(const da_worker_options *options, da_worker **out, da_err *err);
+/* Stops the step threads (steps under way are not waited for) and drops every execution; nothing is settled. */
+void da_worker_delete(da_worker *worker);
+/* For da_sched_set_events(). */
+da_sched_events da_worker_events(da_worker *worker);
+
+/* Loads the script once (top-level output sounds), learns its functions, serves them from now on and stores its bytes.
+ * A fault in the script is DA_ELUA with file and line. The worker keeps a reference to the bundle. Blocks on the store
+ * if it is new to it (call it before da_sched_run(), or from a da_sched_post()). */
+da_status DA_MUST_USE da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err);
+
+typedef struct da_function {
+  da_slice name;
+  bool workflow; /* else a step */
+  da_slice file;
+  int line;
+} da_function;
+/* The functions of a served bundle, sorted by name. Borrowed. */
+const da_function *da_worker_functions(da_worker *worker, const da_bundle *bundle, size_t *count);
+
+/* Until now no execute message is followed. `all`: follow every one; else only those of da_worker_admit()ted lineages,
+ * of what they await here and of what they start. */
+void da_worker_drive(da_worker *worker, bool all);
+void da_worker_admit(da_worker *worker, da_slice root_id);
+
+/* Starts execution `id` of a workflow of `bundle` with arguments `args` (a JSON array as the value codec writes it). An
+ * existing promise is left as it is and told. done is called once, on the loop: `promise` is the stored record (NULL
+ * with a failure), `created` whether this call made it. */
+typedef void da_worker_started(void *user, const da_promise *promise, bool created, da_status status,
+                               const da_err *err);
+void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice args, const da_bundle *bundle,
+                     da_worker_started *done, void *user);
+/* Has the task of an existing execution dispatched again now (pending), so that a run attaches to it. */
+void da_worker_dispatch(da_worker *worker, da_slice id);
+
+/* Calls fn once when promise id is settled (at once on the loop if it is). A missing promise: NULL. */
+void da_worker_follow(da_worker *worker, da_slice id, void (*fn)(void *user, const da_promise *promise), void *user);
+
+/* Cooperative cancellation: creates and settles `<id>:~cancel`, which resumes a suspended execution. done may be NULL;
+ * status as of an HTTP answer: 200, 404, 409 when already settled. */
+void da_worker_cancel(da_sched *sched, da_slice id, da_slice why, void (*done)(void *user, int status), void *user);
+/* The id of the promise that asks `id` to cancel. */
+da_slice da_cancel_id(da_arena *arena, da_slice id);
+
+typedef struct da_worker_stats {
+  size_t executions; /* under way or warm */
+  size_t running;
+  size_t warm;
+  size_t warm_bytes;
+  uint64_t started;
+  uint64_t completed;
+  uint64_t replayed_calls;
+  int step_threads_busy;
+} da_worker_stats;
+da_worker_stats da_worker_get_stats(const da_worker *worker);
+
+#endif
