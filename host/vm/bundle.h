@@ -2,8 +2,8 @@
  *
  * Here:     reading a script and its modules from disk, the bytes kept in the store, looking a module up.
  * May not:  run Lua, know a store.
- * Encoding: for each module u32 name length, name, u32 text length, text; the script first, the rest sorted by name.
- *           Names are bundle-relative ("order.lua", "lib/stock.lua"); the hash is over these bytes.
+ * Encoding: per module its file, its module name and its text, each behind a u32 length; the script first, the rest
+ *           sorted by file. Files are bundle-relative ("order.lua", "lib/stock.lua"); the hash is over these bytes.
  * Threads:  immutable once made; shared by reference count.
  *
  * SPDX-License-Identifier: Apache-2.0 */

@@ -1,0 +1,381 @@
+/* step_pool.c - threads on which named steps run.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "step_pool.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/limits.h"
+#include "fault.h"
+
+typedef struct step_state {
+  da_step_pool *pool;
+  da_step_job *job; /* under way */
+  da_bundle *bundle;
+  lua_State *L;
+  uint64_t used; /* for least recently used */
+} step_state;
+
+typedef struct step_thread {
+  da_step_pool *pool;
+  pthread_t thread;
+  bool busy;
+  step_state *states[DA_STEP_STATES];
+} step_thread;
+
+struct da_step_pool {
+  da_sched *sched;
+  da_worker_hooks hooks;
+  void (*output)(void *user, da_slice execution, da_slice step, da_slice text);
+  void *user;
+  pthread_mutex_t mutex;
+  pthread_cond_t wake;
+  da_step_job *first, *last;
+  bool closing;
+  int busy;
+  int count;
+  step_thread *threads;
+};
+
+da_step_job *da_step_job_new(void)
+{
+  return da_xcalloc(1, sizeof(da_step_job));
+}
+
+void da_step_job_delete(da_step_job *job)
+{
+  if (job == NULL) return;
+  da_bundle_unref(job->bundle);
+  da_buf_free(&job->data);
+  da_buf_free(&job->rest);
+  da_arena_free(&job->arena);
+  free(job);
+}
+
+static step_state *state_of(lua_State *L)
+{
+  step_state *state;
+  memcpy(&state, lua_getextraspace(L), sizeof(void *));
+  return state;
+}
+
+da_step_job *da_step_job_of(lua_State *L)
+{
+  return state_of(L)->job;
+}
+
+da_sched *da_step_sched_of(lua_State *L)
+{
+  return state_of(L)->pool->sched;
+}
+
+typedef struct output_line {
+  da_step_pool *pool;
+  da_buf text;
+  size_t execution_len, step_len;
+} output_line;
+
+static void tell_output(void *arg)
+{
+  output_line *line = arg;
+  da_slice all = da_buf_slice(&line->text);
+  size_t head = line->execution_len + line->step_len;
+  line->pool->output(line->pool->user, da_slice_make(all.ptr, line->execution_len),
+                     da_slice_make(all.ptr + line->execution_len, line->step_len),
+                     da_slice_make(all.ptr + head, all.len - head));
+  da_buf_free(&line->text);
+  free(line);
+}
+
+void da_step_output(lua_State *L, da_slice text)
+{
+  step_state *state = state_of(L);
+  output_line *line = da_xcalloc(1, sizeof *line);
+  line->pool = state->pool;
+  if (state->job != NULL) {
+    da_buf_add_slice(&line->text, state->job->execution);
+    line->execution_len = line->text.len;
+    da_buf_add_slice(&line->text, state->job->id);
+    line->step_len = line->text.len - line->execution_len;
+  }
+  da_buf_add_slice(&line->text, text);
+  da_buf_add_byte(&line->text, '\0');
+  line->text.len--;
+  pthread_mutex_lock(&state->pool->mutex);
+  bool open = !state->pool->closing;
+  if (open) da_sched_post(state->pool->sched, tell_output, line);
+  pthread_mutex_unlock(&state->pool->mutex);
+  if (!open) {
+    da_buf_free(&line->text);
+    free(line);
+  }
+}
+
+/* package.searchers entry: a module of the bundle. Upvalue 1: the step state. */
+static int search_bundle(lua_State *L)
+{
+  step_state *state = lua_touserdata(L, lua_upvalueindex(1));
+  size_t len;
+  const char *name = luaL_checklstring(L, 1, &len);
+  const da_module *module = da_bundle_find(state->bundle, da_slice_make(name, len));
+  if (module == NULL) {
+    lua_pushfstring(L, "no module '%s' in the bundle", name);
+    return 1;
+  }
+  char *chunk = da_xstrndup(module->file);
+  lua_pushfstring(L, "@%s", chunk);
+  free(chunk);
+  if (luaL_loadbufferx(L, module->text.ptr, module->text.len, lua_tostring(L, -1), "t") != LUA_OK) return lua_error(L);
+  return 1;
+}
+
+/* Puts search_bundle() first and the script's own directory on package.path, so that C modules beside it are found too.
+ */
+static void set_searchers(lua_State *L, step_state *state)
+{
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchers");
+  for (lua_Integer i = luaL_len(L, -1); i >= 2; i--) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_pushlightuserdata(L, state);
+  lua_pushcclosure(L, search_bundle, 1);
+  lua_rawseti(L, -2, 2);
+  lua_pop(L, 1);
+  if (state->bundle->directory != NULL) {
+    lua_getfield(L, -1, "path");
+    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", state->bundle->directory, state->bundle->directory,
+                    lua_tostring(L, -1));
+    lua_setfield(L, -3, "path");
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "cpath");
+    lua_pushfstring(L, "%s/?.so;%s", state->bundle->directory, lua_tostring(L, -1));
+    lua_setfield(L, -3, "cpath");
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* Runs protected: opens the libraries and runs the script. */
+static int open_state(lua_State *L)
+{
+  step_state *state = lua_touserdata(L, 1);
+  luaL_openlibs(L);
+  set_searchers(L, state);
+  state->pool->hooks.open_step(L);
+  const da_module *script = &state->bundle->modules[0];
+  lua_pushfstring(L, "@%s", lua_pushlstring(L, script->file.ptr, script->file.len));
+  if (luaL_loadbufferx(L, script->text.ptr, script->text.len, lua_tostring(L, -1), "t") != LUA_OK) return lua_error(L);
+  lua_call(L, 0, 0);
+  return 0;
+}
+
+static void state_delete(step_state *state)
+{
+  if (state == NULL) return;
+  lua_close(state->L);
+  da_bundle_unref(state->bundle);
+  free(state);
+}
+
+/* A new state for the job's bundle, or NULL with the job failed. */
+static step_state *state_new(da_step_pool *pool, da_step_job *job)
+{
+  step_state *state = da_xcalloc(1, sizeof *state);
+  state->pool = pool;
+  state->bundle = da_bundle_ref(job->bundle);
+  state->L = luaL_newstate();
+  DA_ASSERT(state->L != NULL);
+  memcpy(lua_getextraspace(state->L), &state, sizeof(void *));
+  lua_pushcfunction(state->L, open_state);
+  lua_pushlightuserdata(state->L, state);
+  if (lua_pcall(state->L, 1, 0, 0) == LUA_OK) return state;
+  size_t len = 0;
+  const char *text = luaL_tolstring(state->L, -1, &len);
+  da_fault_json(&job->data, "error", da_slice_make(text, len));
+  job->ok = false;
+  job->fatal = true;
+  state_delete(state);
+  return NULL;
+}
+
+static step_state *state_for(step_thread *thread, da_step_job *job)
+{
+  static _Atomic uint64_t tick;
+  int oldest = 0;
+  for (int i = 0; i < DA_STEP_STATES; i++) {
+    step_state *state = thread->states[i];
+    if (state != NULL && da_digest_eq(&state->bundle->hash, &job->bundle->hash)) {
+      state->used = ++tick;
+      return state;
+    }
+    if (thread->states[oldest] != NULL && (state == NULL || state->used < thread->states[oldest]->used)) oldest = i;
+  }
+  state_delete(thread->states[oldest]);
+  thread->states[oldest] = state_new(thread->pool, job);
+  if (thread->states[oldest] != NULL) thread->states[oldest]->used = ++tick;
+  return thread->states[oldest];
+}
+
+static void add_string(lua_State *L, int index, da_buf *out)
+{
+  size_t len = 0;
+  const char *text = lua_tolstring(L, index, &len);
+  if (text != NULL) da_buf_add(out, text, len);
+}
+
+static void run_job(step_thread *thread, da_step_job *job)
+{
+  step_state *state = state_for(thread, job);
+  if (state == NULL) return;
+  lua_State *L = state->L;
+  state->job = job;
+  lua_settop(L, 0);
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_STEP_MAIN);
+  lua_pushlstring(L, job->func.ptr, job->func.len);
+  lua_pushlstring(L, job->args.ptr, job->args.len);
+  if (lua_pcall(L, 2, 4, 0) == LUA_OK) {
+    job->ok = lua_toboolean(L, 1) != 0;
+    add_string(L, 2, &job->data);
+    add_string(L, 3, &job->rest);
+    job->fatal = lua_toboolean(L, 4) != 0;
+  } else { /* out of memory, or a fault in an error handler */
+    size_t len = 0;
+    const char *text = luaL_tolstring(L, -1, &len);
+    job->ok = false;
+    da_fault_json(&job->data, "error", da_slice_make(text, len));
+  }
+  lua_settop(L, 0);
+  state->job = NULL;
+}
+
+static void job_done(void *arg)
+{
+  da_step_job *job = arg;
+  job->done(job);
+}
+
+static void *thread_main(void *arg)
+{
+  step_thread *thread = arg;
+  da_step_pool *pool = thread->pool;
+  pthread_mutex_lock(&pool->mutex);
+  while (!pool->closing) {
+    da_step_job *job = pool->first;
+    if (job == NULL) {
+      pthread_cond_wait(&pool->wake, &pool->mutex);
+      continue;
+    }
+    pool->first = job->next;
+    if (pool->first == NULL) pool->last = NULL;
+    job->running = true;
+    thread->busy = true;
+    pool->busy++;
+    pthread_mutex_unlock(&pool->mutex);
+    job->begun_ms = da_clock_now_ms();
+    run_job(thread, job);
+    pthread_mutex_lock(&pool->mutex);
+    pool->busy--;
+    thread->busy = false;
+    if (pool->closing) {
+      da_step_job_delete(job);
+      break;
+    }
+    da_sched_post(pool->sched, job_done, job);
+  }
+  pthread_mutex_unlock(&pool->mutex);
+  for (int i = 0; i < DA_STEP_STATES; i++) state_delete(thread->states[i]);
+  return NULL;
+}
+
+da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, int threads,
+                               void (*output)(void *user, da_slice execution, da_slice step, da_slice text), void *user)
+{
+  da_step_pool *pool = da_xcalloc(1, sizeof *pool);
+  pool->sched = sched;
+  pool->hooks = *hooks;
+  pool->output = output;
+  pool->user = user;
+  pthread_mutex_init(&pool->mutex, NULL);
+  pthread_cond_init(&pool->wake, NULL);
+  pool->threads = da_xcalloc((size_t)threads, sizeof *pool->threads);
+  for (; pool->count < threads; pool->count++) {
+    step_thread *thread = &pool->threads[pool->count];
+    thread->pool = pool;
+    if (pthread_create(&thread->thread, NULL, thread_main, thread) != 0) break;
+  }
+  DA_ASSERT_OP(pool->count, >, 0);
+  return pool;
+}
+
+void da_step_pool_delete(da_step_pool *pool)
+{
+  if (pool == NULL) return;
+  pthread_mutex_lock(&pool->mutex);
+  pool->closing = true;
+  bool busy = false;
+  da_step_job *job = pool->first;
+  pool->first = NULL;
+  for (int i = 0; i < pool->count; i++) busy = busy || pool->threads[i].busy;
+  pthread_cond_broadcast(&pool->wake);
+  pthread_mutex_unlock(&pool->mutex);
+  while (job != NULL) {
+    da_step_job *next = job->next;
+    da_step_job_delete(job);
+    job = next;
+  }
+  if (busy) {
+    for (int i = 0; i < pool->count; i++) pthread_detach(pool->threads[i].thread);
+    return; /* a step under way still uses the pool; it ends with the process */
+  }
+  for (int i = 0; i < pool->count; i++) pthread_join(pool->threads[i].thread, NULL);
+  pthread_cond_destroy(&pool->wake);
+  pthread_mutex_destroy(&pool->mutex);
+  free(pool->threads);
+  free(pool);
+}
+
+void da_step_pool_submit(da_step_pool *pool, da_step_job *job)
+{
+  pthread_mutex_lock(&pool->mutex);
+  job->next = NULL;
+  if (pool->last != NULL)
+    pool->last->next = job;
+  else
+    pool->first = job;
+  pool->last = job;
+  pthread_cond_signal(&pool->wake);
+  pthread_mutex_unlock(&pool->mutex);
+}
+
+bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job)
+{
+  bool found = false;
+  pthread_mutex_lock(&pool->mutex);
+  da_step_job *before = NULL;
+  for (da_step_job *at = pool->first; at != NULL; before = at, at = at->next) {
+    if (at != job) continue;
+    if (before != NULL)
+      before->next = at->next;
+    else
+      pool->first = at->next;
+    if (pool->last == at) pool->last = before;
+    found = true;
+    break;
+  }
+  pthread_mutex_unlock(&pool->mutex);
+  return found;
+}
+
+int da_step_pool_busy(da_step_pool *pool)
+{
+  pthread_mutex_lock(&pool->mutex);
+  int busy = pool->busy;
+  pthread_mutex_unlock(&pool->mutex);
+  return busy;
+}

@@ -1,0 +1,59 @@
+/* step_pool.h - threads on which named steps run.
+ *
+ * A step state is an ordinary Lua state (whole standard library, package.path, C modules, blocking calls), made once
+ * per thread and bundle; a thread keeps at most DA_STEP_STATES of them. Jobs run in the order they were submitted. May
+ * not:  know an execution; encode a Lua value (the entry function that bindings leave in the registry does). Threads:
+ * submit, withdraw and done() on the loop thread; the rest on the pool's own.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_VM_STEP_POOL_H
+#define DA_VM_STEP_POOL_H
+
+#include "worker.h"
+
+/* Registry key of the function (name, args JSON) -> ok, data JSON, rest JSON or nil, fatal. Never raises. */
+#define DA_STEP_MAIN "da.step_main"
+
+typedef struct da_step_pool da_step_pool;
+typedef struct da_step_job da_step_job;
+
+struct da_step_job {
+  da_bundle *bundle; /* kept until the job is deleted */
+  da_slice func;     /* owned by `arena`, as the other slices */
+  da_slice args;     /* JSON array */
+  da_slice id;       /* of the step's promise */
+  da_slice execution;
+  int attempt; /* from 1 */
+  int64_t deadline_ms;
+  int64_t begun_ms; /* when it left the queue */
+  bool ok;
+  bool fatal;  /* not ok: do not try again */
+  da_buf data; /* JSON: result, or error */
+  da_buf rest; /* JSON array of further results, or empty */
+  da_arena arena;
+  void (*done)(da_step_job *job); /* on the loop thread; owns the job */
+  void *user;
+  bool running;
+  da_step_job *next;
+};
+
+da_step_job *da_step_job_new(void);
+void da_step_job_delete(da_step_job *job);
+
+da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, int threads,
+                               void (*output)(void *user, da_slice execution, da_slice step, da_slice text),
+                               void *user);
+/* Idle threads end and are joined; a busy one is left to its step, whose result nobody hears. */
+void da_step_pool_delete(da_step_pool *pool);
+void da_step_pool_submit(da_step_pool *pool, da_step_job *job);
+/* Takes a job out of the queue; false when a thread has it already. */
+bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job);
+int da_step_pool_busy(da_step_pool *pool);
+
+/* For bindings, on a step thread: the job that L runs (NULL while its bundle loads) and the pool's sched. */
+da_step_job *da_step_job_of(struct lua_State *L);
+da_sched *da_step_sched_of(struct lua_State *L);
+/* A line of output of the step, told on the loop thread. */
+void da_step_output(struct lua_State *L, da_slice text);
+
+#endif
