@@ -8,6 +8,7 @@
 #ifndef DA_ENGINE_CHECK_H
 #define DA_ENGINE_CHECK_H
 
+#include "effect.h"
 #include "view.h"
 
 /* Called once for each property found broken: its name ("task.pending_has_retry"), the id, a sentence. */
@@ -22,5 +23,9 @@ int da_check_promise(da_view *view, const da_profile *profile, da_slice id, int6
  * be NULL where the record was absent. */
 int da_check_step(const da_promise *promise_before, const da_promise *promise_after, const da_task *task_before,
                   const da_task *task_after, da_check_fn *report, void *user);
+
+/* Checks the messages of one apply (not of a claim) against its own writes: an execute is sent with the task it
+ * dispatches, in its version and to its target; an unblock with the settlement it tells of. */
+int da_check_outcome(const da_outcome *out, da_check_fn *report, void *user);
 
 #endif

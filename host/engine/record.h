@@ -103,7 +103,7 @@ typedef struct da_call {
 typedef struct da_promise {
   da_slice id;
   da_promise_state state;
-  bool armed; /* a deadline row exists in `due` */
+  bool armed; /* a deadline row exists in `due`; never when timeout_at is DA_TIME_MAX or more: it cannot fall due */
   da_value param;
   da_value value;
   da_map tags;
@@ -235,7 +235,7 @@ struct da_request {
 
   /* promise.create; inside task.create, fence{promise.create}, step, spawn these speak of the inner promise, whose id
    * is promise_id (task.create, promise.create: use id for both) */
-  da_slice promise_id; /* fence, step, spawn */
+  da_slice promise_id; /* fence, step, spawn; fulfill: the id its action names (ptr NULL: that of the task) */
   int64_t timeout_at;
   da_value param;
   da_map tags;
@@ -253,7 +253,7 @@ struct da_request {
   size_t held_count;
   bool no_preload; /* the caller reads what it needs itself */
   size_t limit;    /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX) */
-  da_due after;    /* recover: go on behind this row (id.len 0: from the start) */
+  da_due after;    /* recover: the cursor of the reply before (id.len 0: from the start) */
 };
 
 typedef struct da_reply da_reply;
@@ -268,7 +268,7 @@ struct da_reply {
   const da_reply *inner; /* fence */
   size_t count;          /* sweep, recover, claim: rows done */
   bool more;             /* sweep, recover, claim: call again */
-  da_due cursor;         /* recover */
+  da_due cursor;         /* recover, when there is more: opaque, to be handed back as it is */
 };
 
 #endif

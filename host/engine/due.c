@@ -1,0 +1,207 @@
+/* due.c - work nobody asked for: what falls due, what a dead process left behind, what waits in the outbox.
+ *
+ * Each request does a bounded piece and says whether there is more. Deadlines come first, so that no task is
+ * dispatched whose promise is over; retries and leases leave such tasks to them.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "handlers.h"
+
+#include "../base/limits.h"
+
+static size_t limit_of(const da_request *req)
+{
+  return req->limit != 0 ? req->limit : DA_SWEEP_MAX;
+}
+
+static bool due_next(da_change *c, const da_due *after, da_due *out)
+{
+  if (c->status != DA_OK) return false;
+  int rc = c->view->ops->due_next(c->view, after, c->arena, out);
+  if (rc < 0) c->status = (da_status)rc;
+  return rc > 0;
+}
+
+/* A row no record asks for would fall due for ever. */
+static void drop_stray(da_change *c, const da_due *row)
+{
+  da_write write = {.table = DA_TABLE_DUE, .del = true, .row.due = *row};
+  da_change_write(c, &write);
+}
+
+static bool is_timer_of(const da_entity *e, const da_due *row)
+{
+  return e != NULL && e->stored_timer.id.len != 0 && e->stored_timer.class_ == row->class_ &&
+         e->stored_timer.at == row->at;
+}
+
+/* ---- sweep --------------------------------------------------------------------------------------------- */
+
+static void sweep_deadline(da_change *c, const da_due *row, da_entity **expired, size_t *count)
+{
+  da_entity *e = da_change_load(c, row->id);
+  if (e == NULL || !e->stored_armed || e->promise.timeout_at != row->at)
+    drop_stray(c, row);
+  else
+    expired[(*count)++] = e;
+}
+
+/* A pending task is sent again; an acquired one is taken from its holder, who stays fenced off by state and, once
+ * somebody else acquires it, by version. */
+static void sweep_timer(da_change *c, const da_due *row)
+{
+  da_entity *e = da_change_load(c, row->id);
+  if (!is_timer_of(e, row)) {
+    drop_stray(c, row);
+    return;
+  }
+  da_settle_expired(c, &e, 1);
+  switch (e->task.state) {
+  case DA_TASK_PENDING:
+  case DA_TASK_ACQUIRED:
+    if (e->task.timer_at == row->at) da_turn_dispatch(c, e);
+    break;
+  case DA_TASK_SUSPENDED:
+  case DA_TASK_HALTED:
+  case DA_TASK_FULFILLED:
+    break; /* changed by this very sweep */
+  }
+}
+
+void da_due_sweep(da_change *c, const da_request *req)
+{
+  static const da_due_class classes[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE};
+  da_reply *reply = &c->out->reply;
+  size_t limit = limit_of(req), expired_count = 0;
+  da_entity **expired = da_arena_alloc(c->arena, limit * sizeof(da_entity *));
+  for (size_t i = 0; i < sizeof classes / sizeof classes[0] && !reply->more; i++) {
+    da_due at = {.class_ = classes[i]}, row;
+    while (due_next(c, &at, &row) && row.at <= c->env->now_ms) {
+      if (reply->count == limit) {
+        reply->more = true;
+        break;
+      }
+      reply->count++;
+      if (row.class_ == DA_DUE_DEADLINE)
+        sweep_deadline(c, &row, expired, &expired_count);
+      else
+        sweep_timer(c, &row);
+      at = row;
+    }
+    if (classes[i] == DA_DUE_DEADLINE) da_settle_expired(c, expired, expired_count);
+  }
+}
+
+/* ---- recover ------------------------------------------------------------------------------------------- */
+
+/* The walk moves rows to a later instant, where it would meet them again and move them again. So it ends before the
+ * first instant it moved a row to: now + retry of its first page. The cursor carries that bound in front of the id. */
+typedef struct walk {
+  da_due at;
+  int64_t end; /* retry rows from here on are left alone */
+} walk;
+
+enum { BOUND_LEN = 16 }; /* hex digits */
+
+static da_slice cursor_id(da_arena *arena, const walk *w)
+{
+  char text[BOUND_LEN];
+  for (int i = 0; i < BOUND_LEN; i++) text[i] = "0123456789abcdef"[((uint64_t)w->end >> (60 - 4 * i)) & 15];
+  da_slice parts[2] = {da_slice_make(text, sizeof text), w->at.id};
+  return da_arena_join(arena, parts, 2);
+}
+
+static walk walk_begin(const da_change *c, const da_request *req)
+{
+  walk w = {.at = {.class_ = DA_DUE_RETRY}, .end = da_rule_later(c->env->now_ms, c->env->profile->retry_timeout_ms)};
+  if (req->after.id.len < BOUND_LEN) return w;
+  w.end = 0;
+  for (size_t i = 0; i < BOUND_LEN; i++) {
+    char digit = req->after.id.ptr[i];
+    w.end = w.end * 16 + (digit <= '9' ? digit - '0' : digit - 'a' + 10);
+  }
+  w.at = req->after;
+  w.at.id = da_slice_make(req->after.id.ptr + BOUND_LEN, req->after.id.len - BOUND_LEN);
+  if (w.at.id.len == 0) w.at.id = DA_NONE;
+  return w;
+}
+
+/* The next row of the walk: retries before `end`, then leases. */
+static bool walk_next(da_change *c, walk *w, da_due *row)
+{
+  if (w->at.class_ == DA_DUE_RETRY) {
+    if (due_next(c, &w->at, row) && row->at < w->end) return true;
+    w->at = (da_due){.class_ = DA_DUE_LEASE};
+  }
+  return due_next(c, &w->at, row);
+}
+
+/* The messages of a worker inside the process are not in the outbox: they died with it. */
+static void recover_retry(da_change *c, da_entity *e)
+{
+  const da_slice *target = da_map_get(e->promise.tags, DA_TAG_TARGET);
+  const da_slice *delay = da_map_get(e->promise.tags, DA_TAG_DELAY);
+  bool delayed = delay != NULL && da_rule_delay(*delay) > c->env->now_ms;
+  if (da_change_is_local(c, *target) && !delayed) da_turn_dispatch(c, e);
+}
+
+static void recover_lease(da_change *c, da_entity *e, da_slice pid)
+{
+  if (da_slice_starts(e->task.pid, DA_PID_LOCAL) && !da_slice_eq(e->task.pid, pid)) da_turn_dispatch(c, e);
+}
+
+static void recover_row(da_change *c, const da_due *row, da_slice pid)
+{
+  da_entity *e = da_change_load(c, row->id);
+  if (!is_timer_of(e, row)) {
+    drop_stray(c, row);
+  } else if (da_rule_is_live(&e->promise, c->env->now_ms)) {
+    if (row->class_ == DA_DUE_RETRY)
+      recover_retry(c, e);
+    else
+      recover_lease(c, e, pid);
+  }
+}
+
+void da_due_recover(da_change *c, const da_request *req)
+{
+  da_reply *reply = &c->out->reply;
+  walk w = walk_begin(c, req);
+  da_due row;
+  while (walk_next(c, &w, &row)) {
+    if (reply->count == limit_of(req)) {
+      reply->more = true;
+      break;
+    }
+    reply->count++;
+    recover_row(c, &row, req->pid);
+    w.at = row;
+  }
+  if (!reply->more) return;
+  reply->cursor = (da_due){w.at.class_, w.at.at, cursor_id(c->arena, &w)};
+}
+
+/* ---- claim --------------------------------------------------------------------------------------------- */
+
+/* A message leaves the outbox before it is delivered: at most once. The retry timer mends a lost execute. */
+void da_due_claim(da_change *c, const da_request *req)
+{
+  da_outcome *out = c->out;
+  size_t limit = limit_of(req);
+  da_message at = {.kind = DA_EXECUTE}, next;
+  out->messages = da_arena_alloc(c->arena, limit * sizeof *out->messages);
+  out->message_cap = limit;
+  int rc = 0;
+  while (c->status == DA_OK && (rc = c->view->ops->out_next(c->view, &at, c->arena, &next)) > 0) {
+    if (out->message_count == limit) {
+      out->reply.more = true;
+      break;
+    }
+    da_write write = {.table = DA_TABLE_OUT, .del = true, .row.out = next};
+    da_change_write(c, &write);
+    next.local = da_change_is_local(c, next.address);
+    out->messages[out->message_count++] = next;
+    at = next;
+  }
+  if (rc < 0) c->status = (da_status)rc;
+  out->reply.count = out->message_count;
+}

@@ -1,0 +1,75 @@
+/* preload.c - the records a worker gets along with a task: those that share its branch.
+ *
+ * A hint that saves the worker reads; any part of it would do. It shows the state behind the request at hand.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "../base/id.h"
+#include "handlers.h"
+
+typedef struct collection {
+  da_promise *items;
+  size_t count;
+  size_t cap;
+} collection;
+
+static void collect(da_change *c, collection *all, const da_promise *promise)
+{
+  if (all->count == all->cap) {
+    all->cap = all->cap == 0 ? 16 : all->cap * 2;
+    da_promise *bigger = da_arena_alloc(c->arena, all->cap * sizeof *bigger);
+    if (all->count != 0) memcpy(bigger, all->items, all->count * sizeof *bigger);
+    all->items = bigger;
+  }
+  all->items[all->count++] = da_rule_projected(promise, c->env->now_ms);
+}
+
+static bool belongs(const da_promise *promise, da_slice branch, da_slice self)
+{
+  return da_rule_tag_is(promise->tags, DA_TAG_BRANCH, branch) && !da_slice_eq(promise->id, self);
+}
+
+/* What this apply has loaded or made; the rest is read from the store. */
+static void collect_touched(da_change *c, collection *all, da_slice branch, da_slice self)
+{
+  for (const da_entity *e = da_change_entities(c); e != NULL; e = e->next)
+    if (e->exists && belongs(&e->promise, branch, self)) collect(c, all, &e->promise);
+}
+
+static void collect_stored(da_change *c, collection *all, da_slice branch, da_slice self)
+{
+  da_promise promise;
+  da_slice after = DA_NONE;
+  int rc;
+  while (c->status == DA_OK && (rc = c->view->ops->below_next(c->view, branch, after, c->arena, &promise)) != 0) {
+    if (rc < 0) {
+      c->status = (da_status)rc;
+      return;
+    }
+    if (belongs(&promise, branch, self) && !da_change_touched(c, promise.id)) collect(c, all, &promise);
+    after = promise.id;
+  }
+}
+
+static int by_id(const void *a, const void *b)
+{
+  return da_slice_cmp(((const da_promise *)a)->id, ((const da_promise *)b)->id);
+}
+
+void da_preload(da_change *c, const da_request *req, const da_entity *e, da_reply *reply)
+{
+  if (req->no_preload) return;
+  reply->has_preload = true;
+  int64_t limit = c->env->profile->preload_limit;
+  const da_slice *branch = da_map_get(e->promise.tags, DA_TAG_BRANCH);
+  if (limit == 0 || branch == NULL || branch->len == 0) return;
+  collection all = {0};
+  /* The branch's own promise does not lie below itself; loading it puts it among the touched. */
+  (void)da_change_load(c, *branch);
+  collect_touched(c, &all, *branch, e->promise.id);
+  collect_stored(c, &all, *branch, e->promise.id);
+  if (all.count > 1) qsort(all.items, all.count, sizeof *all.items, by_id);
+  reply->preload = all.items;
+  reply->preload_count = limit > 0 && all.count > (size_t)limit ? (size_t)limit : all.count;
+}

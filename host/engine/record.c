@@ -1,0 +1,61 @@
+/* record.c - the names of kinds and states, lookups in maps, the default profile.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "record.h"
+
+const char *da_promise_state_name(da_promise_state state)
+{
+  switch (state) {
+  case DA_PENDING:
+    return "pending";
+  case DA_RESOLVED:
+    return "resolved";
+  case DA_REJECTED:
+    return "rejected";
+  case DA_CANCELED:
+    return "rejected_canceled";
+  case DA_TIMEDOUT:
+    return "rejected_timedout";
+  }
+  return "unknown";
+}
+
+const char *da_task_state_name(da_task_state state)
+{
+  switch (state) {
+  case DA_TASK_PENDING:
+    return "pending";
+  case DA_TASK_ACQUIRED:
+    return "acquired";
+  case DA_TASK_SUSPENDED:
+    return "suspended";
+  case DA_TASK_HALTED:
+    return "halted";
+  case DA_TASK_FULFILLED:
+    return "fulfilled";
+  }
+  return "unknown";
+}
+
+const char *da_req_kind_name(da_req_kind kind)
+{
+  static const char *const names[] = {
+#define X(name, text) text,
+      DA_REQ_MAP(X)
+#undef X
+  };
+  return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
+}
+
+const da_slice *da_map_get(da_map map, da_slice key)
+{
+  for (size_t i = 0; i < map.count; i++)
+    if (da_slice_eq(map.items[i].key, key)) return &map.items[i].value;
+  return NULL;
+}
+
+const da_profile da_profile_default = {
+    .id_dialect = DA_DIALECT_ANY,
+    .arm = DA_ARM_EXTERNAL,
+    .preload_limit = -1,
+    .retry_timeout_ms = 30000,
+};
