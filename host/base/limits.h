@@ -12,13 +12,17 @@ enum {
   DA_BATCH_BYTES_MAX = 1 << 20, /* bytes of requests in one commit, as above */
   DA_QUEUE_OPS_MAX = 8 * 1024,  /* queued ops: eight batches, then the network is told 503 */
   DA_SWEEP_MAX = 256,           /* expiries in one sweep, so that a sweep never holds up a batch */
-  DA_BLOB_MIN = 1500,           /* a longer value leaves its record: two records must share a leaf page */
-  DA_BLOB_PIECE = 4000,         /* one overflow page; longer runs of pages fragment the file */
-  DA_VALUE_MAX = 16 << 20,      /* bytes of one encoded value */
-  DA_DEPTH_MAX = 200,           /* nesting of one encoded value; the codec recurses that deep */
-  DA_STEP_THREADS = 4,          /* default number of step threads */
-  DA_STEP_STATES = 4,           /* Lua states a step thread keeps, one per bundle */
-  DA_TRACEBACK_MAX = 4096,      /* bytes of a traceback in a record */
+  DA_CLAIM_MAX = 100, /* messages in one claim of the outbox: what a transport can be made to buffer at once */
+  DA_CONTROL_LINE_MAX = 20 << 20,  /* bytes of a request on the control socket: a value of DA_VALUE_MAX and its words */
+  DA_CONTROL_QUEUE_MAX = 64 << 20, /* bytes a slow reader of the control socket may owe before it is dropped */
+  DA_CONTROL_CONNS_MAX = 256,      /* connections to the control socket: people and scripts, not a network */
+  DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
+  DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */
+  DA_VALUE_MAX = 16 << 20,         /* bytes of one encoded value */
+  DA_DEPTH_MAX = 200,              /* nesting of one encoded value; the codec recurses that deep */
+  DA_STEP_THREADS = 4,             /* default number of step threads */
+  DA_STEP_STATES = 4,              /* Lua states a step thread keeps, one per bundle */
+  DA_TRACEBACK_MAX = 4096,         /* bytes of a traceback in a record */
 };
 
 #define DA_TIME_MAX ((int64_t)9007199254740991) /* 2^53 - 1 ms: "no deadline" on the wire */

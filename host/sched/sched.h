@@ -12,6 +12,8 @@
 #ifndef DA_SCHED_SCHED_H
 #define DA_SCHED_SCHED_H
 
+#include <stdatomic.h>
+
 #include "../engine/engine.h"
 #include "../store/store.h"
 
@@ -26,22 +28,33 @@ struct da_op {
   da_request *requests; /* kept until the op is deleted */
   size_t request_count;
   da_outcome *outcomes; /* one per request, filled by the store thread; if one is answered with a status other than
-                         * 200 and 300 and `stop_at_refusal` is set, the rest stay {0} */
+                         * 200 and 300 and `stop_at_refusal` is set, the rest stay {0}. What the requests before it
+                         * wrote stays: an op is not all-or-nothing unless the caller knows that a refusal can only
+                         * come first. NULL unless status is DA_OK */
   bool stop_at_refusal;
-  da_status (*call)(da_store *store, da_op *op, da_err *err); /* instead of requests; on the store thread */
-  bool background;                                            /* behind everything else of its batch */
-  da_status status; /* DA_OK, DA_EFULL (nothing of it happened), DA_EQUEUE, DA_ECLOSED */
+  /* Instead of requests; on the store thread, inside the batch's transaction. DA_EFULL fails the batch, DA_EIO and
+   * DA_ENOMEM end the process; any other failure is the answer of this op alone, so it must be found before the
+   * first write. */
+  da_status (*call)(da_store *store, da_op *op, da_err *err);
+  void *call_argument; /* for call; lives in the arena */
+  void *call_result;   /* of call; lives in the arena */
+  bool background;     /* behind everything else of its batch; one of each batch is sure of its place */
+  da_status status;    /* DA_OK, DA_EFULL (nothing of it happened), DA_EQUEUE, DA_ECLOSED, or what `call` returned */
   da_err err;
   void (*done)(da_op *op); /* on the loop thread, after the flush; owns the op from there on. May be NULL: the op is
                             * deleted */
   void *user;
-  da_op *next; /* the queue's */
+  /* The pump's own from here on. */
+  da_op *next;
+  size_t cost; /* bytes, against DA_BATCH_BYTES_MAX */
+  struct da_waiter *waiter;
+  _Atomic int shared; /* owners beside the first: da_op_delete() by the last one frees */
 };
 
 da_op *da_op_new(void);
 /* Adds a zeroed request to the op. The pointer is good until the next call. */
 da_request *da_op_request(da_op *op, da_req_kind kind);
-void da_op_delete(da_op *op);
+void da_op_delete(da_op *op); /* NULL is allowed */
 
 /* Told on the loop thread, in commit order: for each op of a batch first its settlements, then its local messages, then
  * done(). Slices are borrowed until the callback returns. */
@@ -63,18 +76,25 @@ void da_sched_set_events(da_sched *sched, const da_sched_events *events);
 /* Takes back the tasks of dead local workers and re-emits execute for every pending local task; to be called once,
  * after the events are set and before da_sched_run(). done runs on the loop thread. */
 void da_sched_recover(da_sched *sched, void (*done)(void *user), void *user);
-/* Runs the loop until da_sched_stop(). */
+/* Runs the loop until da_sched_stop(); may be called again afterwards. SIGPIPE is blocked on the calling thread
+ * meanwhile, so a thread started from a callback sets its own mask. */
 void da_sched_run(da_sched *sched);
 /* Ends da_sched_run() soon. From any thread and from a signal handler. */
 void da_sched_stop(da_sched *sched);
-/* Ends the store thread after what is queued, frees all. Ops not done get DA_ECLOSED. */
+/* Ends the store thread after what is queued, tells all answers, frees all. Ops submitted from now on (by a done())
+ * get DA_ECLOSED. Nobody else's handle may be open on the loop (it asserts), no other thread may call in any more. */
 void da_sched_delete(da_sched *sched);
 
 /* Queues an op; `bounded` ops (the network's) are refused at once with DA_EQUEUE when the queue is full, in-process
- * ones never are. After DA_EFULL in one batch, every op queued before the loop heard of it is answered DA_EFULL as
- * well, so that what one execution wrote stays a prefix of its program. */
+ * ones never are. A refusal comes through done() like any answer, never from inside this call.
+ *
+ * After DA_EFULL in one batch, every op queued before the last done() of that batch returned is answered DA_EFULL as
+ * well, unapplied, so that what one execution wrote stays a prefix of its program. The first op that may be applied
+ * again is one submitted from a done() that tells such a left-over, or later. */
 void da_sched_submit(da_sched *sched, da_op *op, bool bounded);
-/* As submit, then waits on the calling thread (never the loop's) until it is done; the caller deletes the op. */
+/* As an unbounded submit, then waits on the calling thread until the flush; the caller deletes the op. Its settlements
+ * and messages are told on the loop, in their turn, later than the return of this call. From any thread: on the loop's
+ * it holds up everything for one flush, so there it is for the start of the program. `done` must be NULL. */
 void da_sched_submit_wait(da_sched *sched, da_op *op);
 
 /* Runs fn(arg) on the loop thread soon. From any thread. */

@@ -1,0 +1,263 @@
+/* batch.c - the store thread: takes what is queued, applies it, flushes it once, hands it over.
+ *
+ * Here:     the batch rule (all that is queued, up to DA_BATCH_OPS_MAX ops or DA_BATCH_BYTES_MAX bytes; no timer, no
+ *           minimum: the next batch forms while this one is flushed) and the failure rule:
+ *             full                    the transaction is dropped; the batch, and all that was queued by then, is
+ *                                     answered DA_EFULL; nothing more is applied until the loop has told that
+ *             any other failure       a log line and _exit(74), nobody is answered: a failed flush may have lost
+ *                                     pages, so what the store holds is known again only after it was opened anew
+ * May not:  call anything of an op but `call`, or tell anybody anything before the flush.
+ * Threads:  the store thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/limits.h"
+#include "../base/log.h"
+#include "../engine/check.h"
+#include "kill.h"
+#include "pump.h"
+
+enum { EXIT_STORE = 74 }; /* EX_IOERR of sysexits.h */
+
+static _Noreturn void stop_process(const char *doing, da_status status, const da_err *err)
+{
+  da_log(DA_LOG_ERROR, "store.failed", "doing=%s status=%s exit=%d text=\"%s\"", doing, da_status_name(status),
+         EXIT_STORE, err->text[0] != '\0' ? err->text : da_status_text(status));
+  _exit(EXIT_STORE);
+}
+
+/* ---- taking -------------------------------------------------------------------------------------------- */
+
+static void take_queue(da_sched *s)
+{
+  da_op_list_move(&s->fore, &s->queue.fore);
+  da_op_list_move(&s->back, &s->queue.back);
+}
+
+/* Waits until there is something to do. False: the queue is closed and empty. */
+static bool wait_for_ops(da_sched *s)
+{
+  da_queue *queue = &s->queue;
+  (void)pthread_mutex_lock(&queue->lock);
+  for (;;) {
+    if (!queue->refusing) take_queue(s);
+    if (s->fore.first != NULL || s->back.first != NULL) break;
+    if (queue->closed && !queue->refusing) break;
+    queue->idle = true;
+    (void)pthread_cond_wait(&queue->ready, &queue->lock);
+    queue->idle = false;
+  }
+  (void)pthread_mutex_unlock(&queue->lock);
+  return s->fore.first != NULL || s->back.first != NULL;
+}
+
+static size_t cut_from(da_op_list *from, da_batch *batch, size_t bytes)
+{
+  while (from->first != NULL && batch->count < DA_BATCH_OPS_MAX && bytes < DA_BATCH_BYTES_MAX) {
+    da_op *op = da_op_list_pop(from);
+    bytes += op->cost;
+    batch->count++;
+    da_op_list_add(&batch->ops, op);
+  }
+  return bytes;
+}
+
+/* Background ops come last, but one of them always comes: else a busy network would keep a sweep out for ever. */
+static void cut_batch(da_sched *s, da_batch *batch)
+{
+  size_t bytes = cut_from(&s->fore, batch, 0);
+  da_op *op = da_op_list_pop(&s->back);
+  if (op == NULL) return;
+  bytes += op->cost;
+  batch->count++;
+  da_op_list_add(&batch->ops, op);
+  (void)cut_from(&s->back, batch, bytes);
+}
+
+/* ---- applying ------------------------------------------------------------------------------------------ */
+
+#ifdef DA_CHECK
+static void broken(void *user, const char *property, da_slice id, const char *words)
+{
+  const da_request *request = user;
+  da_log(DA_LOG_ERROR, "check.broken", "property=%s id=%.*s after=%s request_id=%.*s text=\"%s\"", property, DA_FMT(id),
+         da_req_kind_name(request->kind), DA_FMT(request->id), words);
+}
+
+static void check_touched(da_sched *s, const da_request *request, const da_outcome *out, int64_t now_ms)
+{
+  da_slice last = DA_NONE;
+  for (size_t i = 0; i < out->write_count; i++) {
+    const da_write *write = &out->writes[i];
+    if (write->table != DA_TABLE_PROMISE && write->table != DA_TABLE_TASK) continue;
+    da_slice id = write->table == DA_TABLE_PROMISE ? write->row.promise->id : write->row.task->id;
+    if (da_slice_eq(id, last)) continue;
+    last = id;
+    da_arena_reset(&s->scratch);
+    int faults = da_check_promise(da_store_view(s->store), &s->profile, id, now_ms, &s->scratch, broken,
+                                  (void *)(uintptr_t)request);
+    DA_ASSERT_OP(faults, ==, 0);
+  }
+}
+#endif
+
+static da_status write_out(da_sched *s, const da_outcome *out, da_err *err)
+{
+  for (size_t i = 0; i < out->write_count; i++) {
+    if (out->writes[i].table == DA_TABLE_DUE) s->dues_known = false;
+    da_status status = da_store_write(s->store, &out->writes[i], err);
+    if (status != DA_OK) return status;
+  }
+  return DA_OK;
+}
+
+static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, da_err *err)
+{
+  if (op->request_count == 0) return DA_OK;
+  op->outcomes = da_arena_zalloc(&op->arena, op->request_count * sizeof *op->outcomes);
+  for (size_t i = 0; i < op->request_count; i++) {
+    const da_request *request = &op->requests[i];
+    da_outcome *out = &op->outcomes[i];
+    da_status status = da_engine_apply(env, da_store_view(s->store), request, &op->arena, out);
+    if (status != DA_OK)
+      return da_fail(err, status, "a read failed in %s of %.*s: %s", da_req_kind_name(request->kind),
+                     DA_FMT(request->id), da_status_text(status));
+    status = write_out(s, out, err);
+    if (status != DA_OK) return status;
+#ifdef DA_CHECK
+    check_touched(s, request, out, env->now_ms);
+#endif
+    if (op->stop_at_refusal && out->reply.status != 200 && out->reply.status != 300) break;
+  }
+  return DA_OK;
+}
+
+/* What a call could not do is its own answer, but for failures that leave the transaction in doubt. */
+static da_status apply_call(da_sched *s, da_op *op, da_err *err)
+{
+  op->status = op->call(s->store, op, &op->err);
+  s->dues_known = s->dues_known && !da_store_dirty(s->store);
+  if (op->status != DA_EFULL && op->status != DA_EIO && op->status != DA_ENOMEM) return DA_OK;
+  *err = op->err;
+  return op->status;
+}
+
+static da_status apply_batch(da_sched *s, da_batch *batch, da_err *err)
+{
+  da_engine_env env = {.now_ms = batch->now_ms,
+                       .next_seq = da_store_seq(s->store),
+                       .profile = &s->profile,
+                       .local_target = da_slice_of(s->local_target)};
+  for (da_op *op = batch->ops.first; op != NULL; op = op->next) {
+    da_status status = op->call != NULL ? apply_call(s, op, err) : apply_requests(s, &env, op, err);
+    if (status != DA_OK) return status;
+  }
+  return env.next_seq != da_store_seq(s->store) ? da_store_set_seq(s->store, env.next_seq, err) : DA_OK;
+}
+
+/* ---- flushing ------------------------------------------------------------------------------------------ */
+
+/* Schedules have no sweep yet that would take their rows. */
+static const da_due_class swept[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE};
+
+static da_status find_due(da_sched *s, da_batch *batch, da_err *err)
+{
+  if (s->dues_known) return DA_OK;
+  da_view *view = da_store_view(s->store);
+  batch->due_at = DA_TIME_MAX;
+  da_arena_reset(&s->scratch);
+  for (size_t i = 0; i < sizeof swept / sizeof *swept; i++) {
+    da_due first;
+    da_due from = {.class_ = swept[i], .at = INT64_MIN, .id = DA_NONE};
+    int found = view->ops->due_next(view, &from, &s->scratch, &first);
+    if (found < 0)
+      return da_fail(err, (da_status)found, "reading what falls due: %s", da_status_text((da_status)found));
+    if (found > 0 && first.at < batch->due_at) batch->due_at = first.at;
+  }
+  batch->dues = true;
+  s->dues_known = true;
+  return DA_OK;
+}
+
+static da_status commit(da_sched *s, da_batch *batch, da_err *err)
+{
+  batch->dirty = da_store_dirty(s->store);
+  if (batch->dirty) da_kill_at(DA_KILL_COMMIT_BEFORE);
+  da_status status = da_store_commit(s->store, err);
+  if (status != DA_OK) return status;
+  if (batch->dirty) da_kill_at(DA_KILL_COMMIT_AFTER);
+  atomic_fetch_add_explicit(&s->ops, batch->count, memory_order_relaxed);
+  atomic_fetch_add_explicit(batch->dirty ? &s->commits : &s->empty_commits, 1, memory_order_relaxed);
+  return DA_OK;
+}
+
+/* Nothing of the batch happened. What was queued behind it goes the same way, and so does what comes in until the loop
+ * has told all of it (da_sched_submit() and the loop's side, in sched.c). */
+static void refuse_batch(da_sched *s, da_batch *batch, const da_err *err)
+{
+  const char *words = err->text[0] != '\0' ? err->text : da_status_text(DA_EFULL);
+  da_log(DA_LOG_WARN, "store.full", "ops=%zu text=\"%s\"", batch->count, words);
+  (void)pthread_mutex_lock(&s->queue.lock);
+  s->queue.refusing = true;
+  take_queue(s);
+  (void)pthread_mutex_unlock(&s->queue.lock);
+  da_op_list_move(&batch->ops, &s->fore);
+  da_op_list_move(&batch->ops, &s->back);
+  batch->count = 0;
+  for (da_op *op = batch->ops.first; op != NULL; op = op->next) {
+    da_op_refuse(op, DA_EFULL, words);
+    batch->count++;
+  }
+  batch->full = true;
+  batch->dirty = false;
+  batch->dues = false;
+  s->dues_known = false;
+}
+
+static void run_batch(da_sched *s, da_batch *batch)
+{
+  da_err err = {{0}};
+  const char *doing = "begin";
+  da_status status = da_store_begin(s->store, &err);
+  if (status == DA_OK) {
+    doing = "apply";
+    batch->now_ms = da_clock_now_ms();
+    status = apply_batch(s, batch, &err);
+    if (status == DA_OK) status = find_due(s, batch, &err);
+    if (status == DA_EFULL) da_store_abort(s->store);
+  }
+  if (status == DA_OK) {
+    doing = "commit";
+    status = commit(s, batch, &err);
+  }
+  if (status == DA_EFULL)
+    refuse_batch(s, batch, &err);
+  else if (status != DA_OK)
+    stop_process(doing, status, &err);
+}
+
+static void signal_waiters(const da_batch *batch)
+{
+  for (da_op *op = batch->ops.first; op != NULL; op = op->next) da_waiter_signal(op);
+}
+
+void *da_batch_thread(void *sched)
+{
+  da_sched *s = sched;
+  while (wait_for_ops(s)) {
+    da_batch *batch = da_xcalloc(1, sizeof *batch);
+    cut_batch(s, batch);
+    run_batch(s, batch);
+    (void)pthread_mutex_lock(&s->queue.lock);
+    s->queue.count -= batch->count;
+    (void)pthread_mutex_unlock(&s->queue.lock);
+    signal_waiters(batch);
+    da_hand_batch(s, batch);
+  }
+  da_hand_batch(s, NULL);
+  da_arena_free(&s->scratch);
+  return NULL;
+}

@@ -1,0 +1,168 @@
+/* pump.h - the inside of the sched room: one struct, and who may touch which part of it.
+ *
+ *   submit (any thread) --queue--> store thread (batch.c) --hand--> loop thread (sched.c): told in commit order
+ *
+ * Two locks, never held together and never across a callback: `queue` guards what waits for the store thread, `hand`
+ * what waits for the loop. Both sides take all there is in one go, so a lock is taken twice per batch, not per op.
+ * May not: be included outside this room.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_SCHED_PUMP_H
+#define DA_SCHED_PUMP_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "sched.h"
+#include "transport.h"
+
+enum {
+  DA_TRANSPORTS_MAX = 8,
+  DA_BACKOFF_MS = 1000
+}; /* local, push, poll and room; a full disk is asked once a second */
+
+typedef struct da_op_list {
+  da_op *first;
+  da_op *last;
+} da_op_list;
+
+void da_op_list_add(da_op_list *list, da_op *op);
+da_op *da_op_list_pop(da_op_list *list); /* NULL when empty */
+void da_op_list_move(da_op_list *to, da_op_list *from);
+size_t da_op_cost(const da_op *op);
+/* What the op was answered; drops what the store thread left in it. */
+void da_op_refuse(da_op *op, da_status status, const char *words);
+
+/* A thread blocked in da_sched_submit_wait(); lives on its stack. */
+typedef struct da_waiter {
+  pthread_mutex_t lock;
+  pthread_cond_t ready;
+  bool done;
+} da_waiter;
+void da_waiter_signal(da_op *op);
+
+/* What the store thread hands to the loop: ops that shared one commit. */
+typedef struct da_batch {
+  da_op_list ops;
+  size_t count;
+  int64_t now_ms;
+  bool dirty;     /* it had writes */
+  bool full;      /* nothing of it happened; the store thread applies no more until the loop has told it */
+  bool dues;      /* due_at is news */
+  int64_t due_at; /* what falls due first, DA_TIME_MAX: nothing does */
+  struct da_batch *next;
+} da_batch;
+
+typedef struct da_post {
+  void (*fn)(void *arg);
+  void *arg;
+  struct da_post *next;
+} da_post;
+
+typedef struct da_queue {
+  pthread_mutex_t lock;
+  pthread_cond_t ready;
+  da_op_list fore;
+  da_op_list back;
+  size_t count;  /* also what the store thread took and has not applied yet */
+  bool idle;     /* the store thread waits for `ready` */
+  bool refusing; /* from a full batch until the loop has told it */
+  bool closed;
+} da_queue;
+
+typedef struct da_hand {
+  pthread_mutex_t lock;
+  pthread_cond_t ready; /* da_sched_delete() waits for it */
+  da_batch *batches;
+  da_batch **batches_end;
+  da_op_list refused; /* never queued: DA_EQUEUE, DA_ECLOSED */
+  da_post *posts;
+  da_post **posts_end;
+  bool woken; /* the loop's wake-up is under way */
+  bool ended; /* the store thread handed its last batch */
+} da_hand;
+
+/* Loop thread: one-shot timers in a heap over one uv timer (timer.c). */
+typedef struct da_timers {
+  uv_timer_t uv;
+  da_timer **heap; /* owned */
+  size_t count;
+  size_t cap;
+  uint64_t next_order;
+  int64_t armed_at; /* instant the uv timer was set for, INT64_MIN: not set */
+  bool firing;
+} da_timers;
+
+/* Loop thread: what falls due, and the recovery at open (sweep.c). */
+typedef struct da_sweep {
+  da_timer *timer; /* borrowed from timers; NULL: not armed */
+  int64_t armed_at;
+  int64_t due_at;
+  bool running;
+  da_op *recovery; /* owned while it waits for its timer */
+  void (*recovered)(void *user);
+  void *recovered_user;
+} da_sweep;
+
+/* Loop thread: messages on their way out (outbox.c). */
+typedef struct da_outbox {
+  da_transport transports[DA_TRANSPORTS_MAX];
+  size_t count;
+  bool wanted;  /* the store may hold messages */
+  bool running; /* a claim is under way, or waits for its next try */
+  da_timer *timer;
+} da_outbox;
+
+struct da_sched {
+  /* Set by da_sched_new() and left alone. */
+  da_store *store;
+  da_profile profile;
+  char *local_target; /* owned, may be NULL */
+  char *pid;          /* owned, may be NULL */
+  pthread_t thread;
+
+  da_queue queue;
+  da_hand hand;
+
+  /* The store thread's own. */
+  da_op_list fore; /* taken from the queue, not yet in a batch */
+  da_op_list back;
+  bool dues_known;
+  da_arena scratch;
+  _Atomic uint64_t ops;
+  _Atomic uint64_t commits;
+  _Atomic uint64_t empty_commits;
+
+  /* The loop thread's own. */
+  uv_loop_t loop;
+  uv_async_t wake;
+  da_sched_events events;
+  int64_t told_now_ms; /* the clock of the batch being told */
+  bool closing;
+  da_timers timers;
+  da_sweep sweep;
+  da_outbox outbox;
+
+  atomic_bool stop_wanted;
+};
+
+/* batch.c */
+void *da_batch_thread(void *sched);
+
+/* sched.c: the store thread's way to the loop. */
+void da_hand_batch(da_sched *sched, da_batch *batch);
+
+/* timer.c */
+void da_timers_create(da_sched *sched);
+void da_timers_destroy(da_sched *sched); /* the uv handle is closed by then */
+
+/* sweep.c */
+void da_sweep_start(da_sched *sched); /* asks what falls due */
+void da_sweep_heard(da_sched *sched, int64_t due_at);
+void da_sweep_close(da_sched *sched);
+
+/* outbox.c */
+void da_outbox_turn(da_sched *sched); /* after a batch was told */
+void da_outbox_close(da_sched *sched);
+
+#endif
