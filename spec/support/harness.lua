@@ -1,0 +1,332 @@
+-- harness.lua - kills the shipped program at every durable write and looks at what is left.
+--
+-- A case is a script with its arguments and, if it waits for a human, what the human answers. A life is one process of
+-- `dahost run`. A plan is a list of deaths, one per life: {point=, n=} through DAHOST_KILL, or {after_us=} from outside.
+-- play() goes through the plan, then lets the last life end in peace, and demands, whatever the deaths:
+--   * the result of an unkilled run, to the byte;
+--   * every step that the store had recorded at a death never ran again, and every recorded step ran (the ledger, a
+--     plain file that steps append to, is the witness outside of the store);
+--   * what was acknowledged to the human stayed so;
+--   * `dahost verify` finds the store whole.
+-- The harness opens no store itself: it sees what a user sees. Only the count of commits is read from LMDB's meta pages,
+-- as the measure against which the number of kills is held.
+--
+-- SPDX-License-Identifier: Apache-2.0
+local uv = require("luv")
+local json = require("dkjson")
+
+local M = {}
+
+local binary = assert(os.getenv("DAHOST_BIN"), "DAHOST_BIN names the program")
+
+M.long = os.getenv("DA_LONG") == "1"
+-- A build with a sanitizer is several times slower; it looks at fewer deaths of each kind.
+M.sanitized = (os.getenv("DA_PRESET") or ""):find("san") ~= nil
+M.POINTS = { "commit.before", "commit.after", "answer.before", "outbox.before" }
+
+local LIFE_LIMIT_MS = 60000 -- a life that takes longer hangs, which is a failure of its own
+
+---------------------------------------------------------------------------------------------------- chance
+
+-- The seed of the process, printed by the spec that uses it; DA_SEED repeats a run.
+M.seed = tonumber(os.getenv("DA_SEED")) or (os.time() * 1000 + uv.os_getpid()) % 1000000007
+
+---------------------------------------------------------------------------------------------------- programs
+
+local function environment(extra)
+  local env = uv.os_environ()
+  for k in pairs(env) do
+    if k:find("^DAHOST_") or k == "LEDGER" then env[k] = nil end
+  end
+  for k, v in pairs(extra) do env[k] = v end
+  local list = {}
+  for k, v in pairs(env) do list[#list + 1] = k .. "=" .. v end
+  return list
+end
+
+-- Starts the program; returns a table that fills itself while uv.run() turns: .out .err, at the end .code .signal.
+-- options: env, on_line(line) for each line on stderr.
+function M.spawn(args, options)
+  options = options or {}
+  local self = { out = "", err = "", args = args }
+  local open = 3
+  local limit = uv.new_timer()
+  local function part_ended()
+    open = open - 1
+    if open > 0 then return end
+    limit:stop()
+    limit:close()
+    self.ended = true
+  end
+  local pipes = { out = uv.new_pipe(false), err = uv.new_pipe(false) }
+  local handle, pid
+  handle, pid = uv.spawn(binary, {
+    args = args,
+    env = environment(options.env or {}),
+    stdio = { nil, pipes.out, pipes.err },
+  }, function(code, signal)
+    self.code, self.signal = code, signal
+    handle:close()
+    part_ended()
+  end)
+  assert(handle, pid)
+  self.pid = pid
+  limit:start(LIFE_LIMIT_MS, 0, function()
+    self.hung = true
+    uv.kill(pid, "sigkill")
+  end)
+  local rest = ""
+  for name, pipe in pairs(pipes) do
+    pipe:read_start(function(_, data)
+      if not data then
+        pipe:close()
+        return part_ended()
+      end
+      self[name] = self[name] .. data
+      if name == "err" and options.on_line then
+        rest = rest .. data
+        rest = rest:gsub("([^\n]*)\n", function(line)
+          options.on_line(line)
+          return ""
+        end)
+      end
+    end)
+  end
+  return self
+end
+
+function M.wait(...)
+  for _, process in ipairs({ ... }) do
+    while not process.ended do uv.run("once") end
+    if process.hung then
+      error(("dahost %s did not end within %d s\n%s"):format(table.concat(process.args, " "), LIFE_LIMIT_MS / 1000,
+        process.err), 0)
+    end
+  end
+  return ...
+end
+
+-- Runs the program to its end.
+function M.dahost(args, options)
+  return M.wait(M.spawn(args, options))
+end
+
+---------------------------------------------------------------------------------------------------- places
+
+local function remove_tree(path)
+  local scan = uv.fs_scandir(path)
+  if scan then
+    for name, kind in function() return uv.fs_scandir_next(scan) end do
+      if kind == "directory" then remove_tree(path .. "/" .. name) else uv.fs_unlink(path .. "/" .. name) end
+    end
+  end
+  uv.fs_rmdir(path)
+end
+
+-- A fresh place with a store and a ledger to be, and its end.
+function M.place()
+  local dir = assert(uv.fs_mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/dahost-kill-XXXXXX"))
+  return { dir = dir, data = dir .. "/store", ledger = dir .. "/ledger" }
+end
+
+function M.remove(place)
+  remove_tree(place.dir)
+end
+
+local function read_file(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+-- How often LMDB has committed in this store: the greater transaction number of its two meta pages. 0 without a store.
+-- Layout of a page in a 64-bit LMDB 0.9: header 16 bytes, magic, version, address, map size, two 48-byte tables (the
+-- first begins with the page size), last page, transaction number.
+function M.commits(place)
+  local file = io.open(place.data .. "/data.mdb", "rb")
+  if not file then return 0 end
+  local head = file:read(160)
+  if not head or #head < 160 then
+    file:close()
+    return 0
+  end
+  assert(string.unpack("<I4", head, 17) == 0xBEEFC0DE, "not an LMDB file")
+  local page_size = string.unpack("<I4", head, 41)
+  local first = string.unpack("<I8", head, 145)
+  file:seek("set", page_size)
+  local other = file:read(160)
+  file:close()
+  return math.max(first, other and #other == 160 and string.unpack("<I8", other, 145) or 0)
+end
+
+-- How often each step ran: id -> count.
+function M.ledger(place)
+  local counts = {}
+  for id in (read_file(place.ledger) or ""):gmatch("([^\n ]+) [^\n]*\n") do counts[id] = (counts[id] or 0) + 1 end
+  return counts
+end
+
+---------------------------------------------------------------------------------------------------- what the store says
+
+local function case_env(case, place, extra)
+  local env = { DAHOST_DATA = place.data, LEDGER = place.ledger, DAHOST_TIME_FACTOR = case.time_factor }
+  for k, v in pairs(case.env or {}) do env[k] = v end
+  for k, v in pairs(extra or {}) do env[k] = v end
+  return env
+end
+
+-- The promise as `promise get` shows it, or nil.
+function M.promise(case, place, id)
+  local got = M.dahost({ "promise", "get", id, "--json" }, { env = case_env(case, place) })
+  if got.code ~= 0 then return nil end
+  return assert(json.decode(got.out, 1, nil), "promise get printed no JSON: " .. got.out)
+end
+
+-- The steps of the case that the store holds as settled: id -> true.
+function M.recorded_steps(case, place)
+  local got = M.dahost({ "tree", case.id, "--json" }, { env = case_env(case, place) })
+  local steps = {}
+  if got.code ~= 0 then return steps end -- not even the root is there yet
+  local function visit(node)
+    if node.kind == "step" and node.state ~= "pending" then steps[node.id] = true end
+    for _, child in ipairs(node.children or {}) do visit(child) end
+  end
+  for line in got.out:gmatch("[^\n]+") do
+    local node = assert(json.decode(line, 1, nil), "tree printed no JSON: " .. line)
+    if node.id then visit(node) else for _, each in ipairs(node) do visit(each) end end
+  end
+  return steps
+end
+
+---------------------------------------------------------------------------------------------------- lives
+
+local function describe(plan)
+  local words = {}
+  for i, death in ipairs(plan) do
+    words[i] = death.point and death.point .. ":" .. death.n or ("after %d us"):format(death.after_us)
+  end
+  return #words == 0 and "unkilled" or table.concat(words, ", then ")
+end
+
+-- The human, while no process holds the store: answers what is asked and not yet acknowledged.
+local function answer_offline(case, place, acknowledged)
+  for id, value in pairs(case.answers or {}) do
+    if not acknowledged[id] then
+      local done = M.dahost({ "promise", "resolve", id, value }, { env = case_env(case, place) })
+      if done.code == 0 then acknowledged[id] = value end
+    end
+  end
+end
+
+-- One process from start to end or death. The human answers as soon as the script's print names a promise.
+local function live(case, place, death, acknowledged)
+  local args = { "run", case.script }
+  table.move(case.args, 1, #case.args, #args + 1, args)
+  args[#args + 1] = "--id"
+  args[#args + 1] = case.id
+  local asked = {}
+  local process = M.spawn(args, {
+    env = case_env(case, place, { DAHOST_KILL = death and death.point and death.point .. ":" .. death.n or nil }),
+    on_line = function(line)
+      local id = line:match("dahost promise resolve (%S+)")
+      local value = id and case.answers and case.answers[id]
+      if not value or acknowledged[id] then return end
+      local resolve = M.spawn({ "promise", "resolve", id, value }, { env = case_env(case, place) })
+      resolve.id, resolve.value = id, value
+      asked[#asked + 1] = resolve
+    end,
+  })
+  if death and death.after_us then
+    local until_ns = uv.hrtime() + death.after_us * 1000
+    -- The timer has milliseconds; the last one is spent looking at the clock.
+    local timer = uv.new_timer()
+    timer:start(math.max(0, death.after_us // 1000 - 1), 0, function()
+      while uv.hrtime() < until_ns do end
+      if not process.ended then uv.kill(process.pid, "sigkill") end
+      timer:close()
+    end)
+    while not timer:is_closing() and not process.ended do uv.run("once") end
+    if not timer:is_closing() then timer:close() end
+  end
+  M.wait(process)
+  M.wait(table.unpack(asked))
+  for _, resolve in ipairs(asked) do
+    if resolve.code == 0 then acknowledged[resolve.id] = resolve.value end
+  end
+  return process
+end
+
+-- Goes through the plan (see the head of this file). Returns {kills=, commits=, result=, seconds=}; raises what is wrong,
+-- naming the plan. `expected` is the result to compare with, nil for the first run.
+function M.play(case, plan, expected)
+  local place = M.place()
+  local acknowledged = {}
+  local frozen = {} -- step id -> times it had run when a death found it recorded
+  local kills, began = 0, uv.hrtime()
+  local process
+
+  local function wrong(text, ...)
+    error(("%s, %s: %s\nstderr of the last life:\n%s\nkept: %s"):format(case.name, describe(plan), text:format(...),
+      process and process.err or "", place.dir), 0)
+  end
+
+  local function look_at_steps()
+    local runs = M.ledger(place)
+    for id in pairs(M.recorded_steps(case, place)) do
+      local count = runs[id] or 0
+      if count == 0 then wrong("step %s is recorded and never ran", id) end
+      if frozen[id] and frozen[id] ~= count then
+        wrong("step %s was recorded after %d run(s) and ran again: %d", id, frozen[id], count)
+      end
+      frozen[id] = count
+    end
+    return runs
+  end
+
+  for _, death in ipairs(plan) do
+    process = live(case, place, death, acknowledged)
+    if process.signal ~= 9 then break end
+    kills = kills + 1
+    look_at_steps()
+    answer_offline(case, place, acknowledged)
+  end
+  if not process or process.signal == 9 then process = live(case, place, nil, acknowledged) end
+  local seconds = (uv.hrtime() - began) / 1e9
+
+  if process.signal ~= 0 or process.code ~= (case.code or 0) then
+    wrong("the last life ended with code %d, signal %d", process.code, process.signal)
+  end
+  local check = case.check and case.check(process.out, place)
+  if check then wrong("%s", check) end
+  if expected and process.out ~= expected then wrong("the result is %s, not %s", process.out, expected) end
+
+  local runs = look_at_steps()
+  for id in pairs(runs) do
+    if not frozen[id] then wrong("step %s ran and is not recorded", id) end
+  end
+  for id in pairs(acknowledged) do
+    local promise = M.promise(case, place, id)
+    if not promise or promise.state ~= "resolved" then
+      wrong("the acknowledged answer to %s is lost: %s", id, promise and promise.state or "no promise")
+    end
+  end
+  local verify = M.dahost({ "verify" }, { env = case_env(case, place) })
+  if verify.code ~= 0 then wrong("verify ended with code %d:\n%s%s", verify.code, verify.out, verify.err) end
+
+  local commits = M.commits(place)
+  M.remove(place)
+  return { kills = kills, commits = commits, result = process.out, seconds = seconds, steps = frozen }
+end
+
+-- The commits a store has before anything was asked of it.
+function M.commits_of_an_empty_store()
+  local place = M.place()
+  M.dahost({ "verify" }, { env = { DAHOST_DATA = place.data } })
+  local count = M.commits(place)
+  M.remove(place)
+  return count
+end
+
+return M
