@@ -1,0 +1,423 @@
+/* cli.c - the verb table, its help, and argv to one parsed command.
+ *
+ * Here:     which verbs and flags exist and what they say of themselves; nearest names for what does not exist.
+ * May not:  open a store or know what a verb does.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "text.h"
+
+#define F(name) (1u << CLI_##name)
+#define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
+#define F_WORKER (F(WARM) | F(STEP_THREADS))
+
+typedef struct flag {
+  const char *name;
+  const char *metavar; /* NULL: a switch */
+  const char *help;
+} flag;
+
+static const flag flags[CLI_FLAG_COUNT] = {
+#define X(name, text, metavar, help) {text, metavar, help},
+    CLI_FLAG_MAP(X)
+#undef X
+};
+
+/* ---- verbs --------------------------------------------------------------------------------------------- */
+
+static const char run_help[] =
+    "run = one execution, here, until it ends.\n"
+    "\n"
+    "Starts execution ID of FUNCTION in FILE, or attaches to it if it exists, drives it to its end and prints its\n"
+    "result as one line of JSON (several results: a JSON array). What it did is kept: after a kill, a crash or Ctrl-C\n"
+    "the same command, or `dahost resume ID`, goes on where it stopped. No recorded step runs again; a step in flight\n"
+    "at the kill may.\n"
+    "\n"
+    "FUNCTION may be left out when FILE defines one workflow, or one named main. Each ARG is JSON if it parses as\n"
+    "JSON, else a string; a number only in its plain form (007 and 123e4567 are strings). If another process holds\n"
+    "the store, that process runs it and this one follows.\n"
+    "\n"
+    "Exit code: 0 resolved, 1 rejected, 2 usage or script error, 3 parked, 4 timed out or cancelled, 74 the store\n"
+    "failed, 130 interrupted.\n";
+static const char start_help[] =
+    "Like run, but only submits the execution and prints its id. It runs when a process drives the store: at once if\n"
+    "one holds it now, else with `dahost resume ID`.\n";
+static const char resume_help[] =
+    "Goes on with executions where they stopped; no script file is needed, since the store keeps their code. One ID:\n"
+    "prints its result and exits as run does. Several, or --all: one line {\"id\",\"state\",\"value\"} for each as it\n"
+    "ends; the exit code is that of the worst end (parked, then ended, then rejected).\n";
+static const char ps_help[] =
+    "The executions that are not finished, oldest first. running: code runs or could run now; suspended: it waits for\n"
+    "a promise or a timer and costs nothing; parked: it cannot go on until somebody mends it; completed: it ended.\n"
+    "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n";
+static const char tree_help[] =
+    "An execution and everything it invoked: indentation shows who called whom, an arrow what is awaited. Functions\n"
+    "are running, suspended, completed or parked; promises are pending, resolved, rejected, canceled or timed out.\n";
+static const char get_help[] = "One execution or promise: its function, arguments, state, result, times and tags.\n";
+static const char promise_create_help[] =
+    "Creates a promise that something outside settles. An existing one is left as it is.\n";
+static const char promise_get_help[] = "Shows a promise. The same as `dahost get`.\n";
+static const char promise_resolve_help[] =
+    "Resolves a pending promise with a value (JSON if it parses as JSON, else a string); whoever awaits it goes on.\n"
+    "Exit code 1 if there is no such promise, or it was settled otherwise before.\n";
+static const char promise_reject_help[] =
+    "Rejects a pending promise: await raises an error with that text, or with the code, message and fields of a JSON\n"
+    "object. Exit code 1 if there is no such promise, or it was settled otherwise before.\n";
+static const char promise_cancel_help[] =
+    "Settles a promise as canceled, at once: the raw settlement. If it is the promise of an execution, the execution\n"
+    "is cut without a chance to undo anything; `dahost cancel` asks it to end by itself.\n";
+static const char cancel_help[] =
+    "Asks an execution to end: `canceled` is raised at what it awaits, undo calls run, then it ends. WHY is the\n"
+    "error's message. Nothing is cut; a suspended execution ends when a process drives the store.\n";
+static const char continue_help[] =
+    "Lets a parked execution try again, once what stopped it is mended. See `dahost ps --parked`.\n";
+static const char verify_help[] =
+    "Reads every row of the store and checks that records, indexes and references agree; prints each fault. Exit code\n"
+    "1 if there is any. A store in use is read beside its holder, which delays the reuse of its free pages "
+    "meanwhile.\n";
+static const char version_help[] = "The version of this program and of what it is built from.\n";
+static const char help_help[] = "This overview, or the help of one verb.\n";
+
+static const cli_verb verbs[] = {
+    {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
+     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_run},
+    {"start", "FILE [FUNCTION] [ARG...]", "submit an execution, do not wait for it", start_help,
+     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_start},
+    {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
+     CLI_OPERANDS_MAX, cli_resume},
+    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(PARKED) | F(LIMIT), 0, 0, cli_ps},
+    {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
+    {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON), 1, 1, cli_get},
+    {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON), 1, 2, cli_cancel},
+    {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON), 1, 1, cli_continue},
+    {"promise create", "ID", "make a promise to be settled from outside", promise_create_help,
+     F_COMMON | F(JSON) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_promise_create},
+    {"promise get", "ID", "show a promise", promise_get_help, F_COMMON | F(JSON), 1, 1, cli_promise_get},
+    {"promise resolve", "ID [JSON]", "resolve a promise", promise_resolve_help, F_COMMON | F(JSON) | F(STR), 1, 2,
+     cli_promise_resolve},
+    {"promise reject", "ID [JSON]", "reject a promise", promise_reject_help, F_COMMON | F(JSON) | F(STR), 1, 2,
+     cli_promise_reject},
+    {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
+     cli_promise_cancel},
+    {"verify", "", "check the whole store", verify_help, F_COMMON | F(JSON), 0, 0, cli_verify},
+    {"version", "", "versions", version_help, F(HELP) | F(JSON), 0, 0, cli_version},
+    {"help", "[VERB]", "this overview, or the help of a verb", help_help, F(HELP), 0, 2, cli_help},
+};
+enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
+
+/* ---- what verbs print ---------------------------------------------------------------------------------- */
+
+static int result_fd = STDOUT_FILENO;
+
+void cli_print_to(int fd)
+{
+  result_fd = fd;
+}
+
+static void write_all(int fd, da_slice text)
+{
+  while (text.len > 0) {
+    ssize_t done = write(fd, text.ptr, text.len);
+    if (done <= 0) return; /* nobody reads any more */
+    text = da_slice_make(text.ptr + done, text.len - (size_t)done);
+  }
+}
+
+void cli_print(da_slice line)
+{
+  da_buf out = {0};
+  da_buf_add_slice(&out, line);
+  da_buf_add_byte(&out, '\n');
+  write_all(result_fd, da_buf_slice(&out));
+  da_buf_free(&out);
+}
+
+static void say(const char *prefix, const char *format, va_list args)
+{
+  char words[4096];
+  int len = snprintf(words, sizeof words, "%s", prefix);
+  int more = vsnprintf(words + len, sizeof words - (size_t)len - 1, format, args);
+  size_t end = (size_t)len + (size_t)(more > 0 ? more : 0);
+  if (end > sizeof words - 2) end = sizeof words - 2;
+  words[end] = '\n';
+  write_all(STDERR_FILENO, da_slice_make(words, end + 1));
+}
+
+int cli_fail(int code, const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  say("dahost: ", format, args);
+  va_end(args);
+  return code;
+}
+
+void cli_note(const cli_command *command, const char *format, ...)
+{
+  if (cli_has(command, CLI_QUIET)) return;
+  va_list args;
+  va_start(args, format);
+  say("", format, args);
+  va_end(args);
+}
+
+/* ---- help ---------------------------------------------------------------------------------------------- */
+
+static void variable_name(const flag *f, char out[40])
+{
+  size_t len = (size_t)snprintf(out, 40, "DAHOST_%s", f->name);
+  for (size_t i = 7; i < len; i++) out[i] = (char)(out[i] == '-' ? '_' : out[i] - ('a' - 'A'));
+}
+
+static void add_flags(da_buf *out, uint32_t wanted)
+{
+  for (int i = 0; i < CLI_FLAG_COUNT; i++) {
+    if ((wanted & 1u << i) == 0) continue;
+    const flag *f = &flags[i];
+    char left[40];
+    char variable[40] = "";
+    (void)snprintf(left, sizeof left, "--%s %s", f->name, f->metavar != NULL ? f->metavar : "");
+    if (i != CLI_HELP) variable_name(f, variable);
+    da_buf_addf(out, "  %-18s %s%s%s%s\n", left, f->help, *variable != '\0' ? " [" : "", variable,
+                *variable != '\0' ? "]" : "");
+  }
+}
+
+static void print_help(const cli_verb *verb)
+{
+  da_buf out = {0};
+  da_buf_addf(&out, "usage: dahost %s%s%s [flags]\n\n%s\nflags, before or after the operands [environment variable]:\n",
+              verb->name, *verb->operands != '\0' ? " " : "", verb->operands, verb->help);
+  add_flags(&out, verb->flags);
+  out.len--; /* cli_print() ends the line */
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+}
+
+static void overview(da_buf *out)
+{
+  da_buf_addf(out, "dahost: functions and promises whose identity and state outlive the process\n\n"
+                   "usage: dahost VERB [operands] [flags]\n\n");
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    char left[64];
+    (void)snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].operands);
+    da_buf_addf(out, "  %-30s %s\n", left, verbs[i].brief);
+  }
+  da_buf_addf(out,
+              "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
+              "The store is ./.dahost, or --data DIR, or DAHOST_DATA.");
+}
+
+/* ---- parsing ------------------------------------------------------------------------------------------- */
+
+static const cli_verb *find_verb(const char *name)
+{
+  for (size_t i = 0; i < VERB_COUNT; i++)
+    if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
+  return NULL;
+}
+
+/* Is `word` the first word of verbs of two words? */
+static bool is_family(const char *word)
+{
+  size_t len = strlen(word);
+  for (size_t i = 0; i < VERB_COUNT; i++)
+    if (strncmp(verbs[i].name, word, len) == 0 && verbs[i].name[len] == ' ') return true;
+  return false;
+}
+
+static int unknown_verb(const char *name)
+{
+  cli_nearest nearest = {.wanted = da_slice_of(name)};
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    da_slice candidate = da_slice_of(verbs[i].name);
+    cli_nearest_offer(&nearest, candidate);
+    ptrdiff_t space = da_slice_find(candidate, ' ');
+    if (space < 0) continue;
+    cli_nearest_offer(&nearest, da_slice_make(candidate.ptr, (size_t)space));
+    candidate = da_slice_make(candidate.ptr + space + 1, candidate.len - (size_t)space - 1);
+    /* `dahost resolve ID`: the second word alone. */
+    if (da_slice_eq(candidate, nearest.wanted)) nearest.best = da_slice_of(verbs[i].name), nearest.distance = 0;
+  }
+  if (nearest.best.len > 0)
+    return cli_fail(CLI_EXIT_USAGE, "no verb '%s'; did you mean '%.*s'? (dahost help lists them)", name,
+                    DA_FMT(nearest.best));
+  return cli_fail(CLI_EXIT_USAGE, "no verb '%s'; dahost help lists them", name);
+}
+
+static int unknown_flag(const cli_verb *verb, da_slice name)
+{
+  cli_nearest nearest = {.wanted = name};
+  bool elsewhere = false;
+  for (int i = 0; i < CLI_FLAG_COUNT; i++) {
+    da_slice candidate = da_slice_of(flags[i].name);
+    if (verb == NULL || (verb->flags & 1u << i) != 0)
+      cli_nearest_offer(&nearest, candidate);
+    else if (da_slice_eq(candidate, name))
+      elsewhere = true;
+  }
+  const char *of = verb != NULL ? verb->name : "dahost";
+  if (nearest.best.len > 0)
+    return cli_fail(CLI_EXIT_USAGE, "%s has no flag --%.*s; did you mean --%.*s?", of, DA_FMT(name),
+                    DA_FMT(nearest.best));
+  return cli_fail(CLI_EXIT_USAGE, "%s has no flag --%.*s%s; see dahost %s --help", of, DA_FMT(name),
+                  elsewhere ? " (other verbs do)" : "", verb != NULL ? verb->name : "help");
+}
+
+/* A word that begins with '-' and is no negative number and not '-' alone. */
+static bool is_flag(const char *word)
+{
+  return word[0] == '-' && word[1] != '\0' && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
+}
+
+/* Reads the flag at argv[*at]; *at stands at its last word afterwards. Returns 0 or an exit code. */
+static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_command *command)
+{
+  const char *word = argv[*at];
+  if (strcmp(word, "-h") == 0) word = "--help";
+  if (strcmp(word, "-q") == 0) word = "--quiet";
+  if (word[1] != '-') return cli_fail(CLI_EXIT_USAGE, "no flag '%s'; flags are long words (--help lists them)", word);
+  const char *equals = strchr(word, '=');
+  da_slice name = da_slice_make(word + 2, equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2));
+  int found = -1;
+  for (int i = 0; i < CLI_FLAG_COUNT; i++)
+    if (da_slice_eq(name, da_slice_of(flags[i].name)) && (verb == NULL || (verb->flags & 1u << i) != 0)) found = i;
+  if (found < 0) return unknown_flag(verb, name);
+  if (flags[found].metavar == NULL) {
+    if (equals != NULL) return cli_fail(CLI_EXIT_USAGE, "--%s takes no value", flags[found].name);
+    command->flags[found] = "";
+    return 0;
+  }
+  if (equals == NULL && *at + 1 >= argc)
+    return cli_fail(CLI_EXIT_USAGE, "--%s needs a value: --%s %s", flags[found].name, flags[found].name,
+                    flags[found].metavar);
+  command->flags[found] = equals != NULL ? equals + 1 : argv[++*at];
+  return 0;
+}
+
+/* Flags not given are read from the environment; a switch is on unless its variable is empty, 0, no, false or off. */
+static void take_environment(cli_command *command)
+{
+  static const char *const off[] = {"", "0", "no", "false", "off"};
+  for (int i = 0; i < CLI_FLAG_COUNT; i++) {
+    if (command->flags[i] != NULL || i == CLI_HELP || (command->verb->flags & 1u << i) == 0) continue;
+    char variable[40];
+    variable_name(&flags[i], variable);
+    const char *value = getenv(variable);
+    if (value == NULL) continue;
+    bool on = true;
+    for (size_t k = 0; k < sizeof off / sizeof *off; k++)
+      if (strcmp(value, off[k]) == 0) on = flags[i].metavar != NULL && *value != '\0';
+    if (on) command->flags[i] = flags[i].metavar != NULL ? value : "";
+  }
+}
+
+static int take_words(int argc, char **argv, int at, cli_command *command)
+{
+  const cli_verb *verb = command->verb;
+  bool only_operands = false;
+  for (; at < argc; at++) {
+    if (!only_operands && strcmp(argv[at], "--") == 0) {
+      only_operands = true;
+    } else if (!only_operands && is_flag(argv[at])) {
+      int code = take_flag(verb, argc, argv, &at, command);
+      if (code != 0) return code;
+    } else {
+      if (command->operand_count == verb->operands_max || command->operand_count == CLI_OPERANDS_MAX)
+        return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s %s", argv[at], verb->name,
+                        verb->operands);
+      command->operands[command->operand_count++] = argv[at];
+    }
+  }
+  if (command->operand_count < verb->operands_min && !cli_has(command, CLI_HELP))
+    return cli_fail(CLI_EXIT_USAGE, "an operand is missing; usage: dahost %s %s", verb->name, verb->operands);
+  return 0;
+}
+
+static bool is_help(const char *word)
+{
+  return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* The verbs that begin with `word`: asked for, or in place of an answer. */
+static int family(const char *word, bool wanted)
+{
+  da_buf out = {0};
+  da_buf_addf(&out, "%s needs a second word:", word);
+  for (size_t i = 0; i < VERB_COUNT; i++)
+    if (strncmp(verbs[i].name, word, strlen(word)) == 0 && verbs[i].name[strlen(word)] == ' ')
+      da_buf_addf(&out, "\n  dahost %s %s", verbs[i].name, verbs[i].operands);
+  if (!wanted) cli_print_to(STDERR_FILENO);
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+  return wanted ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+}
+
+/* Finds the verb at argv[*at] (one or two words); *at stands behind it afterwards. */
+static int take_verb(int argc, char **argv, int *at, const cli_verb **verb)
+{
+  const char *word = argv[*at];
+  if (is_family(word)) {
+    if (*at + 1 >= argc || is_flag(argv[*at + 1])) return family(word, *at + 1 < argc && is_help(argv[*at + 1]));
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s %s", word, argv[*at + 1]);
+    *verb = find_verb(name);
+    *at += 2;
+    return *verb != NULL ? 0 : unknown_verb(name);
+  }
+  *verb = find_verb(word);
+  *at += 1;
+  return *verb != NULL ? 0 : unknown_verb(word);
+}
+
+int cli_help(const cli_command *command)
+{
+  if (command->operand_count == 0) {
+    da_buf out = {0};
+    overview(&out);
+    cli_print(da_buf_slice(&out));
+    da_buf_free(&out);
+    return CLI_EXIT_OK;
+  }
+  char name[64];
+  (void)snprintf(name, sizeof name, "%s%s%s", command->operands[0], command->operand_count > 1 ? " " : "",
+                 command->operand_count > 1 ? command->operands[1] : "");
+  const cli_verb *verb = find_verb(name);
+  if (verb == NULL) return unknown_verb(name);
+  print_help(verb);
+  return CLI_EXIT_OK;
+}
+
+int da_cli_main(int argc, char **argv)
+{
+  cli_command command = {0};
+  int at = 1;
+  for (; at < argc && is_flag(argv[at]); at++) { /* flags before the verb: any verb's */
+    if (strcmp(argv[at], "--version") == 0) return cli_version(&command);
+    int code = take_flag(NULL, argc, argv, &at, &command);
+    if (code != 0) return code;
+  }
+  if (at == argc) {
+    int code = cli_has(&command, CLI_HELP) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    if (code != CLI_EXIT_OK) cli_print_to(STDERR_FILENO);
+    return cli_help(&command) == CLI_EXIT_OK ? code : CLI_EXIT_USAGE;
+  }
+  int code = take_verb(argc, argv, &at, &command.verb);
+  if (code != 0 || command.verb == NULL) return code;
+  for (int i = 0; i < CLI_FLAG_COUNT; i++)
+    if (command.flags[i] != NULL && (command.verb->flags & 1u << i) == 0)
+      return unknown_flag(command.verb, da_slice_of(flags[i].name));
+  code = take_words(argc, argv, at, &command);
+  if (code != 0) return code;
+  if (cli_has(&command, CLI_HELP)) {
+    print_help(command.verb);
+    return CLI_EXIT_OK;
+  }
+  take_environment(&command);
+  return command.verb->run(&command);
+}

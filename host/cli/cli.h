@@ -1,0 +1,114 @@
+/* cli.h - the command line: argv to one verb, and what every verb shares.
+ *
+ * Here:     the verb and flag tables, a parsed command, the exit codes, the verbs' entry points.
+ * Rule:     results go to stdout, everything else to stderr; a flag stands before or after operands and has an
+ *           environment variable (--step-threads: DAHOST_STEP_THREADS).
+ * Walk:     cli.c parses; a verb's file (cli_*.c) asks reach.c to have a request answered, by the process that holds
+ * the store or, when nobody does, here (host.c); either way service*.c answers it, and the verb shows the answer. To
+ * add a verb: its line and help in cli.c, its function here, its handler in service.c if it touches the store.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_CLI_CLI_H
+#define DA_CLI_CLI_H
+
+#include "../base/json.h"
+
+#define DA_VERSION "0.1.0"
+
+enum {
+  CLI_EXIT_OK = 0,       /* done; of an execution: resolved */
+  CLI_EXIT_REJECTED = 1, /* rejected; of other verbs: the answer is no */
+  CLI_EXIT_USAGE = 2,    /* the command line or the script is wrong */
+  CLI_EXIT_PARKED = 3,
+  CLI_EXIT_ENDED = 4,   /* timed out or cancelled */
+  CLI_EXIT_FAILED = 74, /* the store could not do its work (EX_IOERR of sysexits.h, as the store thread ends with) */
+  CLI_EXIT_INTERRUPTED = 130
+};
+
+/* X(NAME, "name", "METAVAR" or NULL for a switch, "help") */
+#define CLI_FLAG_MAP(X)                                                                                \
+  X(DATA, "data", "DIR", "directory of the store (default ./.dahost)")                                 \
+  X(JSON, "json", NULL, "print JSON instead of the human view")                                        \
+  X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay)")               \
+  X(HELP, "help", NULL, "this text")                                                                   \
+  X(ID, "id", "ID", "id of the execution (default: FUNCTION and four random characters)")              \
+  X(ARGS, "args", "JSON", "all arguments as one JSON array")                                           \
+  X(STR, "str", NULL, "every ARG is a string")                                                         \
+  X(WARM, "warm", "BYTES", "memory for suspended executions (default 64M; 0: recover each by replay)") \
+  X(STEP_THREADS, "step-threads", "N", "threads that run steps (default 4)")                           \
+  X(ALL, "all", NULL, "everything that is not finished")                                               \
+  X(STATE, "state", "S", "running, suspended, completed, parked, or all")                              \
+  X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                  \
+  X(LIMIT, "limit", "N", "at most N rows (default 1000)")                                              \
+  X(TIMEOUT, "timeout", "D", "deadline from now: 90, 250ms, 1h30m, 3d (default: none)")                \
+  X(PARAM, "param", "JSON", "what the promise is about")                                               \
+  X(TAGS, "tags", "JSON", "an object of strings")
+
+typedef enum cli_flag_id {
+#define X(name, text, metavar, help) CLI_##name,
+  CLI_FLAG_MAP(X)
+#undef X
+      CLI_FLAG_COUNT
+} cli_flag_id;
+
+enum { CLI_OPERANDS_MAX = 256 };
+
+typedef struct cli_verb cli_verb;
+
+typedef struct cli_command {
+  const cli_verb *verb;
+  const char *operands[CLI_OPERANDS_MAX]; /* borrowed from argv */
+  size_t operand_count;
+  const char *flags[CLI_FLAG_COUNT]; /* borrowed from argv or the environment; NULL: not given; a switch: "" */
+} cli_command;
+
+struct cli_verb {
+  const char *name; /* "run", "promise create" */
+  const char *operands;
+  const char *brief;
+  const char *help;
+  uint32_t flags; /* 1 << cli_flag_id */
+  size_t operands_min;
+  size_t operands_max;
+  int (*run)(const cli_command *command); /* returns the exit code */
+};
+
+/* The whole program behind main(). */
+int da_cli_main(int argc, char **argv);
+
+static inline bool cli_has(const cli_command *command, cli_flag_id flag)
+{
+  return command->flags[flag] != NULL;
+}
+static inline da_slice cli_text(const cli_command *command, cli_flag_id flag)
+{
+  return da_slice_of(command->flags[flag]);
+}
+
+/* Prints "dahost: words" on stderr and returns code, so that a verb can `return cli_fail(CLI_EXIT_USAGE, ...)`. */
+int cli_fail(int code, const char *format, ...) DA_PRINTF(2, 3);
+/* A line for people on stderr, unless --quiet. */
+void cli_note(const cli_command *command, const char *format, ...) DA_PRINTF(2, 3);
+/* Prints the bytes on stdout, a line end behind them. */
+void cli_print(da_slice line);
+/* The file descriptor behind cli_print(); `run` moves it so that a step's io.write cannot reach it. */
+void cli_print_to(int fd);
+
+int cli_run(const cli_command *command);
+int cli_start(const cli_command *command);
+int cli_resume(const cli_command *command);
+int cli_ps(const cli_command *command);
+int cli_tree(const cli_command *command);
+int cli_get(const cli_command *command);
+int cli_promise_create(const cli_command *command);
+int cli_promise_get(const cli_command *command);
+int cli_promise_resolve(const cli_command *command);
+int cli_promise_reject(const cli_command *command);
+int cli_promise_cancel(const cli_command *command);
+int cli_cancel(const cli_command *command);
+int cli_continue(const cli_command *command);
+int cli_verify(const cli_command *command);
+int cli_version(const cli_command *command);
+int cli_help(const cli_command *command);
+
+#endif

@@ -1,0 +1,205 @@
+/* model.c - a tree of calls out of events.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "model.h"
+
+#include <stdlib.h>
+
+#include "../base/clock.h"
+
+/* ---- nodes --------------------------------------------------------------------------------------------- */
+
+static void keep(da_slice *where, da_slice text)
+{
+  if (da_slice_eq(*where, text)) return;
+  char *copy = text.len > 0 ? da_xstrndup(text) : NULL;
+  free((void *)(uintptr_t)where->ptr);
+  *where = da_slice_make(copy, text.len);
+}
+
+static void free_node(cli_node *node)
+{
+  da_slice *const texts[] = {&node->id, &node->func, &node->waits, &node->note};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) keep(texts[i], DA_NONE);
+  free(node);
+}
+
+static void link_node(cli_node *node, cli_node *parent)
+{
+  node->parent = parent;
+  node->prev = parent->last;
+  if (parent->last != NULL)
+    parent->last->next = node;
+  else
+    parent->first = node;
+  parent->last = node;
+}
+
+static void unlink_node(cli_node *node)
+{
+  cli_node *parent = node->parent;
+  *(node->prev != NULL ? &node->prev->next : &parent->first) = node->next;
+  *(node->next != NULL ? &node->next->prev : &parent->last) = node->prev;
+}
+
+/* The nearest node whose id `id` extends, or NULL. */
+static cli_node *ancestor(const cli_model *model, da_slice id)
+{
+  for (size_t len = id.len; len-- > 0;) {
+    if (id.ptr[len] != '.' && id.ptr[len] != ':') continue;
+    cli_node *node = da_table_get(&model->nodes, da_slice_make(id.ptr, len));
+    if (node != NULL) return node;
+  }
+  return NULL;
+}
+
+static cli_node *find_or_make(cli_model *model, da_slice id, da_slice maker)
+{
+  cli_node *node = da_table_get(&model->nodes, id);
+  if (node != NULL) return node;
+  node = da_xcalloc(1, sizeof *node);
+  keep(&node->id, id);
+  node->begin_ns = da_clock_mono_ns();
+  cli_node *parent = ancestor(model, id);
+  if (parent == NULL) parent = da_table_get(&model->nodes, maker);
+  link_node(node, parent != NULL ? parent : &model->top);
+  (void)da_table_put(&model->nodes, node->id, node);
+  return node;
+}
+
+static bool is_settled_leaf(const cli_node *node)
+{
+  return node->first == NULL && node->end_ns != 0;
+}
+
+/* One more settled leaf below parent: drops the oldest one if there are too many. */
+static void bound_settled(cli_model *model, cli_node *parent)
+{
+  if (++parent->settled <= CLI_MODEL_SETTLED) return;
+  cli_node *oldest = parent->first;
+  while (oldest != NULL && !is_settled_leaf(oldest)) oldest = oldest->next;
+  parent->settled--;
+  if (oldest == NULL) return;
+  parent->dropped++;
+  unlink_node(oldest);
+  (void)da_table_remove(&model->nodes, oldest->id);
+  free_node(oldest);
+}
+
+static void settle(cli_model *model, cli_node *node, da_promise_state state)
+{
+  if (node->end_ns != 0) return;
+  node->state = state;
+  node->end_ns = da_clock_mono_ns();
+  node->retry_at = 0;
+  keep(&node->waits, DA_NONE);
+  if (node->activity != CLI_CALL) node->activity = CLI_COMPLETED;
+  if (node->first == NULL && node->parent != &model->top) bound_settled(model, node->parent);
+}
+
+/* ---- events -------------------------------------------------------------------------------------------- */
+
+static cli_node *tell_execution(cli_model *model, cli_node *node, const da_event *event)
+{
+  switch (event->kind) {
+  case DA_EVENT_STARTED:
+  case DA_EVENT_RESTARTED:
+  case DA_EVENT_RESUMED:
+    if (event->func.len > 0) keep(&node->func, event->func);
+    if (node->call == DA_CALL_NONE) node->call = DA_CALL_WORKFLOW;
+    node->activity = CLI_RUNNING;
+    node->end_ns = 0;
+    node->state = DA_PENDING;
+    keep(&node->waits, DA_NONE);
+    break;
+  case DA_EVENT_SUSPENDED:
+    node->activity = CLI_SUSPENDED;
+    keep(&node->waits, event->child);
+    break;
+  case DA_EVENT_PARKED:
+    node->activity = CLI_STOPPED;
+    keep(&node->note, event->text);
+    break;
+  case DA_EVENT_COMPLETED:
+    if (node->activity == CLI_CALL) node->activity = CLI_RUNNING;
+    settle(model, node, event->state);
+    break;
+  case DA_EVENT_CALLED:
+  case DA_EVENT_REPLAYED:
+  case DA_EVENT_ATTEMPT:
+  case DA_EVENT_SETTLED:
+  case DA_EVENT_OUTPUT:
+    break;
+  }
+  return node;
+}
+
+static void tell_call(cli_model *model, cli_node *node, const da_event *event)
+{
+  if (event->call != DA_CALL_NONE) node->call = event->call;
+  if (event->func.len > 0) keep(&node->func, event->func);
+  if (event->call == DA_CALL_SLEEP && event->at_ms > 0) node->due_at = event->at_ms;
+  switch (event->kind) {
+  case DA_EVENT_CALLED:
+    break;
+  case DA_EVENT_REPLAYED:
+    node->recorded = true;
+    if (event->state != DA_PENDING) settle(model, node, event->state);
+    break;
+  case DA_EVENT_ATTEMPT:
+    node->attempt = event->attempt;
+    node->retry_at = event->at_ms;
+    keep(&node->note, event->text);
+    break;
+  case DA_EVENT_SETTLED:
+    settle(model, node, event->state);
+    break;
+  case DA_EVENT_STARTED:
+  case DA_EVENT_RESTARTED:
+  case DA_EVENT_RESUMED:
+  case DA_EVENT_SUSPENDED:
+  case DA_EVENT_PARKED:
+  case DA_EVENT_COMPLETED:
+  case DA_EVENT_OUTPUT:
+    break;
+  }
+}
+
+cli_node *cli_model_tell(cli_model *model, const da_event *event)
+{
+  if (event->execution.len == 0 || event->kind == DA_EVENT_OUTPUT) return NULL;
+  cli_node *execution = find_or_make(model, event->execution, DA_NONE);
+  if (execution->activity == CLI_CALL && event->kind != DA_EVENT_COMPLETED) execution->activity = CLI_RUNNING;
+  if (event->child.len == 0 || event->kind == DA_EVENT_SUSPENDED) return tell_execution(model, execution, event);
+  cli_node *node = da_table_get(&model->nodes, event->child);
+  if (node == NULL) {
+    /* A settlement that comes late, of a node already dropped, makes no new one. */
+    if (event->kind == DA_EVENT_SETTLED && event->state == DA_PENDING) return NULL;
+    node = find_or_make(model, event->child, event->execution);
+  }
+  tell_call(model, node, event);
+  return da_table_get(&model->nodes, event->child);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+cli_node *cli_model_find(const cli_model *model, da_slice id)
+{
+  return da_table_get(&model->nodes, id);
+}
+
+cli_node *cli_model_next(const cli_model *model, const cli_node *node)
+{
+  if (node == NULL) return model->top.first;
+  if (node->first != NULL) return node->first;
+  while (node != &model->top && node->next == NULL) node = node->parent;
+  return node != &model->top ? node->next : NULL;
+}
+
+void cli_model_free(cli_model *model)
+{
+  size_t at = 0;
+  void *node;
+  while (da_table_next(&model->nodes, &at, &node)) free_node(node);
+  da_table_free(&model->nodes);
+  *model = (cli_model){0};
+}

@@ -1,0 +1,239 @@
+/* text.c - small texts for people.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "../base/limits.h"
+
+/* ---- durations and times ------------------------------------------------------------------------------- */
+
+typedef struct unit {
+  const char *name;
+  int64_t ms;
+} unit;
+
+static const unit units[] = {{"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}};
+
+void cli_duration_text(int64_t ms, char out[32])
+{
+  if (ms < 0) ms = 0;
+  if (ms < 1000) {
+    (void)snprintf(out, 32, "%d ms", (int)ms);
+    return;
+  }
+  if (ms < 10000) {
+    (void)snprintf(out, 32, "%d.%d s", (int)(ms / 1000), (int)(ms % 1000 / 100));
+    return;
+  }
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+    if (ms < units[i].ms) continue;
+    int64_t whole = ms / units[i].ms;
+    const unit *next = i + 1 < sizeof units / sizeof *units ? &units[i + 1] : NULL;
+    int64_t rest = next != NULL ? ms % units[i].ms / next->ms : 0;
+    if (rest > 0 && next != NULL)
+      (void)snprintf(out, 32, "%lld %s %lld %s", (long long)whole, units[i].name, (long long)rest, next->name);
+    else
+      (void)snprintf(out, 32, "%lld %s", (long long)whole, units[i].name);
+    return;
+  }
+}
+
+void cli_time_text(int64_t ms, char out[40])
+{
+  time_t seconds = (time_t)(ms / 1000);
+  struct tm parts;
+  char zone[8] = "";
+  if (localtime_r(&seconds, &parts) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M:%S", &parts) == 0) {
+    (void)snprintf(out, 40, "%lld ms", (long long)ms);
+    return;
+  }
+  (void)strftime(zone, sizeof zone, "%z", &parts); /* +0100 */
+  if (strlen(zone) == 5) (void)snprintf(out + strlen(out), 8, "%.3s:%.2s", zone, zone + 3);
+}
+
+static double unit_ms(const char *name, size_t len)
+{
+  static const struct {
+    const char *name;
+    double ms;
+  } known[] = {{"ms", 1},     {"s", 1e3},     {"sec", 1e3},    {"m", 60e3}, {"min", 60e3},
+               {"h", 3600e3}, {"d", 86400e3}, {"w", 604800e3}, {"", 1e3}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (strlen(known[i].name) == len && memcmp(known[i].name, name, len) == 0) return known[i].ms;
+  return 0;
+}
+
+bool cli_duration_read(const char *text, int64_t *ms)
+{
+  double total = 0;
+  const char *at = text;
+  do {
+    if (*at < '0' || *at > '9') return false; /* no sign, no hexadecimal, no "inf" */
+    size_t digits = strspn(at, "0123456789.");
+    char number[32];
+    if (digits >= sizeof number) return false;
+    memcpy(number, at, digits);
+    number[digits] = '\0';
+    char *end;
+    double value = strtod(number, &end);
+    if (*end != '\0') return false;
+    at += digits;
+    size_t letters = strspn(at, "abcdefghijklmnopqrstuvwxyz");
+    double factor = unit_ms(at, letters);
+    if (factor <= 0) return false;
+    total += value * factor;
+    at += letters;
+  } while (*at != '\0');
+  if (!(total <= (double)DA_TIME_MAX)) return false;
+  *ms = (int64_t)total;
+  return true;
+}
+
+bool cli_size_read(const char *text, size_t *bytes)
+{
+  if (*text < '0' || *text > '9') return false;
+  char *end;
+  unsigned long long value = strtoull(text, &end, 10);
+  unsigned shift = 0;
+  switch (*end) {
+  case 'k':
+  case 'K':
+    shift = 10;
+    break;
+  case 'm':
+  case 'M':
+    shift = 20;
+    break;
+  case 'g':
+  case 'G':
+    shift = 30;
+    break;
+  default:
+    break;
+  }
+  if (shift > 0) end++;
+  if (*end != '\0' || value > (SIZE_MAX >> 1 >> shift)) return false;
+  *bytes = (size_t)value << shift;
+  return true;
+}
+
+/* ---- nearest names ------------------------------------------------------------------------------------- */
+
+enum { NAME_MAX_COMPARED = 64 };
+
+static size_t least(size_t a, size_t b)
+{
+  return a < b ? a : b;
+}
+
+size_t cli_distance(da_slice a, da_slice b)
+{
+  a.len = least(a.len, NAME_MAX_COMPARED);
+  b.len = least(b.len, NAME_MAX_COMPARED);
+  size_t rows[3][NAME_MAX_COMPARED + 1]; /* the row before the last, the last, the one at hand */
+  for (size_t j = 0; j <= b.len; j++) rows[1][j] = j;
+  for (size_t i = 1; i <= a.len; i++) {
+    rows[2][0] = i;
+    for (size_t j = 1; j <= b.len; j++) {
+      bool same = a.ptr[i - 1] == b.ptr[j - 1];
+      size_t best = least(rows[1][j - 1] + (same ? 0 : 1), least(rows[1][j], rows[2][j - 1]) + 1);
+      if (i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] && a.ptr[i - 2] == b.ptr[j - 1])
+        best = least(best, rows[0][j - 2] + 1);
+      rows[2][j] = best;
+    }
+    memcpy(rows[0], rows[1], sizeof rows[0]);
+    memcpy(rows[1], rows[2], sizeof rows[1]);
+  }
+  return rows[1][b.len];
+}
+
+void cli_nearest_offer(cli_nearest *nearest, da_slice candidate)
+{
+  size_t longer = nearest->wanted.len > candidate.len ? nearest->wanted.len : candidate.len;
+  size_t limit = longer <= 3 ? 1 : longer <= 8 ? 2 : longer / 3;
+  size_t distance = cli_distance(nearest->wanted, candidate);
+  /* What was typed may be the beginning of a longer name. */
+  bool begun = nearest->wanted.len >= 3 && da_slice_starts(candidate, nearest->wanted);
+  if (begun) distance = least(distance, limit);
+  if (distance > limit || (nearest->best.len > 0 && distance >= nearest->distance)) return;
+  nearest->best = candidate;
+  nearest->distance = distance;
+}
+
+/* ---- widths -------------------------------------------------------------------------------------------- */
+
+/* Reads one character; malformed bytes count as one character each. */
+static size_t take(da_slice text, size_t at, uint32_t *point)
+{
+  const unsigned char *p = (const unsigned char *)text.ptr + at;
+  size_t left = text.len - at;
+  size_t len = p[0] < 0x80 ? 1 : (p[0] & 0xe0) == 0xc0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : (p[0] & 0xf8) == 0xf0 ? 4 : 0;
+  if (len == 0 || len > left) {
+    *point = '?';
+    return 1;
+  }
+  static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+  *point = p[0] & first[len];
+  for (size_t i = 1; i < len; i++) {
+    if ((p[i] & 0xc0) != 0x80) {
+      *point = '?';
+      return 1;
+    }
+    *point = *point << 6 | (p[i] & 0x3f);
+  }
+  return len;
+}
+
+/* Terminals give East Asian wide characters and pictographs two columns, combining marks none. */
+static size_t columns_of(uint32_t c)
+{
+  if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return 0;
+  if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f)) return 0;
+  if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
+      (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
+      (c >= 0xffe0 && c <= 0xffe6) || (c >= 0x1f300 && c <= 0x1faff) || (c >= 0x20000 && c <= 0x3fffd))
+    return 2;
+  return 1;
+}
+
+size_t cli_width(da_slice text)
+{
+  size_t width = 0;
+  for (size_t at = 0; at < text.len;) {
+    uint32_t point;
+    at += take(text, at, &point);
+    width += columns_of(point);
+  }
+  return width;
+}
+
+void cli_fit(da_buf *out, da_slice text, size_t columns)
+{
+  if (columns == 0) return;
+  bool cut = cli_width(text) > columns;
+  size_t limit = cut ? columns - 1 : columns;
+  size_t width = 0;
+  for (size_t at = 0; at < text.len;) {
+    uint32_t point;
+    size_t len = take(text, at, &point);
+    bool control = point < 0x20 || (point >= 0x7f && point < 0xa0);
+    size_t wide = control ? 1 : columns_of(point);
+    if (width + wide > limit) break;
+    if (control || (len == 1 && (unsigned char)text.ptr[at] >= 0x80))
+      da_buf_add_byte(out, '?');
+    else
+      da_buf_add(out, text.ptr + at, len);
+    width += wide;
+    at += len;
+  }
+  if (cut) da_buf_add(out, "\xe2\x80\xa6", 3);
+}
+
+void cli_pad(da_buf *out, size_t from, size_t columns)
+{
+  size_t width = cli_width(da_slice_make(out->ptr + from, out->len - from));
+  for (; width < columns; width++) da_buf_add_byte(out, ' ');
+}

@@ -1,0 +1,36 @@
+/* text.h - small texts for people: durations, times, nearest names, widths. No I/O.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_CLI_TEXT_H
+#define DA_CLI_TEXT_H
+
+#include "../base/arena.h"
+
+/* "850 ms", "12 s", "3 min 20 s", "3 h", "2 d 4 h". Negative ones count as 0. */
+void cli_duration_text(int64_t ms, char out[32]);
+/* Local time as ISO 8601: "2026-11-23 15:14:26+01:00". */
+void cli_time_text(int64_t ms, char out[40]);
+/* Reads "250ms", "90", "1.5s", "1h30m", "3d", "2w"; without a unit: seconds. False if it is none, or beyond 2^53 ms. */
+bool cli_duration_read(const char *text, int64_t *ms);
+/* Reads "64M", "1g", "4096". */
+bool cli_size_read(const char *text, size_t *bytes);
+
+/* Edits (insert, delete, replace, swap neighbours) between two names; long ones are compared by their first 64 bytes.
+ */
+size_t cli_distance(da_slice a, da_slice b);
+/* Offers each candidate in turn; afterwards best is the nearest one that is near enough to be what was meant, or empty.
+ */
+typedef struct cli_nearest {
+  da_slice wanted;
+  da_slice best; /* borrowed from a candidate */
+  size_t distance;
+} cli_nearest;
+void cli_nearest_offer(cli_nearest *nearest, da_slice candidate);
+
+/* Columns the text takes on a terminal, control bytes counted as none. */
+size_t cli_width(da_slice text);
+/* Appends text cut to `columns`, control bytes as '?', with an ellipsis where something was cut. */
+void cli_fit(da_buf *out, da_slice text, size_t columns);
+/* Pads what was appended since `from` with spaces to `columns`. */
+void cli_pad(da_buf *out, size_t from, size_t columns);
+
+#endif
