@@ -1,15 +1,15 @@
 -- harness.lua - kills the shipped program at every durable write and looks at what is left.
 --
--- A case is a script with its arguments and, if it waits for a human, what the human answers. A life is one process of
--- `dahost run`. A plan is a list of deaths, one per life: {point=, n=} through DAHOST_KILL, or {after_us=} from outside.
--- play() goes through the plan, then lets the last life end in peace, and demands, whatever the deaths:
+-- A case is a script with its arguments and, if it waits for a human, what the human answers. A life is one process
+-- of `dahost run`. A plan is a list of deaths, one per life: {point=, n=} through DAHOST_KILL, or {after_us=} from
+-- outside. play() goes through the plan, then lets the last life end in peace, and demands, whatever the deaths:
 --   * the result of an unkilled run, to the byte;
 --   * every step that the store had recorded at a death never ran again, and every recorded step ran (the ledger, a
 --     plain file that steps append to, is the witness outside of the store);
 --   * what was acknowledged to the human stayed so;
 --   * `dahost verify` finds the store whole.
--- The harness opens no store itself: it sees what a user sees. Only the count of commits is read from LMDB's meta pages,
--- as the measure against which the number of kills is held.
+-- The harness opens no store itself: it sees what a user sees. Only the count of commits is read from LMDB's meta
+-- pages, as the measure against which the number of kills is held.
 --
 -- SPDX-License-Identifier: Apache-2.0
 local uv = require("luv")
@@ -258,8 +258,8 @@ local function live(case, place, death, acknowledged)
   return process
 end
 
--- Goes through the plan (see the head of this file). Returns {kills=, commits=, result=, seconds=}; raises what is wrong,
--- naming the plan. `expected` is the result to compare with, nil for the first run.
+-- Goes through the plan (see the head of this file). Returns {kills=, commits=, result=, seconds=, steps=}; raises what
+-- is wrong, naming the plan. `expected` is the result to compare with; nil: any.
 function M.play(case, plan, expected)
   local place = M.place()
   local acknowledged = {}

@@ -1,9 +1,9 @@
 -- kill_spec.lua - SIGKILL at every durable write of every example, at every write of the recovery, and at any instant.
 --
--- For each case and each point of DAHOST_KILL the nth passing is the last, n = 1, 2, ... until a run ends unkilled. Then
--- again with a second death in the recovery: all pairs up to PAIRS_ALL passings, a sample of them above (--long: all of
--- them, at all points). Then RANDOM deaths from outside at random instants, spread over the cases. What is demanded
--- after each: head of spec/support/harness.lua.
+-- For each case and each point of DAHOST_KILL the nth passing is the last, n = 1, 2, ... until a run ends unkilled.
+-- Then again with a second death in the recovery: all pairs up to PAIRS_ALL passings, a sample of them above (--long:
+-- all of them, at all points). Then RANDOM deaths from outside at random instants, spread over the cases. What is
+-- demanded after each: head of spec/support/harness.lua.
 --
 -- SPDX-License-Identifier: Apache-2.0
 local cases = require("spec.support.cases")
