@@ -1,7 +1,7 @@
 -- report.lua - busted's output handler: silent about what passes, whole about what fails, a count at the end.
 --
--- A spec file's own prints (seeds, counts) stay visible between. The last line, `busted: N passed, N failed, N
--- pending`, is what runner.lua adds up. An error outside of a test (a file that does not load, a hook) counts as a failure.
+-- A spec file may print (seeds, counts); that stays visible. The last line, `busted: N passed, N failed, N pending`,
+-- is what runner.lua adds up. An error outside of a test (a file that does not load, a hook) counts as a failure.
 --
 -- SPDX-License-Identifier: Apache-2.0
 local pretty = require("pl.pretty")
