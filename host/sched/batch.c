@@ -1,7 +1,7 @@
 /* batch.c - the store thread: takes what is queued, applies it, flushes it once, hands it over.
  *
- * Here:     the batch rule (all that is queued, up to DA_BATCH_OPS_MAX ops or DA_BATCH_BYTES_MAX bytes; no timer, no
- *           minimum: the next batch forms while this one is flushed) and the failure rule:
+ * Here:     the batch rule (all that is queued, up to DA_BATCH_OPS_MAX ops or DA_BATCH_BYTES_MAX bytes; no minimum, and
+ *           no waiting but begin_patience()'s: the next batch forms while this one is flushed) and the failure rule:
  *             full                    the transaction is dropped; the batch, and all that was queued by then, is
  *                                     answered DA_EFULL; nothing more is applied until the loop has told that
  *             any other failure       a log line and _exit(74), nobody is answered: a failed flush may have lost
@@ -10,7 +10,9 @@
  * Threads:  the store thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
@@ -20,7 +22,11 @@
 #include "kill.h"
 #include "pump.h"
 
-enum { EXIT_STORE = 74 }; /* EX_IOERR of sysexits.h */
+enum {
+  EXIT_STORE = 74,          /* EX_IOERR of sysexits.h */
+  SKIP_MAX = 64,            /* batches between two tries to wait for a loop that was too busy: 1 % lost at most */
+  PATIENCE_MAX_NS = 4000000 /* of a flush, so that one slow flush of a bad disk does not set the pace */
+};
 
 static _Noreturn void stop_process(const char *doing, da_status status, const da_err *err)
 {
@@ -37,21 +43,60 @@ static void take_queue(da_sched *s)
   da_op_list_move(&s->back, &s->queue.back);
 }
 
+/* Without it, whoever is answered by one batch misses the next, and the clients fall into two halves that wait for one
+ * another's flush: with 16 clients and a flush of 0.25 ms that is half the ops per second. So the loop gets up to half
+ * a flush to tell a batch before the next one is cut. A loop that cannot tell in that time is busy with work that had
+ * better overlap the flush: it is not waited for, and the more often that is seen the longer it is not tried again. */
+static void begin_patience(da_sched *s, const da_batch *batch)
+{
+  da_patience *p = &s->patience;
+  s->queue.telling = false;
+  if (s->queue.refusing) return;
+  if (batch->count == 1 && s->queue.count == 0) return; /* one client alone has nobody to fall in with */
+  if (p->skip > 0) {
+    p->skip--;
+    return;
+  }
+  s->queue.telling = true;
+  uint64_t until = da_clock_mono_ns() + p->flush_ns / 2;
+  p->until = (struct timespec){.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+}
+
+/* With queue.lock held: waits for ops, or for the loop to have told. */
+static void wait_on_queue(da_sched *s)
+{
+  da_queue *queue = &s->queue;
+  da_patience *p = &s->patience;
+  bool patient = queue->telling;
+  queue->idle = true;
+  int fault = patient ? pthread_cond_timedwait(&queue->ready, &queue->lock, &p->until)
+                      : pthread_cond_wait(&queue->ready, &queue->lock);
+  queue->idle = false;
+  if (!patient) return;
+  if (!queue->telling) {
+    p->skip_next = 1;
+  } else if (fault == ETIMEDOUT) {
+    queue->telling = false;
+    p->skip = p->skip_next;
+    if (p->skip_next < SKIP_MAX) p->skip_next *= 2;
+  }
+}
+
 /* Waits until there is something to do. False: the queue is closed and empty. */
 static bool wait_for_ops(da_sched *s)
 {
   da_queue *queue = &s->queue;
+  bool any = false;
   (void)pthread_mutex_lock(&queue->lock);
   for (;;) {
     if (!queue->refusing) take_queue(s);
-    if (s->fore.first != NULL || s->back.first != NULL) break;
-    if (queue->closed && !queue->refusing) break;
-    queue->idle = true;
-    (void)pthread_cond_wait(&queue->ready, &queue->lock);
-    queue->idle = false;
+    any = s->fore.first != NULL || s->back.first != NULL;
+    if (any && (!queue->telling || queue->count >= DA_BATCH_OPS_MAX)) break;
+    if (!any && queue->closed && !queue->refusing) break;
+    wait_on_queue(s);
   }
   (void)pthread_mutex_unlock(&queue->lock);
-  return s->fore.first != NULL || s->back.first != NULL;
+  return any;
 }
 
 static size_t cut_from(da_op_list *from, da_batch *batch, size_t bytes)
@@ -182,12 +227,21 @@ static da_status find_due(da_sched *s, da_batch *batch, da_err *err)
   return DA_OK;
 }
 
+/* A moving average over some eight flushes. */
+static void note_flush(da_patience *p, uint64_t flush_ns)
+{
+  if (flush_ns > PATIENCE_MAX_NS) flush_ns = PATIENCE_MAX_NS;
+  p->flush_ns = p->flush_ns - p->flush_ns / 8 + flush_ns / 8;
+}
+
 static da_status commit(da_sched *s, da_batch *batch, da_err *err)
 {
   batch->dirty = da_store_dirty(s->store);
   if (batch->dirty) da_kill_at(DA_KILL_COMMIT_BEFORE);
+  uint64_t begin_ns = da_clock_mono_ns();
   da_status status = da_store_commit(s->store, err);
   if (status != DA_OK) return status;
+  if (batch->dirty) note_flush(&s->patience, da_clock_mono_ns() - begin_ns);
   if (batch->dirty) da_kill_at(DA_KILL_COMMIT_AFTER);
   atomic_fetch_add_explicit(&s->ops, batch->count, memory_order_relaxed);
   atomic_fetch_add_explicit(batch->dirty ? &s->commits : &s->empty_commits, 1, memory_order_relaxed);
@@ -253,6 +307,7 @@ void *da_batch_thread(void *sched)
     run_batch(s, batch);
     (void)pthread_mutex_lock(&s->queue.lock);
     s->queue.count -= batch->count;
+    begin_patience(s, batch);
     (void)pthread_mutex_unlock(&s->queue.lock);
     signal_waiters(batch);
     da_hand_batch(s, batch);

@@ -11,6 +11,7 @@
 #define DA_SCHED_PUMP_H
 
 #include <pthread.h>
+#include <time.h>
 #include <uv.h>
 
 #include "sched.h"
@@ -67,8 +68,17 @@ typedef struct da_queue {
   size_t count;  /* also what the store thread took and has not applied yet */
   bool idle;     /* the store thread waits for `ready` */
   bool refusing; /* from a full batch until the loop has told it */
+  bool telling;  /* the store thread waits a moment for the loop to tell the last batch; it signals when it has */
   bool closed;
 } da_queue;
+
+/* How long the store thread waits for the loop to tell a batch before it cuts the next one (batch.c). */
+typedef struct da_patience {
+  uint64_t flush_ns;     /* what a flush took lately */
+  struct timespec until; /* end of the present wait, monotonic */
+  unsigned skip;         /* batches left without one */
+  unsigned skip_next;
+} da_patience;
 
 typedef struct da_hand {
   pthread_mutex_t lock;
@@ -128,6 +138,7 @@ struct da_sched {
   da_op_list fore; /* taken from the queue, not yet in a batch */
   da_op_list back;
   bool dues_known;
+  da_patience patience;
   da_arena scratch;
   _Atomic uint64_t ops;
   _Atomic uint64_t commits;

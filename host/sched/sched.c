@@ -35,7 +35,7 @@ static da_status enqueue(da_sched *s, da_op *op, bool bounded)
   if (status == DA_OK) {
     da_op_list_add(op->background ? &queue->back : &queue->fore, op);
     queue->count++;
-    if (queue->idle) (void)pthread_cond_signal(&queue->ready);
+    if (queue->idle && !queue->telling) (void)pthread_cond_signal(&queue->ready);
   }
   (void)pthread_mutex_unlock(&queue->lock);
   return status;
@@ -183,6 +183,15 @@ static void tell_batch(da_sched *s, da_batch *batch)
   free(batch);
 }
 
+/* The store thread may wait with its next batch for those who were just answered. */
+static void end_telling(da_sched *s)
+{
+  (void)pthread_mutex_lock(&s->queue.lock);
+  s->queue.telling = false;
+  if (s->queue.idle) (void)pthread_cond_signal(&s->queue.ready);
+  (void)pthread_mutex_unlock(&s->queue.lock);
+}
+
 /* Takes everything at hand and tells it. What a callback adds comes with the next wake-up, so that the loop turns. */
 static void tell_all(da_sched *s)
 {
@@ -199,11 +208,13 @@ static void tell_all(da_sched *s)
   hand->woken = false;
   (void)pthread_mutex_unlock(&hand->lock);
 
+  bool told = batches != NULL;
   while (batches != NULL) {
     da_batch *batch = batches;
     batches = batch->next;
     tell_batch(s, batch);
   }
+  if (told) end_telling(s);
   tell_ops(s, &refused);
   while (posts != NULL) {
     da_post *post = posts;
@@ -284,10 +295,15 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   s->hand.batches_end = &s->hand.batches;
   s->hand.posts_end = &s->hand.posts;
   s->sweep.due_at = DA_TIME_MAX;
+  s->patience.skip_next = 1;
   (void)pthread_mutex_init(&s->queue.lock, NULL);
-  (void)pthread_cond_init(&s->queue.ready, NULL);
   (void)pthread_mutex_init(&s->hand.lock, NULL);
   (void)pthread_cond_init(&s->hand.ready, NULL);
+  pthread_condattr_t monotonic;
+  (void)pthread_condattr_init(&monotonic);
+  (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  (void)pthread_cond_init(&s->queue.ready, &monotonic);
+  (void)pthread_condattr_destroy(&monotonic);
 
   int fault = uv_loop_init(&s->loop);
   if (fault != 0) {
