@@ -6,8 +6,13 @@
 
 da_digest da_hash128(da_slice s)
 {
+  return da_hash128_seeded(s, 0);
+}
+
+da_digest da_hash128_seeded(da_slice s, uint64_t seed)
+{
   XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits(s.ptr, s.len));
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(s.ptr, s.len, seed));
   da_digest digest;
   memcpy(digest.bytes, canonical.digest, sizeof digest.bytes);
   return digest;

@@ -14,6 +14,8 @@ typedef struct da_digest {
 } da_digest;
 
 da_digest da_hash128(da_slice s);
+/* Another function for each seed: where the seed is secret, nobody can search for two inputs that meet. */
+da_digest da_hash128_seeded(da_slice s, uint64_t seed);
 uint64_t da_hash64(da_slice s);
 static inline bool da_digest_eq(const da_digest *a, const da_digest *b)
 {

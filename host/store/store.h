@@ -5,8 +5,8 @@
  * May not:  know what a promise means or decide anything; call engine functions, sched, net or vm.
  * Threads:  one at a time; a write transaction belongs to the thread that began it (LMDB).
  * Two kinds: LMDB (store_lmdb.c, the only file that sees lmdb.h) and memory (store_mem.c: same contract, same keys
- *           and codecs, faults on demand). Both sit on an ordered map of byte strings: tables below.
- * To add a table: its name in the X-list, its key in key.c, its codec pair in codec.c, cases in spec/store.
+ *           and codecs). Both are ordered maps of byte strings (kv.h); everything else is shared (rows.h).
+ * To add a table: its name in the X-list of kv.h, its key in key.c, its codec pair in codec.c, cases in spec/store.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_STORE_STORE_H
@@ -60,9 +60,10 @@ int da_store_bundle_get(da_store *store, const da_digest *hash, da_arena *arena,
 void da_store_secret(const da_store *store, uint8_t out[16]);
 
 /* The records an execution needs for a replay: every promise whose id lies below `ancestor`, in key order, but the
- * descendants of a promise that has its own task are jumped over (not read). `below_dot` says whether ids joined
- * with '.' right below a root without ':' are wanted as well. visit may stop the scan by returning false. The
- * promise handed to visit lives in arena. */
+ * descendants of a promise that has its own task (tag resonate:target) are jumped over (not read). Key order is byte
+ * order, but for ids keyed by a hash (limits.h). Ids joined with '.' to a root without ':' are roots themselves and not
+ * part of it. visit may stop the scan by returning false, and must not call the store. The promise handed to it lives
+ * in arena. */
 typedef bool da_store_visit(void *user, const da_promise *promise);
 da_status DA_MUST_USE da_store_scan_execution(da_store *store, da_slice ancestor, da_arena *arena,
                                               da_store_visit *visit, void *user, da_err *err);
@@ -71,7 +72,10 @@ da_status DA_MUST_USE da_store_scan_execution(da_store *store, da_slice ancestor
 da_status DA_MUST_USE da_store_scan_ids(da_store *store, da_slice prefix, da_slice after, da_arena *arena,
                                         da_store_visit *visit, void *user, da_err *err);
 
-/* Faults on demand, memory store only: fail the nth commit from now (1: the next) with `status`; 0 turns it off. */
+/* The words of the last read that failed (the reads of a view have no da_err). Borrowed until the next failure. */
+const char *da_store_fault_words(const da_store *store);
+
+/* Faults on demand, for specs: fail the nth commit from now (1: the next) with `status`; 0 turns it off. */
 void da_store_fail_commit(da_store *store, int nth, da_status status);
 
 typedef struct da_store_stats {
@@ -81,7 +85,8 @@ typedef struct da_store_stats {
   uint64_t dues;
   uint64_t outs;
   uint64_t bundles;
-  uint64_t file_bytes; /* used pages, LMDB only */
+  uint64_t file_bytes; /* of the file as far as it was ever used; 0 in memory */
+  uint64_t rows_read;  /* since the store was opened, this call not counted: what a scan costs */
 } da_store_stats;
 da_status DA_MUST_USE da_store_stat(da_store *store, da_store_stats *out, da_err *err);
 

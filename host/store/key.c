@@ -1,0 +1,274 @@
+/* key.c - ids, instants and addresses as ordered byte strings.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "key.h"
+
+#include "../base/hash.h"
+
+/* ---- numbers ------------------------------------------------------------------------------------------- */
+
+/* How many bytes follow the first: each carries 8 bits and takes one bit of the first for the count. */
+static size_t more_bytes(uint64_t value)
+{
+  if (value < (uint64_t)1 << 7) return 0;
+  size_t bits = 64 - (size_t)__builtin_clzll(value);
+  return bits > 56 ? 8 : (bits - 1) / 7;
+}
+
+size_t da_varint_put(uint8_t *to, uint64_t value)
+{
+  size_t more = more_bytes(value);
+  if (more == 0) {
+    to[0] = (uint8_t)value;
+    return 1;
+  }
+  for (size_t i = more; i > 0; i--) {
+    to[i] = (uint8_t)value;
+    value >>= 8;
+  }
+  unsigned ones = 0xff00u >> more & 0xffu; /* `more` leading ones */
+  to[0] = (uint8_t)(more == 8 ? 0xff : ones | (unsigned)value);
+  return more + 1;
+}
+
+bool da_varint_get(const uint8_t **at, const uint8_t *end, uint64_t *value)
+{
+  const uint8_t *p = *at;
+  if (p >= end) return false;
+  uint8_t first = p[0];
+  if (first < 0x80) {
+    *value = first;
+    *at = p + 1;
+    return true;
+  }
+  size_t more = first == 0xff ? 8 : (size_t)__builtin_clz((unsigned)(uint8_t)~first) - 24;
+  if ((size_t)(end - p) < more + 1) return false;
+  uint64_t v = more >= 7 ? 0 : first & (0x7fu >> more);
+  for (size_t i = 1; i <= more; i++) v = v << 8 | p[i];
+  if (more_bytes(v) != more) return false;
+  *value = v;
+  *at = p + more + 1;
+  return true;
+}
+
+/* ---- appending ----------------------------------------------------------------------------------------- */
+
+void da_key_add(da_key *key, const void *bytes, size_t len)
+{
+  DA_ASSERT_OP(len, <=, DA_KEY_MAX - key->len);
+  if (len != 0) memcpy(key->bytes + key->len, bytes, len);
+  key->len += len;
+}
+
+void da_key_add_byte(da_key *key, uint8_t byte)
+{
+  da_key_add(key, &byte, 1);
+}
+
+void da_key_add_number(da_key *key, uint64_t number)
+{
+  DA_ASSERT_OP(key->len, <=, DA_KEY_MAX - DA_VARINT_MAX);
+  key->len += da_varint_put(key->bytes + key->len, number);
+}
+
+static void add_hash(da_key *key, da_slice text, uint64_t seed)
+{
+  da_digest hash = da_hash128_seeded(text, seed);
+  da_key_add(key, hash.bytes, sizeof hash.bytes);
+}
+
+void da_key_add_rest(da_key *key, da_slice rest, uint64_t seed)
+{
+  if (!da_rest_is_long(rest)) {
+    da_key_add(key, rest.ptr, rest.len);
+    return;
+  }
+  da_key_add(key, rest.ptr, DA_ID_REST_KEY_HEAD);
+  da_key_add_byte(key, 0);
+  add_hash(key, rest, seed);
+}
+
+static size_t keyed_len(da_slice rest)
+{
+  return da_rest_is_long(rest) ? (size_t)DA_REST_LONG_LEN : rest.len;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+typedef struct reader {
+  const uint8_t *at;
+  const uint8_t *end;
+} reader;
+
+static reader reader_of(da_slice key)
+{
+  const uint8_t *p = (const uint8_t *)key.ptr;
+  return (reader){p, p + key.len};
+}
+
+static bool read_byte(reader *r, uint8_t *byte)
+{
+  if (r->at >= r->end) return false;
+  *byte = *r->at++;
+  return true;
+}
+
+/* A keyed rest of len bytes: empty, or text from ':' on without NUL, or a long one. */
+static bool read_rest(reader *r, size_t len, da_id_key *out)
+{
+  if ((size_t)(r->end - r->at) < len) return false;
+  out->rest = da_slice_make((const char *)r->at, len);
+  r->at += len;
+  out->is_long = len == DA_REST_LONG_LEN && out->rest.ptr[DA_ID_REST_KEY_HEAD] == '\0';
+  if (len == 0) return true;
+  if (len > DA_ID_REST_KEY_MAX || out->rest.ptr[0] != ':') return false;
+  da_slice text = out->is_long ? da_slice_make(out->rest.ptr, DA_ID_REST_KEY_HEAD) : out->rest;
+  return da_slice_find(text, '\0') < 0;
+}
+
+static bool read_root(reader *r, uint64_t *root)
+{
+  return da_varint_get(&r->at, r->end, root);
+}
+
+/* root | length | rest, as wait and out have it. */
+static bool read_counted_id(reader *r, da_id_key *out)
+{
+  uint8_t len;
+  return read_root(r, &out->root) && out->root != 0 && read_byte(r, &len) && read_rest(r, len, out);
+}
+
+static size_t left(const reader *r)
+{
+  return (size_t)(r->end - r->at);
+}
+
+/* ---- tables -------------------------------------------------------------------------------------------- */
+
+void da_key_id(da_key *key, uint64_t root, da_slice rest, uint64_t seed)
+{
+  key->len = da_varint_put(key->bytes, root);
+  da_key_add_rest(key, rest, seed);
+}
+
+bool da_key_id_get(da_slice key, da_id_key *out)
+{
+  reader r = reader_of(key);
+  *out = (da_id_key){0};
+  return read_root(&r, &out->root) && out->root != 0 && read_rest(&r, left(&r), out);
+}
+
+void da_key_blob(da_key *key, da_slice owner, uint8_t which, uint16_t piece)
+{
+  uint8_t tail[DA_BLOB_TAIL] = {0, which, (uint8_t)(piece >> 8), (uint8_t)piece};
+  key->len = 0;
+  da_key_add(key, owner.ptr, owner.len);
+  da_key_add(key, tail, sizeof tail);
+}
+
+bool da_key_blob_get(da_slice key, da_slice *owner, uint8_t *which, uint16_t *piece)
+{
+  if (key.len <= DA_BLOB_TAIL) return false;
+  const char *tail = key.ptr + key.len - DA_BLOB_TAIL;
+  *owner = da_slice_make(key.ptr, key.len - DA_BLOB_TAIL);
+  *which = (uint8_t)tail[1];
+  *piece = da_get_u16(tail + 2);
+  return tail[0] == '\0';
+}
+
+void da_key_bundle_owner(da_key *key, const da_digest *hash)
+{
+  key->len = da_varint_put(key->bytes, 0); /* no root has the number 0 */
+  da_key_add(key, hash->bytes, sizeof hash->bytes);
+}
+
+void da_key_due(da_key *key, da_due_class class_, int64_t at, uint64_t root, da_slice rest, uint64_t seed)
+{
+  DA_ASSERT_OP(at, >=, 0);
+  key->len = 0;
+  da_key_add_byte(key, (uint8_t)class_);
+  da_key_add_number(key, (uint64_t)at);
+  if (root == 0) return;
+  da_key_add_number(key, root);
+  da_key_add_rest(key, rest, seed);
+}
+
+bool da_key_due_get(da_slice key, da_due_class *class_, int64_t *at, da_id_key *id)
+{
+  reader r = reader_of(key);
+  uint8_t class_byte;
+  uint64_t instant;
+  *id = (da_id_key){0};
+  if (!read_byte(&r, &class_byte) || class_byte > DA_DUE_SCHEDULE) return false;
+  if (!da_varint_get(&r.at, r.end, &instant) || instant > INT64_MAX) return false;
+  *class_ = (da_due_class)class_byte;
+  *at = (int64_t)instant;
+  return read_root(&r, &id->root) && id->root != 0 && read_rest(&r, left(&r), id);
+}
+
+static void add_counted_id(da_key *key, uint64_t root, da_slice rest, uint64_t seed)
+{
+  da_key_add_number(key, root);
+  da_key_add_byte(key, (uint8_t)keyed_len(rest));
+  da_key_add_rest(key, rest, seed);
+}
+
+void da_key_wait_first(da_key *key, da_wait_kind kind, uint64_t root, da_slice rest, uint64_t seed)
+{
+  key->len = 0;
+  da_key_add_byte(key, (uint8_t)kind);
+  add_counted_id(key, root, rest, seed);
+}
+
+void da_key_wait_second(da_key *key, uint64_t first_root, uint64_t root, da_slice rest, uint64_t seed)
+{
+  da_key_add_number(key, root == first_root ? 0 : root);
+  da_key_add_rest(key, rest, seed);
+}
+
+void da_key_wait_address(da_key *key, da_slice address, uint64_t seed)
+{
+  add_hash(key, address, seed);
+}
+
+bool da_key_wait_get(da_slice key, da_wait_kind *kind, da_id_key *first, da_id_key *second)
+{
+  reader r = reader_of(key);
+  uint8_t kind_byte;
+  *first = (da_id_key){0};
+  *second = (da_id_key){0};
+  if (!read_byte(&r, &kind_byte) || kind_byte > DA_WAIT_LISTENER) return false;
+  *kind = (da_wait_kind)kind_byte;
+  if (!read_counted_id(&r, first)) return false;
+  if (*kind == DA_WAIT_LISTENER) return left(&r) == sizeof(da_digest);
+  if (!read_root(&r, &second->root)) return false;
+  if (second->root == first->root) return false; /* is written as 0 */
+  if (second->root == 0) second->root = first->root;
+  return read_rest(&r, left(&r), second);
+}
+
+void da_key_out(da_key *key, da_message_kind kind, uint64_t root, da_slice rest, da_slice address, uint64_t seed)
+{
+  key->len = 0;
+  da_key_add_byte(key, (uint8_t)kind);
+  add_counted_id(key, root, rest, seed);
+  if (kind == DA_UNBLOCK) add_hash(key, address, seed);
+}
+
+bool da_key_out_get(da_slice key, da_message_kind *kind, da_id_key *id)
+{
+  reader r = reader_of(key);
+  uint8_t kind_byte;
+  *id = (da_id_key){0};
+  if (!read_byte(&r, &kind_byte) || kind_byte > DA_UNBLOCK) return false;
+  *kind = (da_message_kind)kind_byte;
+  if (!read_counted_id(&r, id)) return false;
+  return left(&r) == (*kind == DA_UNBLOCK ? sizeof(da_digest) : 0);
+}
+
+bool da_key_after_prefix(da_key *key)
+{
+  while (key->len > 0 && key->bytes[key->len - 1] == 0xff) key->len--;
+  if (key->len == 0) return false;
+  key->bytes[key->len - 1]++;
+  return true;
+}

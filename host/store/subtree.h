@@ -1,0 +1,40 @@
+/* subtree.h - where in `prom` the ids below an ancestor lie.
+ *
+ * Below `root` and below `root:a.1` lie neighbours in key order, but two things make it less than one range. The
+ * separator may be '.' or ':' (an id of the other dialect), and other ids sort between the two. And long ids are keyed
+ * by their first bytes and a hash: those of one beginning lie together, in no order, and have to be told apart by
+ * their full text.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_STORE_SUBTREE_H
+#define DA_STORE_SUBTREE_H
+
+#include "../base/id.h"
+#include "rows.h"
+
+typedef struct da_subtree {
+  uint64_t root;
+  da_slice rest; /* of the ancestor; borrowed */
+  da_key ranges[2];
+  size_t count;
+  bool filter; /* rows of the range are to be asked whether they really lie below */
+} da_subtree;
+
+/* The ranges (key prefixes, in order) that hold everything below root|rest, itself not among it. */
+void da_subtree_make(da_subtree *tree, uint64_t root, da_slice rest);
+/* The whole rest of a row. Borrowed from the row. */
+static inline da_slice da_prom_row_rest(const da_prom_row *row)
+{
+  return row->id.is_long ? row->head.text : row->id.rest;
+}
+static inline bool da_subtree_holds(const da_subtree *tree, const da_prom_row *row)
+{
+  return !tree->filter || da_id_below(da_prom_row_rest(row), tree->rest);
+}
+
+/* The first row below ancestor and behind the id `after` (ptr NULL: the very first), its id in arena: 1, 0, negative.
+ * First those of its own root in key order, then, if it is a root, those of the roots `ancestor.` begins. */
+int da_subtree_next(da_store *store, da_slice ancestor, da_slice after, da_arena *arena, da_prom_row *row,
+                    da_slice *id);
+
+#endif

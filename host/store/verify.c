@@ -1,0 +1,467 @@
+/* verify.c - every row of every table against the rows it belongs to.
+ *
+ * What a store can tell without knowing what a promise means: keys and records decode, numbers and texts of roots point
+ * at each other, values in pieces are whole, an index row names a record that asks for it and the reverse. Whether a
+ * state makes sense is for the engine's checks. Reads longer than other calls: while it runs, the writer of another
+ * process cannot reuse pages. Repairs nothing.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "../base/id.h"
+#include "rows.h"
+
+typedef struct verify {
+  da_store *store;
+  da_store_fault *report;
+  void *user;
+  int faults;
+  da_arena arena;   /* of the row at hand */
+  uint64_t root;    /* of the prom row before: the root's own row comes first */
+  uint64_t anchors; /* met */
+} verify;
+
+static void fault(verify *v, const char *what, da_slice id, const char *words)
+{
+  v->faults++;
+  if (v->report != NULL) v->report(v->user, what, id, words);
+}
+
+/* The id of a key in words, whatever can be said of it. */
+static da_slice id_words(verify *v, const da_id_key *key, da_slice long_text)
+{
+  da_slice id;
+  if (key->is_long && long_text.len == 0) long_text = da_slice_make(key->rest.ptr, DA_ID_REST_KEY_HEAD);
+  if (da_id_of_key(v->store, key, long_text, &v->arena, &id) > 0) return id;
+  return da_arena_printf(&v->arena, "#%llu%.*s", (unsigned long long)key->root,
+                         key->is_long ? DA_ID_REST_KEY_HEAD : (int)key->rest.len, key->rest.ptr);
+}
+
+/* ---- lookups ------------------------------------------------------------------------------------------- */
+
+static void key_of(da_key *out, const da_id_key *id)
+{
+  out->len = 0;
+  da_key_add_number(out, id->root);
+  da_key_add(out, id->rest.ptr, id->rest.len);
+}
+
+/* The promise under a keyed id: 1, 0 if absent or unreadable (told where its own row is checked), negative. */
+static int promise_at(verify *v, const da_id_key *id, da_promise *out)
+{
+  da_key key;
+  da_slice value;
+  da_promise_head head;
+  key_of(&key, id);
+  int there = da_rows_get(v->store, DA_KV_PROM, da_key_slice(&key), &value);
+  if (there <= 0) return there;
+  if (da_codec_promise_head(value, &head) != DA_OK || head.anchor) return 0;
+  return da_codec_promise_get(value, id_words(v, id, head.text), &v->arena, out) == DA_OK;
+}
+
+static int task_at(verify *v, const da_id_key *id, da_task *out)
+{
+  da_key key;
+  da_slice value;
+  da_slice text;
+  key_of(&key, id);
+  int there = da_rows_get(v->store, DA_KV_TASK, da_key_slice(&key), &value);
+  return there <= 0 ? there : da_codec_task_get(value, out, &text) == DA_OK;
+}
+
+static int due_at(verify *v, da_due_class class_, int64_t at, const da_id_key *id)
+{
+  da_key key;
+  da_slice value;
+  if (at < 0) return 0;
+  da_key_due(&key, class_, at, 0, DA_NONE, v->store->seed);
+  da_key_add_number(&key, id->root);
+  da_key_add(&key, id->rest.ptr, id->rest.len);
+  return da_rows_get(v->store, DA_KV_DUE, da_key_slice(&key), &value);
+}
+
+/* ---- ids and prom -------------------------------------------------------------------------------------- */
+
+static int check_ids_row(verify *v, da_slice text, da_slice value)
+{
+  da_key key;
+  da_slice row;
+  da_promise_head head;
+  uint64_t number;
+  const uint8_t *at = (const uint8_t *)value.ptr;
+  const uint8_t *end = at + value.len;
+  if (da_id_fault(text) != NULL || da_id_rest(text).len != 0) fault(v, "ids.key", text, "the root id is not one");
+  if (!da_varint_get(&at, end, &number) || at != end || number == 0) {
+    fault(v, "ids.record", text, "the root has no number that can be read");
+    return 0;
+  }
+  if (number >= v->store->counters.next_root) fault(v, "ids.number", text, "the number was never handed out");
+  da_key_id(&key, number, DA_NONE, v->store->seed);
+  int there = da_rows_get(v->store, DA_KV_PROM, da_key_slice(&key), &row);
+  if (there < 0) return there;
+  if (there == 0)
+    fault(v, "ids.back", text, "no row of prom keeps the text of this root");
+  else if (da_codec_promise_head(row, &head) == DA_OK && !da_slice_eq(head.text, text))
+    fault(v, "ids.back", text, "the row of prom under this number is that of another root");
+  return 0;
+}
+
+static int check_root_text(verify *v, const da_id_key *id, da_slice text)
+{
+  da_slice value;
+  uint64_t number = 0;
+  int there = da_rows_get(v->store, DA_KV_IDS, text, &value);
+  if (there < 0) return there;
+  const uint8_t *at = (const uint8_t *)value.ptr;
+  if (there == 0 || !da_varint_get(&at, at + value.len, &number) || number != id->root)
+    fault(v, "prom.ids", text, "ids does not lead to this root");
+  return 0;
+}
+
+static int check_blob(verify *v, da_slice owner, uint8_t which, size_t len, da_slice id, const char *what)
+{
+  for (size_t i = 0; i < da_blob_pieces(len); i++) {
+    da_key key;
+    da_slice piece;
+    size_t want = len - i * DA_BLOB_PIECE < DA_BLOB_PIECE ? len - i * DA_BLOB_PIECE : DA_BLOB_PIECE;
+    da_key_blob(&key, owner, which, (uint16_t)i);
+    int there = da_rows_get(v->store, DA_KV_BLOB, da_key_slice(&key), &piece);
+    if (there < 0) return there;
+    if (there > 0 && piece.len == want) continue;
+    fault(v, what, id, there == 0 ? "a piece of the value is missing" : "a piece of the value has another length");
+    return 0;
+  }
+  return 0;
+}
+
+static int check_promise(verify *v, const da_id_key *id, da_slice key, da_slice value, const da_promise_head *head)
+{
+  da_promise p;
+  da_slice name = id_words(v, id, head->text);
+  da_status status = da_codec_promise_get(value, name, &v->arena, &p);
+  if (status != DA_OK) {
+    fault(v, "prom.record", name, da_status_text(status));
+    return 0;
+  }
+  int checked = check_blob(v, key, DA_BLOB_PARAM, head->param_bytes, name, "prom.param");
+  if (checked == 0) checked = check_blob(v, key, DA_BLOB_VALUE, head->value_bytes, name, "prom.value");
+  if (checked < 0) return checked;
+  if (p.settle_seq >= v->store->counters.next_seq) fault(v, "prom.seq", name, "settle_seq was never handed out");
+  if (!p.armed) return 0;
+  int there = due_at(v, DA_DUE_DEADLINE, p.timeout_at, id);
+  if (there == 0) fault(v, "prom.due", name, "is armed, but due has no row for its deadline");
+  return there < 0 ? there : 0;
+}
+
+static bool hash_is(const verify *v, const char *stored, da_slice text)
+{
+  da_digest hash = da_hash128_seeded(text, v->store->seed);
+  return memcmp(stored, hash.bytes, sizeof hash.bytes) == 0;
+}
+
+static bool long_text_fits(const verify *v, const da_id_key *id, da_slice text)
+{
+  return text.len > DA_ID_REST_KEY_MAX && memcmp(text.ptr, id->rest.ptr, DA_ID_REST_KEY_HEAD) == 0 &&
+         hash_is(v, id->rest.ptr + DA_ID_REST_KEY_HEAD + 1, text);
+}
+
+static int check_prom_row(verify *v, da_slice key, da_slice value)
+{
+  da_id_key id;
+  da_promise_head head;
+  if (!da_key_id_get(key, &id)) {
+    fault(v, "prom.key", DA_NONE, "the key is not that of an id");
+    return 0;
+  }
+  da_status status = da_codec_promise_head(value, &head);
+  if (status != DA_OK || head.has_text != (id.rest.len == 0 || id.is_long) || (head.anchor && id.rest.len != 0)) {
+    fault(v, "prom.record", id_words(v, &id, DA_NONE), da_status_text(status != DA_OK ? status : DA_ECORRUPT));
+    return 0;
+  }
+  if (id.root != v->root && id.rest.len != 0)
+    fault(v, "prom.root", id_words(v, &id, head.text), "there is no row that keeps the text of its root");
+  v->root = id.root;
+  if (id.is_long && !long_text_fits(v, &id, head.text))
+    fault(v, "prom.key", id_words(v, &id, head.text), "the key does not belong to this long id");
+  int checked = id.rest.len == 0 ? check_root_text(v, &id, head.text) : 0;
+  if (checked < 0) return checked;
+  if (head.anchor) v->anchors++;
+  return head.anchor ? 0 : check_promise(v, &id, key, value, &head);
+}
+
+/* ---- blob and bundle ----------------------------------------------------------------------------------- */
+
+static int check_bundle_row(verify *v, da_slice key, da_slice value)
+{
+  size_t len;
+  da_slice inside;
+  da_digest hash;
+  char hex[33];
+  if (key.len != sizeof hash.bytes) {
+    fault(v, "bundle.key", DA_NONE, "the key is not a content hash");
+    return 0;
+  }
+  memcpy(hash.bytes, key.ptr, key.len);
+  da_digest_hex(&hash, hex);
+  da_slice name = da_slice_of(hex);
+  if (da_codec_bundle_get(value, &len, &inside) != DA_OK) {
+    fault(v, "bundle.record", name, "the record cannot be read");
+    return 0;
+  }
+  if (!da_codec_in_blob(len)) return 0;
+  da_key owner;
+  da_key_bundle_owner(&owner, &hash);
+  return check_blob(v, da_key_slice(&owner), DA_BLOB_BUNDLE, len, name, "bundle.bytes");
+}
+
+/* The bytes that the owner of a piece has in `blob`: 0 if it has none or is not there. */
+static int owner_bytes(verify *v, da_slice owner, uint8_t which, size_t *len)
+{
+  da_slice row;
+  da_slice inside;
+  da_promise_head head = {0};
+  *len = 0;
+  if (which == DA_BLOB_BUNDLE) {
+    int there = owner.ptr[0] != '\0'
+                    ? 0
+                    : da_rows_get(v->store, DA_KV_BUNDLE, da_slice_make(owner.ptr + 1, owner.len - 1), &row);
+    if (there > 0 && (da_codec_bundle_get(row, len, &inside) != DA_OK || !da_codec_in_blob(*len))) *len = 0;
+    return there;
+  }
+  int there = da_rows_get(v->store, DA_KV_PROM, owner, &row);
+  if (there > 0 && da_codec_promise_head(row, &head) == DA_OK)
+    *len = which == DA_BLOB_PARAM ? head.param_bytes : which == DA_BLOB_VALUE ? head.value_bytes : 0;
+  return there;
+}
+
+static int check_blob_row(verify *v, da_slice key, da_slice value)
+{
+  da_slice owner;
+  uint8_t which;
+  uint16_t piece;
+  size_t len;
+  (void)value;
+  if (!da_key_blob_get(key, &owner, &which, &piece)) {
+    fault(v, "blob.key", DA_NONE, "the key is not that of a piece");
+    return 0;
+  }
+  int there = owner_bytes(v, owner, which, &len);
+  if (there >= 0 && piece >= da_blob_pieces(len)) {
+    da_id_key id;
+    bool named = which != DA_BLOB_BUNDLE && da_key_id_get(owner, &id);
+    fault(v, "blob.owner", named ? id_words(v, &id, DA_NONE) : DA_NONE, "a piece that no record asks for");
+  }
+  return there < 0 ? there : 0;
+}
+
+/* ---- task and due -------------------------------------------------------------------------------------- */
+
+static bool has_timer(da_task_state state)
+{
+  return state == DA_TASK_PENDING || state == DA_TASK_ACQUIRED;
+}
+
+static da_due_class timer_class(da_task_state state)
+{
+  return state == DA_TASK_PENDING ? DA_DUE_RETRY : DA_DUE_LEASE;
+}
+
+static int check_resumes(verify *v, const da_id_key *id, const da_task *task, da_slice name)
+{
+  da_key prefix = {0};
+  da_slice key;
+  da_slice value;
+  int64_t rows = 0;
+  da_key_add_byte(&prefix, DA_WAIT_RESUME);
+  da_key_add_number(&prefix, id->root);
+  da_key_add_byte(&prefix, (uint8_t)id->rest.len);
+  da_key_add(&prefix, id->rest.ptr, id->rest.len);
+  int there = da_rows_seek(v->store, DA_KV_WAIT, da_key_slice(&prefix), &key, &value);
+  for (; there > 0 && da_slice_starts(key, da_key_slice(&prefix)); rows++)
+    there = da_rows_next(v->store, DA_KV_WAIT, &key, &value);
+  if (there < 0) return there;
+  if (rows != task->resumes) fault(v, "task.resumes", name, "wait does not hold as many resumes as the task counts");
+  return 0;
+}
+
+static int check_task_row(verify *v, da_slice key, da_slice value)
+{
+  da_id_key id;
+  da_task task;
+  da_slice text;
+  da_promise promise;
+  if (!da_key_id_get(key, &id)) {
+    fault(v, "task.key", DA_NONE, "the key is not that of an id");
+    return 0;
+  }
+  da_status status = da_codec_task_get(value, &task, &text);
+  da_slice name = id_words(v, &id, text);
+  if (status != DA_OK) {
+    fault(v, "task.record", name, da_status_text(status));
+    return 0;
+  }
+  if (id.is_long && !long_text_fits(v, &id, text))
+    fault(v, "task.key", name, "the key does not belong to this long id");
+  int there = promise_at(v, &id, &promise);
+  if (there == 0) fault(v, "task.promise", name, "there is no promise of this id");
+  if (there >= 0 && task.timer_at != 0 && has_timer(task.state)) {
+    there = due_at(v, timer_class(task.state), task.timer_at, &id);
+    if (there == 0) fault(v, "task.due", name, "has a timer, but due has no row for it");
+  }
+  return there < 0 ? there : check_resumes(v, &id, &task, name);
+}
+
+static int check_due_row(verify *v, da_slice key, da_slice value)
+{
+  da_due_class class_;
+  int64_t at;
+  da_id_key id;
+  da_promise promise;
+  da_task task;
+  if (!da_key_due_get(key, &class_, &at, &id)) {
+    fault(v, "due.key", DA_NONE, "the key is not that of an instant and an id");
+    return 0;
+  }
+  da_slice name = id_words(v, &id, value);
+  if (id.is_long ? !long_text_fits(v, &id, value) : value.len != 0)
+    fault(v, "due.record", name, "the row does not hold the text of its id");
+  if (class_ == DA_DUE_SCHEDULE) return 0;
+  int there;
+  bool asked;
+  if (class_ == DA_DUE_DEADLINE) {
+    there = promise_at(v, &id, &promise);
+    asked = there > 0 && promise.armed && promise.timeout_at == at;
+  } else {
+    there = task_at(v, &id, &task);
+    asked = there > 0 && has_timer(task.state) && timer_class(task.state) == class_ && task.timer_at == at;
+  }
+  if (there >= 0 && !asked) fault(v, "due.owner", name, "no record asks to be called at this instant");
+  return there < 0 ? there : 0;
+}
+
+/* ---- wait and out -------------------------------------------------------------------------------------- */
+
+/* callback (awaited, awaiter) and awaited (awaiter, awaited) are one fact in two rows. */
+static int check_twin(verify *v, da_wait_kind kind, const da_id_key *first, const da_id_key *second, da_slice name)
+{
+  da_key key = {0};
+  da_slice value;
+  da_key_add_byte(&key, kind == DA_WAIT_CALLBACK ? DA_WAIT_AWAITED : DA_WAIT_CALLBACK);
+  da_key_add_number(&key, second->root);
+  da_key_add_byte(&key, (uint8_t)second->rest.len);
+  da_key_add(&key, second->rest.ptr, second->rest.len);
+  da_key_add_number(&key, first->root == second->root ? 0 : first->root);
+  da_key_add(&key, first->rest.ptr, first->rest.len);
+  int there = da_rows_get(v->store, DA_KV_WAIT, da_key_slice(&key), &value);
+  if (there == 0) fault(v, "wait.twin", name, "the same wait, seen from the other side, has no row");
+  return there < 0 ? there : 0;
+}
+
+static int check_wait_ids(verify *v, da_wait_kind kind, const da_id_key *first, const da_id_key *second, da_slice value,
+                          da_slice name)
+{
+  da_promise promise;
+  da_task task;
+  if (second->is_long ? !long_text_fits(v, second, value) : value.len != 0)
+    fault(v, "wait.record", name, "the row does not hold the text of its second id");
+  int there = promise_at(v, second, &promise);
+  if (there == 0) fault(v, "wait.second", name, "there is no promise of its second id");
+  if (there >= 0 && kind == DA_WAIT_RESUME && (there = task_at(v, first, &task)) == 0)
+    fault(v, "wait.task", name, "a resume for a task that is not there");
+  if (there < 0) return there;
+  return kind == DA_WAIT_RESUME ? 0 : check_twin(v, kind, first, second, name);
+}
+
+static int check_wait_row(verify *v, da_slice key, da_slice value)
+{
+  da_wait_kind kind;
+  da_id_key first;
+  da_id_key second;
+  da_promise promise;
+  if (!da_key_wait_get(key, &kind, &first, &second)) {
+    fault(v, "wait.key", DA_NONE, "the key is not that of two ids, or of an id and an address");
+    return 0;
+  }
+  int there = promise_at(v, &first, &promise);
+  da_slice name = there > 0 ? promise.id : id_words(v, &first, DA_NONE);
+  if (there < 0) return there;
+  if (there == 0) fault(v, "wait.first", name, "there is no promise of its first id");
+  if (kind != DA_WAIT_LISTENER) return check_wait_ids(v, kind, &first, &second, value, name);
+  if (value.len == 0 || !hash_is(v, key.ptr + key.len - sizeof(da_digest), value))
+    fault(v, "wait.address", name, "the key does not belong to this address");
+  return 0;
+}
+
+static int check_out_row(verify *v, da_slice key, da_slice value)
+{
+  da_message_kind kind;
+  da_id_key id;
+  da_message message;
+  da_slice text;
+  da_promise promise;
+  da_task task;
+  if (!da_key_out_get(key, &kind, &id)) {
+    fault(v, "out.key", DA_NONE, "the key is not that of a message");
+    return 0;
+  }
+  da_status status = da_codec_out_get(value, kind, &message, &text);
+  da_slice name = id_words(v, &id, text);
+  if (status != DA_OK) {
+    fault(v, "out.record", name, da_status_text(status));
+    return 0;
+  }
+  if (id.is_long ? !long_text_fits(v, &id, text) : text.len != 0)
+    fault(v, "out.record", name, "the row does not hold the text of its id");
+  if (kind == DA_UNBLOCK && !hash_is(v, key.ptr + key.len - sizeof(da_digest), message.address))
+    fault(v, "out.address", name, "the key does not belong to this address");
+  int there = kind == DA_EXECUTE ? task_at(v, &id, &task) : promise_at(v, &id, &promise);
+  if (there == 0) fault(v, "out.owner", name, "a message of nobody");
+  return there < 0 ? there : 0;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------- */
+
+typedef int check_row(verify *v, da_slice key, da_slice value);
+
+static int walk(verify *v, da_kv_table table, check_row *check)
+{
+  da_slice key;
+  da_slice value;
+  int there = da_rows_seek(v->store, table, DA_LIT("\0"), &key, &value);
+  while (there > 0) {
+    int checked = check(v, key, value);
+    if (checked < 0) return checked;
+    da_arena_reset(&v->arena);
+    there = da_rows_next(v->store, table, &key, &value);
+  }
+  return there;
+}
+
+static int verify_all(verify *v)
+{
+  static const struct {
+    da_kv_table table;
+    check_row *check;
+  } checks[] = {
+      {DA_KV_IDS, check_ids_row},       {DA_KV_PROM, check_prom_row}, {DA_KV_BLOB, check_blob_row},
+      {DA_KV_BUNDLE, check_bundle_row}, {DA_KV_TASK, check_task_row}, {DA_KV_DUE, check_due_row},
+      {DA_KV_WAIT, check_wait_row},     {DA_KV_OUT, check_out_row},
+  };
+  for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+    int walked = walk(v, checks[i].table, checks[i].check);
+    if (walked < 0) return walked;
+  }
+  if (v->anchors != v->store->counters.anchors)
+    fault(v, "meta.anchors", DA_NONE, "meta counts another number of roots without a promise");
+  return v->faults;
+}
+
+int da_store_verify(da_store *store, da_store_fault *report, void *user, da_err *err)
+{
+  da_visit inside;
+  da_status status = da_store_enter(store, &inside, err);
+  if (status != DA_OK) return status;
+  verify v = {.store = store, .report = report, .user = user};
+  int faults = verify_all(&v);
+  da_arena_free(&v.arena);
+  da_store_leave(store, &inside);
+  return faults < 0 ? (int)da_store_words_to(store, faults, err) : faults;
+}
