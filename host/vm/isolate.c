@@ -1,0 +1,591 @@
+/* isolate.c - the region, its slots, and what becomes of them.
+ *
+ * A slot is, in this order of preference: free with the pristine image of the wanted bundle (copied back, a memcpy);
+ * free and blank; free with the image of another bundle (which is dropped, the longest unused first). Free slots are
+ * taken newest first, while their pages are hot.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "isolate.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "isolate_parts.h"
+
+/* AddressSanitizer keeps its shadow at the usual place, ThreadSanitizer allows no other than it. */
+#if defined(__SANITIZE_ADDRESS__)
+#define REGION_BASE 0x200000000000
+#else
+#define REGION_BASE 0x1000000000
+#endif
+
+#define ISOLATE_MAGIC UINT64_C(0x316574616c6f7349) /* "Isolate1" */
+
+enum {
+  SLOT_SIZE = 32 << 20,
+  SLOT_COUNT = 2048,
+  IMAGES_MAX = 256,
+  IMAGE_BUCKETS = 64,
+  KEEP_BYTES = 128 << 10, /* a free slot keeps this much touched memory beyond its image; refaulting costs more */
+  KEEP_BLANK = 64,        /* blank free slots that keep memory at all */
+  STALE_AFTER = 1024      /* isolates made since: a busy slot's image may be taken for someone else's */
+};
+
+/* What the region knows of a slot, outside of it. A slot is in one `list` of the region, and, if it has an image and is
+ * free, in the chain of its bucket. */
+typedef struct slot {
+  struct slot *prev, *next;         /* in its list */
+  struct slot *key_prev, *key_next; /* free slots with an image, by key */
+  char *image;                      /* owned; NULL: none */
+  size_t image_size;
+  da_digest key;
+  uint64_t taken_at; /* region->created + region->recycled when it was taken */
+  bool busy;
+} slot;
+
+typedef struct slot_list {
+  slot *first; /* newest */
+  slot *last;
+  size_t count;
+} slot_list;
+
+struct da_region {
+  char *base; /* NULL: malloc mode */
+  size_t slot_size;
+  size_t slot_count; /* in malloc mode: isolates at the same time */
+  size_t images_max;
+  slot *slots;                  /* owned */
+  size_t untouched;             /* slots from here on were never used; they are in no list */
+  slot_list blank;              /* free, without image */
+  slot_list ready;              /* free, with an image */
+  slot_list held;               /* busy, with an image */
+  slot_list plain;              /* busy, without image */
+  slot *buckets[IMAGE_BUCKETS]; /* the ready ones by key, newest first */
+  da_region_stats stats;
+  uint32_t seed;
+};
+
+/* ---- the hash seed ---- */
+
+static _Thread_local struct {
+  bool wanted;
+  bool taken;
+  uint32_t seed;
+} next_seed;
+
+unsigned int __wrap_luaS_hash(const char *text, size_t len, unsigned int seed);
+
+/* In place of luaS_hash where lstate.c makes the seed of a new state. Other states of the process (step threads) keep a
+ * seed from the bytes Lua gathered: addresses and the time. */
+unsigned int __wrap_luaS_hash(const char *text, size_t len, unsigned int seed)
+{
+  if (next_seed.wanted) {
+    next_seed.taken = true;
+    return next_seed.seed;
+  }
+  unsigned int hash = seed ^ (unsigned int)len;
+  for (; len > 0; len--) hash ^= (hash << 5) + (hash >> 2) + (unsigned char)text[len - 1];
+  return hash;
+}
+
+/* ---- lists of slots ---- */
+
+static void list_add(slot_list *list, slot *s)
+{
+  s->prev = NULL;
+  s->next = list->first;
+  if (list->first != NULL) {
+    list->first->prev = s;
+  } else {
+    list->last = s;
+  }
+  list->first = s;
+  list->count++;
+}
+
+static void list_remove(slot_list *list, slot *s)
+{
+  if (s->prev != NULL) {
+    s->prev->next = s->next;
+  } else {
+    list->first = s->next;
+  }
+  if (s->next != NULL) {
+    s->next->prev = s->prev;
+  } else {
+    list->last = s->prev;
+  }
+  list->count--;
+}
+
+static slot **bucket_of(da_region *region, const da_digest *key)
+{
+  return &region->buckets[key->bytes[0] % IMAGE_BUCKETS];
+}
+
+static void ready_add(da_region *region, slot *s)
+{
+  slot **bucket = bucket_of(region, &s->key);
+  list_add(&region->ready, s);
+  s->key_prev = NULL;
+  s->key_next = *bucket;
+  if (*bucket != NULL) (*bucket)->key_prev = s;
+  *bucket = s;
+}
+
+static void ready_remove(da_region *region, slot *s)
+{
+  list_remove(&region->ready, s);
+  if (s->key_prev != NULL) {
+    s->key_prev->key_next = s->key_next;
+  } else {
+    *bucket_of(region, &s->key) = s->key_next;
+  }
+  if (s->key_next != NULL) s->key_next->key_prev = s->key_prev;
+}
+
+static da_isolate *slot_isolate(const da_region *region, const slot *s)
+{
+  return (da_isolate *)(void *)(region->base + (size_t)(s - region->slots) * region->slot_size);
+}
+
+static void image_drop(da_region *region, slot *s)
+{
+  region->stats.images--;
+  region->stats.image_bytes -= s->image_size;
+  free(s->image);
+  s->image = NULL;
+  s->image_size = 0;
+}
+
+/* A free slot, out of its list, in order of preference; NULL if every slot is busy. */
+static slot *slot_take(da_region *region, const da_digest *key)
+{
+  for (slot *s = *bucket_of(region, key); s != NULL; s = s->key_next) {
+    if (da_digest_eq(&s->key, key)) {
+      ready_remove(region, s);
+      return s;
+    }
+  }
+  if (region->blank.first != NULL) {
+    slot *s = region->blank.first;
+    list_remove(&region->blank, s);
+    return s;
+  }
+  if (region->untouched < region->slot_count) return &region->slots[region->untouched++];
+  slot *s = region->ready.last;
+  if (s == NULL) return NULL;
+  ready_remove(region, s);
+  image_drop(region, s);
+  return s;
+}
+
+static void slot_hold(da_region *region, slot *s)
+{
+  s->busy = true;
+  s->taken_at = region->stats.created + region->stats.recycled;
+  region->stats.used++;
+  list_add(s->image != NULL ? &region->held : &region->plain, s);
+}
+
+/* Gives the pages of a slot from byte `from` on back to the system. */
+static void slot_forget(const da_region *region, const slot *s, size_t from)
+{
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  from = (from + page - 1) & ~(page - 1);
+  (void)madvise((char *)slot_isolate(region, s) + from, region->slot_size - from, MADV_DONTNEED);
+}
+
+/* The slot is in no list any more; `peak` is how far its memory was touched. */
+static void slot_give(da_region *region, slot *s, size_t peak)
+{
+  s->busy = false;
+  if (s->image != NULL) {
+    if (peak > s->image_size + KEEP_BYTES) slot_forget(region, s, s->image_size);
+    ready_add(region, s);
+    return;
+  }
+  if (region->blank.count >= KEEP_BLANK) {
+    slot_forget(region, s, 0);
+  } else if (peak > KEEP_BYTES) {
+    slot_forget(region, s, KEEP_BYTES);
+  }
+  list_add(&region->blank, s);
+}
+
+/* ---- the region ---- */
+
+static char *reserve(void *at, size_t size)
+{
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at != NULL ? MAP_FIXED_NOREPLACE : 0);
+  char *base = mmap(at, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (base == MAP_FAILED) return NULL;
+  if (at != NULL && base != at) { /* a kernel that does not know the flag takes the address as a hint */
+    (void)munmap(base, size);
+    return NULL;
+  }
+  /* A huge page per isolate would cost 2 MiB where 40 KiB are needed. */
+  (void)madvise(base, size, MADV_NOHUGEPAGE);
+  return base;
+}
+
+/* At the build's address, else anywhere; in full, else halved as often as it leaves 16 slots. */
+static void region_reserve(da_region *region)
+{
+  void *wanted[] = {(void *)REGION_BASE, NULL};
+  for (size_t i = 0; i < 2; i++) {
+    for (size_t count = region->slot_count; count > 0; count = count > 16 ? count / 2 : 0) {
+      region->base = reserve(wanted[i], count * region->slot_size);
+      if (region->base == NULL) continue;
+      region->slot_count = count;
+      region->stats.slots = count;
+      region->stats.fixed = wanted[i] != NULL;
+      return;
+    }
+  }
+}
+
+static bool malloc_wanted(const da_isolates_options *options)
+{
+  const char *arena = getenv("DAHOST_ARENA");
+  return options->malloc_only || (arena != NULL && strcmp(arena, "malloc") == 0);
+}
+
+da_status da_region_new(const da_isolates_options *options, da_region **out, da_err *err)
+{
+  static const da_isolates_options defaults;
+  if (options == NULL) options = &defaults;
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  size_t size = options->slot_size != 0 ? options->slot_size : SLOT_SIZE;
+  if (size < 2 * page || size > (size_t)DA_SLOT_GRANULE * UINT32_MAX / 2) {
+    return da_fail(err, DA_EINVAL, "a memory quota of %zu bytes for an execution is out of range", size);
+  }
+  da_region *region = da_xcalloc(1, sizeof *region);
+  region->slot_size = (size + page - 1) & ~(page - 1);
+  region->slot_count = options->slot_count != 0 ? options->slot_count : SLOT_COUNT;
+  region->images_max = options->images_max != 0 ? options->images_max : IMAGES_MAX;
+  region->seed = options->seed;
+  if (!malloc_wanted(options)) region_reserve(region);
+  if (region->base != NULL) region->slots = da_xcalloc(region->slot_count, sizeof *region->slots);
+  *out = region;
+  return DA_OK;
+}
+
+void da_region_delete(da_region *region)
+{
+  if (region == NULL) return;
+  DA_ASSERT_OP(region->stats.used, ==, 0);
+  for (size_t i = 0; i < region->untouched; i++) free(region->slots[i].image);
+  if (region->base != NULL) (void)munmap(region->base, region->slot_count * region->slot_size);
+  free(region->slots);
+  free(region);
+}
+
+da_region_stats da_region_stat(const da_region *region)
+{
+  return region->stats;
+}
+
+/* ---- memory of an isolate ---- */
+
+/* Lua answers the first refusal with a full collection, then asks for the same once more; nothing is granted in
+ * between. Only the second refusal is an error in the script, and scripts could catch that error: hence the poison. */
+static void refused(da_isolate *isolate, size_t size)
+{
+  if (isolate->refused_size == size && isolate->refused_grants == isolate->grants) {
+    isolate->quota_hit = true;
+    if (isolate->poison == DA_POISON_NONE) isolate->poison = DA_POISON_MEMORY;
+  }
+  isolate->refused_size = size;
+  isolate->refused_grants = isolate->grants;
+}
+
+static void *alloc_in_slot(void *ud, void *ptr, size_t osize, size_t nsize)
+{
+  da_isolate *isolate = ud;
+  void *block = da_slot_realloc(&isolate->alloc, ud, ptr, osize, nsize);
+  if (nsize == 0) return NULL;
+  if (block == NULL) {
+    refused(isolate, nsize);
+  } else {
+    isolate->grants++;
+  }
+  return block;
+}
+
+static void *alloc_by_malloc(void *ud, void *ptr, size_t osize, size_t nsize)
+{
+  da_isolate *isolate = ud;
+  if (ptr == NULL) osize = 0;
+  if (nsize == 0) {
+    free(ptr);
+    isolate->used -= osize;
+    return NULL;
+  }
+  void *block = NULL;
+  if (nsize <= osize || isolate->size - isolate->used >= nsize - osize) block = realloc(ptr, nsize);
+  if (block == NULL && nsize <= osize) block = ptr; /* Lua may not be refused when it shrinks */
+  if (block == NULL) {
+    refused(isolate, nsize);
+    return NULL;
+  }
+  isolate->grants++;
+  isolate->used = isolate->used - osize + nsize;
+  return block;
+}
+
+da_isolate *da_isolate_of(lua_State *L)
+{
+  void *ud;
+  lua_Alloc alloc = lua_getallocf(L, &ud);
+  return alloc == alloc_in_slot || alloc == alloc_by_malloc ? ud : NULL;
+}
+
+/* ---- life ---- */
+
+static int panic(lua_State *L)
+{
+  const char *text = lua_tostring(L, -1);
+  da_log(DA_LOG_ERROR, "vm.panic", "error=\"%s\"", text != NULL ? text : "(not a string)");
+  return 0; /* Lua aborts */
+}
+
+static void isolate_init(da_isolate *isolate, da_region *region, uint32_t index)
+{
+  memset(isolate, 0, sizeof *isolate);
+  isolate->magic = ISOLATE_MAGIC;
+  isolate->size = region->slot_size;
+  isolate->region = region;
+  isolate->index = index;
+  isolate->used = sizeof *isolate;
+  isolate->refused_grants = UINT64_MAX;
+  da_slot_alloc_init(&isolate->alloc, sizeof *isolate, region->slot_size);
+}
+
+typedef struct load_call {
+  da_isolate_load *load;
+  void *user;
+} load_call;
+
+static int call_load(lua_State *L)
+{
+  load_call *call = lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  if (call->load(L, call->user) != 0) return lua_error(L);
+  return 0;
+}
+
+static da_status load_failed(da_isolate *isolate, int status, da_err *err)
+{
+  lua_State *L = isolate->L;
+  if (status == LUA_ERRMEM || isolate->quota_hit) {
+    return da_fail(err, DA_ENOMEM, "loading needs more than the %zu bytes an execution may use", isolate->size);
+  }
+  const char *text = lua_tostring(L, -1);
+  return da_fail(err, DA_ELUA, "%s", text != NULL ? text : "loading raised an error that is not a text");
+}
+
+static da_status isolate_start(da_isolate *isolate, da_isolate_load *load, void *user, da_err *err)
+{
+  da_region *region = isolate->region;
+  next_seed.wanted = true;
+  next_seed.taken = false;
+  next_seed.seed = region->seed;
+  isolate->L = lua_newstate(region->base != NULL ? alloc_in_slot : alloc_by_malloc, isolate);
+  next_seed.wanted = false;
+  if (isolate->L == NULL) return da_fail(err, DA_ENOMEM, "no memory for a Lua state");
+  region->stats.seeded = next_seed.taken;
+  atomic_store_explicit(&isolate->running, isolate->L, memory_order_relaxed);
+  (void)lua_atpanic(isolate->L, panic);
+  load_call call = {load, user};
+  lua_pushcfunction(isolate->L, call_load); /* light: cannot run out of memory */
+  lua_pushlightuserdata(isolate->L, &call);
+  int status = lua_pcall(isolate->L, 1, 0, 0);
+  if (status != LUA_OK) return load_failed(isolate, status, err);
+  isolate->host = NULL; /* load may have set one for its own time */
+  /* What loading left behind would be copied back each time. */
+  (void)lua_gc(isolate->L, LUA_GCCOLLECT);
+  return DA_OK;
+}
+
+/* May this slot, just loaded, keep an image? Makes room for it if it can. */
+static bool image_room(da_region *region)
+{
+  if (region->stats.images < region->images_max) return true;
+  slot *s = region->ready.last; /* another bundle's: one of ours would have been taken */
+  if (s != NULL) {
+    ready_remove(region, s);
+    image_drop(region, s);
+    slot_forget(region, s, 0);
+    list_add(&region->blank, s);
+    return true;
+  }
+  /* All are held. Take from one that has been held for long: it will not be recycled soon. To take from the oldest in
+   * any case would, with more isolates in turn than images, always hit the one wanted next. */
+  s = region->held.last;
+  if (region->stats.created + region->stats.recycled - s->taken_at < STALE_AFTER) return false;
+  list_remove(&region->held, s);
+  image_drop(region, s);
+  list_add(&region->plain, s);
+  return true;
+}
+
+static void image_take(da_region *region, slot *s, da_isolate *isolate, const da_digest *key)
+{
+  if (!da_isolate_imageable(isolate) || !image_room(region)) return;
+  da_slot_merge(&isolate->alloc, (char *)isolate);
+  da_slot_scrub(&isolate->alloc, (char *)isolate);
+  size_t size = da_isolate_used(isolate);
+  char *image = malloc(size); /* without it the slot only loads again */
+  if (image == NULL) return;
+  memcpy(image, isolate, size);
+  s->image = image;
+  s->image_size = size;
+  s->key = *key;
+  region->stats.images++;
+  region->stats.image_bytes += size;
+}
+
+static da_status new_by_malloc(da_region *region, da_isolate_load *load, void *user, da_isolate **out, da_err *err)
+{
+  da_isolate *isolate = da_xmalloc(sizeof *isolate);
+  isolate_init(isolate, region, 0);
+  da_status status = isolate_start(isolate, load, user, err);
+  region->stats.used++;
+  if (status != DA_OK) {
+    da_isolate_delete(isolate);
+    return status;
+  }
+  region->stats.created++;
+  *out = isolate;
+  return DA_OK;
+}
+
+da_status da_isolate_new(da_region *region, const da_digest *key, da_isolate_load *load, void *user, da_isolate **out,
+                         da_err *err)
+{
+  bool full = region->stats.used == region->slot_count;
+  if (!full && region->base == NULL) return new_by_malloc(region, load, user, out, err);
+  slot *s = full ? NULL : slot_take(region, key);
+  if (s == NULL) return da_fail(err, DA_EQUEUE, "all %zu slots for executions are in use", region->slot_count);
+  da_isolate *isolate = slot_isolate(region, s);
+  if (s->image != NULL) {
+    memcpy(isolate, s->image, s->image_size);
+    region->stats.recycled++;
+  } else {
+    isolate_init(isolate, region, (uint32_t)(s - region->slots));
+    da_status status = isolate_start(isolate, load, user, err);
+    if (status != DA_OK) {
+      if (isolate->touched && isolate->L != NULL) lua_close(isolate->L);
+      slot_give(region, s, (size_t)isolate->alloc.peak * DA_SLOT_GRANULE);
+      return status;
+    }
+    image_take(region, s, isolate, key);
+    region->stats.created++;
+  }
+  slot_hold(region, s);
+  *out = isolate;
+  return DA_OK;
+}
+
+void da_isolate_delete(da_isolate *isolate)
+{
+  if (isolate == NULL) return;
+  DA_ASSERT(isolate->magic == ISOLATE_MAGIC);
+  da_region *region = isolate->region;
+  if (region->base == NULL) {
+    if (isolate->L != NULL) lua_close(isolate->L);
+    region->stats.used--;
+    free(isolate);
+    return;
+  }
+  slot *s = &region->slots[isolate->index];
+  DA_ASSERT(s->busy);
+  /* Files are the one thing with a finalizer. */
+  if (isolate->touched) lua_close(isolate->L);
+  isolate->magic = 0; /* a second delete is found out */
+  list_remove(s->image != NULL ? &region->held : &region->plain, s);
+  region->stats.used--;
+  slot_give(region, s, (size_t)isolate->alloc.peak * DA_SLOT_GRANULE);
+}
+
+/* ---- the header ---- */
+
+lua_State *da_isolate_lua(const da_isolate *isolate)
+{
+  return isolate->L;
+}
+
+size_t da_isolate_used(const da_isolate *isolate)
+{
+  if (isolate->region->base == NULL) return isolate->used;
+  return (size_t)isolate->alloc.top * DA_SLOT_GRANULE;
+}
+
+void da_isolate_set_host(da_isolate *isolate, void *host)
+{
+  isolate->host = host;
+}
+
+void *da_isolate_host(lua_State *L)
+{
+  const da_isolate *isolate = da_isolate_of(L);
+  return isolate != NULL ? isolate->host : NULL;
+}
+
+void da_isolate_poison(lua_State *L, int why)
+{
+  da_isolate *isolate = da_isolate_of(L);
+  if (isolate != NULL && isolate->poison == DA_POISON_NONE) isolate->poison = why;
+}
+
+int da_isolate_poisoned(lua_State *L)
+{
+  const da_isolate *isolate = da_isolate_of(L);
+  return isolate != NULL ? isolate->poison : DA_POISON_NONE;
+}
+
+bool da_isolate_quota_hit(const da_isolate *isolate)
+{
+  return isolate->quota_hit;
+}
+
+void da_isolate_set_inline(da_isolate *isolate, bool on)
+{
+  isolate->in_step = on;
+}
+
+bool da_isolate_inline(lua_State *L)
+{
+  const da_isolate *isolate = da_isolate_of(L);
+  return isolate != NULL && isolate->in_step;
+}
+
+bool da_isolate_imageable(const da_isolate *isolate)
+{
+  return isolate->region->base != NULL && !isolate->touched;
+}
+
+void da_isolate_set_sliced(da_isolate *isolate, bool on)
+{
+  isolate->sliced = on;
+}
+
+bool da_isolate_sliced(const da_isolate *isolate)
+{
+  return isolate->sliced;
+}
+
+void da_isolate_set_running(da_isolate *isolate, lua_State *L)
+{
+  atomic_store_explicit(&isolate->running, L, memory_order_relaxed);
+}
+
+lua_State *da_isolate_running(const da_isolate *isolate)
+{
+  return atomic_load_explicit(&isolate->running, memory_order_relaxed);
+}

@@ -1,0 +1,104 @@
+/* isolate.h - one execution's Lua state, and the region of slots they all live in.
+ *
+ * An isolate is a lua_State whose every byte lies in one slot of one reserved region: the slot begins with the header
+ * (struct da_isolate), then comes the heap. So an isolate is the byte range [isolate, isolate + da_isolate_used()).
+ * That makes three things cheap: a hard memory quota, throwing an isolate away (nothing is walked or finalized), and
+ * getting a fresh one: after a bundle was loaded into a slot, the slot's *pristine image* is kept and copied back.
+ *
+ * Here:     region, slots, pristine images, the header's fields (host pointer, poison, inline mode, random state).
+ * May not:  know promises, bundles or fibers. Nothing in the heap may point outside the slot but to code and constant
+ *           data of the program, and to what only lives while an inline step runs.
+ * Fixed:    the region's address is a build constant, so that an image of one process fits the next. Without the region
+ *           (another program sits there, DAHOST_ARENA=malloc for valgrind) all works, only without images.
+ * Link:     -Wl,--wrap=luaS_hash with a static liblua makes the hash seed of isolates the region's `seed` (lstate.c's
+ *           one use of luaS_hash is the seed). Without the option the seed is Lua's own, which no script can observe.
+ * Threads:  a region and its isolates belong to one thread. Several regions may be used by several threads.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_VM_ISOLATE_H
+#define DA_VM_ISOLATE_H
+
+#include <lua.h>
+
+#include "../base/hash.h"
+
+typedef struct da_region da_region;
+typedef struct da_isolate da_isolate; /* lies at the start of its slot */
+
+typedef struct da_isolates_options {
+  size_t slot_size;  /* memory quota of an isolate; 0: 32 MiB. Rounded up to pages */
+  size_t slot_count; /* isolates at the same time; 0: 2048 */
+  size_t images_max; /* slots that keep a pristine image; 0: 256 */
+  uint32_t seed;     /* hash seed, a secret of the store */
+  bool malloc_only;  /* as DAHOST_ARENA=malloc */
+} da_isolates_options;
+
+/* Reserves the region. It always gets one, if need be of fewer slots, at another address, or of none (then every
+ * isolate's memory comes from malloc); da_region_stat() tells. options may be NULL. The caller owns *out. */
+da_status DA_MUST_USE da_region_new(const da_isolates_options *options, da_region **out, da_err *err);
+void da_region_delete(da_region *region); /* no isolate of it may be left */
+
+typedef struct da_region_stats {
+  size_t slots;  /* 0: isolates are malloc-ed */
+  bool fixed;    /* the region lies at its build constant */
+  bool seeded;   /* lua_newstate took our seed: the program was linked with the option above */
+  size_t used;   /* isolates alive */
+  size_t images; /* pristine images kept, and their bytes */
+  size_t image_bytes;
+  uint64_t created;  /* isolates that had to load */
+  uint64_t recycled; /* isolates that were copied back */
+} da_region_stats;
+da_region_stats da_region_stat(const da_region *region);
+
+/* Loads a bundle into a new state: opens the libraries, runs the code. Called once per slot and key, protected: it may
+ * raise. Returns 0, or anything else with a message on top of the stack. */
+typedef int da_isolate_load(lua_State *L, void *user);
+
+/* An isolate with the bundle `key` loaded. The region is borrowed until da_isolate_delete(). DA_EQUEUE: every slot is
+ * in use, try again when one was given back; DA_ENOMEM: the bundle does not fit the quota; DA_ELUA: load raised. */
+da_status DA_MUST_USE da_isolate_new(da_region *region, const da_digest *key, da_isolate_load *load, void *user,
+                                     da_isolate **out, da_err *err);
+/* Gives the slot back. Nothing of the script runs: no finalizer, no pending <close>. */
+void da_isolate_delete(da_isolate *isolate);
+
+lua_State *da_isolate_lua(const da_isolate *isolate); /* the main thread; run code in threads made from it */
+/* The isolate of any of its threads, found through the allocator; NULL for a state that is none. */
+da_isolate *da_isolate_of(lua_State *L);
+size_t da_isolate_used(const da_isolate *isolate); /* bytes, header included */
+
+void da_isolate_set_host(da_isolate *isolate, void *host);
+void *da_isolate_host(lua_State *L); /* NULL until set; never part of a pristine image */
+
+/* Poison: this execution must not go on, and its script must not notice. The replaced pcall, xpcall, error and
+ * coroutine functions then yield to the host for ever instead of returning; every native has to ask and do the same
+ * with da_lib_park(). The first reason stays. */
+typedef enum da_poison {
+  DA_POISON_NONE,
+  DA_POISON_MEMORY, /* set by the allocator: the quota is used up even after a collection */
+  DA_POISON_NONDETERMINISM,
+  DA_POISON_CLOSURE,
+  DA_POISON_STEPS, /* runaway loop */
+  DA_POISON_HOST   /* from here on: reasons of the host */
+} da_poison;
+void da_isolate_poison(lua_State *L, int why);
+int da_isolate_poisoned(lua_State *L);
+bool da_isolate_quota_hit(const da_isolate *isolate);
+
+/* While an inline step runs: io and os work, chance and ordinals come from separate sources, since a replay will jump
+ * over the step. */
+void da_isolate_set_inline(da_isolate *isolate, bool on);
+bool da_isolate_inline(lua_State *L);
+/* False once the isolate has held something that no copy can bring back (a file). */
+bool da_isolate_imageable(const da_isolate *isolate);
+
+/* Slicing. The host's count hook sets it just before its lua_yield(L, 0), so that the replaced coroutine functions pass
+ * that yield on to the host (as a yield of DA_YIELD_TAG) and do not take it for a coroutine.yield(). The host clears
+ * it. Ask da_lib_can_await() before yielding from a hook. */
+void da_isolate_set_sliced(da_isolate *isolate, bool on);
+bool da_isolate_sliced(const da_isolate *isolate);
+/* The thread that executes now, or last did: the one to set a hook on. Kept by the coroutine functions; the host sets
+ * it before it resumes a fiber. Safe to read from another thread. */
+void da_isolate_set_running(da_isolate *isolate, lua_State *L);
+lua_State *da_isolate_running(const da_isolate *isolate);
+
+#endif
