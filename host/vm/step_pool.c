@@ -29,6 +29,7 @@ typedef struct step_thread {
 
 struct da_step_pool {
   da_sched *sched;
+  const char *target;
   da_worker_hooks hooks;
   void (*output)(void *user, da_slice execution, da_slice step, da_slice text);
   void *user;
@@ -71,6 +72,13 @@ da_step_job *da_step_job_of(lua_State *L)
 da_sched *da_step_sched_of(lua_State *L)
 {
   return state_of(L)->pool->sched;
+}
+
+void da_step_start_request(lua_State *L, da_op *op, da_slice id, da_slice func, da_slice args)
+{
+  const step_state *state = state_of(L);
+  (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, da_slice_of(state->pool->target), id, func, args,
+                               &state->bundle->hash);
 }
 
 typedef struct output_line {
@@ -293,11 +301,12 @@ static void *thread_main(void *arg)
   return NULL;
 }
 
-da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, int threads,
+da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_worker_hooks *hooks, int threads,
                                void (*output)(void *user, da_slice execution, da_slice step, da_slice text), void *user)
 {
   da_step_pool *pool = da_xcalloc(1, sizeof *pool);
   pool->sched = sched;
+  pool->target = target;
   pool->hooks = *hooks;
   pool->output = output;
   pool->user = user;

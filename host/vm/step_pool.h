@@ -40,7 +40,8 @@ struct da_step_job {
 da_step_job *da_step_job_new(void);
 void da_step_job_delete(da_step_job *job);
 
-da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, int threads,
+/* target: the address that a step's da.start() gives to what it starts; borrowed. */
+da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_worker_hooks *hooks, int threads,
                                void (*output)(void *user, da_slice execution, da_slice step, da_slice text),
                                void *user);
 /* Idle threads end and are joined; a busy one is left to its step, whose result nobody hears. */
@@ -53,6 +54,8 @@ int da_step_pool_busy(da_step_pool *pool);
 /* For bindings, on a step thread: the job that L runs (NULL while its bundle loads) and the pool's sched. */
 da_step_job *da_step_job_of(struct lua_State *L);
 da_sched *da_step_sched_of(struct lua_State *L);
+/* Adds the request that starts workflow `func` of the running job's bundle as execution `id`. */
+void da_step_start_request(struct lua_State *L, da_op *op, da_slice id, da_slice func, da_slice args);
 /* A line of output of the step, told on the loop thread. */
 void da_step_output(struct lua_State *L, da_slice text);
 

@@ -106,6 +106,10 @@ void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice arg
 /* Has the task of an existing execution dispatched again now (pending), so that a run attaches to it. */
 void da_worker_dispatch(da_worker *worker, da_slice id);
 
+/* Adds the request (DA_REQ_TASK_CREATE or DA_REQ_PROMISE_CREATE) that makes the root of an execution. All is copied. */
+da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
+                                   da_slice args, const da_digest *bundle);
+
 /* Calls fn once when promise id is settled (at once on the loop if it is). A missing promise: NULL. */
 void da_worker_follow(da_worker *worker, da_slice id, void (*fn)(void *user, const da_promise *promise), void *user);
 

@@ -1,0 +1,65 @@
+/* bind.h - the library `da` as scripts see it.
+ *
+ * Here:     what every binding shares: the natives' table `core`, checks of arguments, where a call stands.
+ * Rule:     a native checks its arguments, does one call into vm, translates one result. It decides nothing.
+ * Two kinds of state: an isolate (an execution's own, deterministic) and a step state (ordinary Lua on a step thread).
+ * Each gets its own natives, and the Lua files of lua/da/ that belong to it.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_BINDINGS_BIND_H
+#define DA_BINDINGS_BIND_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "../host/vm/execution.h"
+
+/* For da_worker_options.hooks. */
+int bind_open_isolate(lua_State *L);
+int bind_open_step(lua_State *L);
+/* Sets the process-wide hooks of the determinism library. Once, before the first isolate. */
+void bind_setup(void);
+
+/* Natives, set into `core` by bind_open.c. */
+extern const luaL_Reg bind_function_natives[];  /* isolates: define, inline, branch, sleep, promise, ... */
+extern const luaL_Reg bind_promise_natives[];   /* isolates: await, pawait, wait_any, ... */
+extern const luaL_Reg bind_execution_natives[]; /* isolates: finish, join, now, id, ... */
+extern const luaL_Reg bind_step_natives[];      /* step states */
+extern const luaL_Reg bind_outcome_natives[];   /* both: outcome, trace, decode */
+
+/* Metatables, made once per state. */
+void bind_function_open(lua_State *L, bool in_isolate);
+void bind_promise_open(lua_State *L);
+/* For the value codec. */
+bool bind_function_name(lua_State *L, int index, da_slice *name);
+void bind_function_push(lua_State *L, da_slice name);
+bool bind_promise_id(lua_State *L, int index, da_slice *id);
+void bind_promise_push_id(lua_State *L, da_slice id);
+
+/* The execution a durable call is made in; raises with advice while the script loads and inside an inline step. */
+da_execution *bind_execution(lua_State *L, const char *what);
+void bind_promise_push(lua_State *L, const da_child *child);
+/* The child behind the promise at index; raises if it is none. */
+da_child *bind_promise_check(lua_State *L, int index, const char *what);
+/* What is at index as text for an error: "a promise", "a table"... */
+const char *bind_what(lua_State *L, int index);
+
+/* A duration: seconds as a number, or "250ms", "1h30m", "3d". In ms; raises when it is none. `what` names it. */
+int64_t bind_duration_ms(lua_State *L, int index, const char *what);
+/* Options of a call: timeout, attempt_timeout, retry, key, id; unknown names raise with the nearest. */
+typedef struct bind_options {
+  int64_t timeout_ms;         /* -1: none */
+  int64_t attempt_timeout_ms; /* 0: none */
+  bool has_retry;
+  da_retry retry;
+} bind_options;
+void bind_options_read(lua_State *L, int index, bind_options *out);
+/* The string at key of the table at index; empty if absent; raises on another type. Borrowed while the table lives. */
+da_slice bind_string_field(lua_State *L, int index, const char *key);
+/* The line of the script that made the running call. */
+void bind_location(lua_State *L, da_call_spec *spec);
+
+/* A buffer of this thread, emptied; used before anything else can run. */
+da_buf *bind_scratch(int which);
+
+#endif

@@ -1,0 +1,254 @@
+/* bind_execution.c - what a workflow asks of its own execution: id, clock, chance, output, joining, the end.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "bind.h"
+#include "bind_error.h"
+#include "bind_value.h"
+
+#include "../host/vm/lib.h"
+
+static int id(lua_State *L)
+{
+  const da_execution *execution = bind_execution(L, "da.id");
+  lua_pushlstring(L, execution->id.ptr, execution->id.len);
+  return 1;
+}
+
+static int now(lua_State *L)
+{
+  lua_pushnumber(L, (double)bind_execution(L, "da.now")->clock_ms / 1000);
+  return 1;
+}
+
+static int replaying(lua_State *L)
+{
+  lua_pushboolean(L, da_execution_replaying(bind_execution(L, "da.replaying")));
+  return 1;
+}
+
+static int random_bits(lua_State *L)
+{
+  lua_pushinteger(L, (lua_Integer)da_lib_random(L));
+  return 1;
+}
+
+static int output(lua_State *L)
+{
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  da_execution *execution = da_execution_of(L);
+  if (execution != NULL)
+    da_execution_output(execution, da_slice_make(text, len));
+  else
+    da_load_output(L, da_slice_make(text, len));
+  return 0;
+}
+
+/* ---- outcomes ------------------------------------------------------------------------------------------ */
+
+/* Encodes (ok, values...) or (false, error) from index first on into data and rest. Returns whether it is a success; a
+ * value that cannot cross makes it a failure. */
+static bool encode_outcome(lua_State *L, int first, da_buf *data, da_buf *rest)
+{
+  da_err err = {{0}};
+  if (lua_toboolean(L, first)) {
+    if (bind_value_encode_results(L, first + 1, lua_gettop(L), "result", data, rest, &err) == DA_OK) return true;
+    lua_settop(L, first);
+    bind_error_push(L, "unserializable", err.text);
+  }
+  lua_settop(L, first + 1);
+  bind_error_normalize(L, first + 1, DA_NONE);
+  if (bind_value_encode_error(L, first + 1, "error", data, &err) != DA_OK) {
+    bind_error_push(L, "unserializable", err.text);
+    lua_replace(L, first + 1);
+    if (bind_value_encode_error(L, first + 1, "error", data, &err) != DA_OK) return luaL_error(L, "%s", err.text) != 0;
+  }
+  return false;
+}
+
+/* outcome(ok, ...) -> ok, data JSON, rest JSON or nil, fatal */
+static int outcome(lua_State *L)
+{
+  da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
+  bool ok = encode_outcome(L, 1, data, rest);
+  bool fatal = false;
+  if (!ok) {
+    lua_getfield(L, 2, "fatal");
+    fatal = lua_toboolean(L, -1) != 0;
+    lua_getfield(L, 2, "code");
+    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "unserializable") == 0) fatal = true;
+  }
+  lua_pushboolean(L, ok);
+  lua_pushlstring(L, data->ptr, data->len);
+  if (rest->len > 0)
+    lua_pushlstring(L, rest->ptr, rest->len);
+  else
+    lua_pushnil(L);
+  lua_pushboolean(L, fatal);
+  return 4;
+}
+
+/* trace(error) -> da.Error with a traceback; a message handler of xpcall. */
+static int trace(lua_State *L)
+{
+  lua_settop(L, 1);
+  size_t len = 0;
+  if (da_isolate_of(L) != NULL) {
+    da_lib_traceback(L, L, NULL, 1);
+  } else {
+    luaL_traceback(L, L, NULL, 1);
+  }
+  const char *text = lua_tolstring(L, -1, &len);
+  bind_error_normalize(L, 1, da_slice_make(text, len));
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* decode(JSON) -> value */
+static int decode(lua_State *L)
+{
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  da_err err = {{0}};
+  if (bind_value_decode(L, da_slice_make(text, len), &err) != DA_OK) return luaL_error(L, "%s", err.text);
+  return 1;
+}
+
+/* decode_array(JSON) -> each element */
+static int decode_array(lua_State *L)
+{
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  int count = 0;
+  da_err err = {{0}};
+  if (bind_value_decode_array(L, da_slice_make(text, len), &count, &err) != DA_OK) return luaL_error(L, "%s", err.text);
+  return count;
+}
+
+const luaL_Reg bind_outcome_natives[] = {
+    {"outcome", outcome}, {"trace", trace}, {"decode", decode}, {"decode_array", decode_array}, {NULL, NULL}};
+
+/* finish(ok, ...): the workflow's function ended. */
+static int finish(lua_State *L)
+{
+  da_execution *execution = da_execution_of(L);
+  da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
+  bool ok = encode_outcome(L, 1, data, rest);
+  da_promise_state state = ok ? DA_RESOLVED : DA_REJECTED;
+  if (!ok && execution->cancel_requested) {
+    lua_getfield(L, 2, "code");
+    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "canceled") == 0) state = DA_CANCELED;
+  }
+  da_execution_finish(execution, state, da_buf_slice(data), da_buf_slice(rest));
+  return 0;
+}
+
+/* branch_done(ok, ...): the branch the current fiber runs ended. */
+static int branch_done(lua_State *L)
+{
+  da_execution *execution = da_execution_of(L);
+  da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
+  bool ok = encode_outcome(L, 1, data, rest);
+  da_execution_branch_done(execution, execution->current->child, ok, da_buf_slice(data), da_buf_slice(rest));
+  return 0;
+}
+
+/* fiber_done(promise, ok, ...): a fiber without a record ended. */
+static int fiber_done(lua_State *L)
+{
+  da_child *child = bind_promise_check(L, 1, "fiber_done");
+  bool ok = lua_toboolean(L, 2) != 0;
+  int n = lua_gettop(L) - 2;
+  lua_createtable(L, n, 1);
+  for (int i = 1; i <= n; i++) {
+    lua_pushvalue(L, 2 + i);
+    lua_rawseti(L, -2, i);
+  }
+  lua_pushinteger(L, n);
+  lua_setfield(L, -2, "n");
+  da_fiber_done(da_execution_of(L), child, ok, luaL_ref(L, LUA_REGISTRYINDEX));
+  return 0;
+}
+
+/* ---- joining ------------------------------------------------------------------------------------------- */
+
+static int join_look(lua_State *L, int status, lua_KContext context)
+{
+  (void)status;
+  (void)context;
+  if (da_isolate_poisoned(L)) return da_lib_park(L);
+  da_execution *execution = da_execution_of(L);
+  const da_scope *scope = execution->current->scope;
+  bool canceled = da_execution_canceled(execution) != NULL;
+  for (size_t i = 0; i < scope->count; i++) {
+    da_child *child = scope->children[i];
+    if (!child->joined || child->delivered || child == execution->current->child) continue;
+    if (canceled) da_execution_cancel_child(execution, child, "canceled");
+    if (!da_fiber_wait(execution, &child, 1, false)) continue;
+    lua_pushlightuserdata(L, DA_YIELD_TAG);
+    return lua_yieldk(L, 1, 0, join_look);
+  }
+  return 0;
+}
+
+/* join(): until every child of this scope that is waited for was delivered. */
+static int join(lua_State *L)
+{
+  lua_settop(L, 0);
+  return join_look(L, LUA_OK, 0);
+}
+
+/* abandon(why): the scope failed; what still runs of it is cancelled. */
+static int abandon(lua_State *L)
+{
+  da_execution *execution = da_execution_of(L);
+  const da_scope *scope = execution->current->scope;
+  const char *why = luaL_optstring(L, 1, "its parent failed");
+  for (size_t i = 0; i < scope->count; i++)
+    if (scope->children[i]->joined && !scope->children[i]->delivered)
+      da_execution_cancel_child(execution, scope->children[i], why);
+  return 0;
+}
+
+/* failure() -> promise of the first child of this scope that failed and that nobody awaited, or nil */
+static int failure(lua_State *L)
+{
+  const da_execution *execution = da_execution_of(L);
+  const da_scope *scope = execution->current->scope;
+  for (size_t i = 0; i < scope->count; i++) {
+    da_child *child = scope->children[i];
+    if (!child->joined || !child->delivered || child->observed || child->ignored || child->state == DA_RESOLVED)
+      continue;
+    child->observed = true;
+    bind_promise_push(L, child);
+    return 1;
+  }
+  return 0;
+}
+
+const luaL_Reg bind_execution_natives[] = {
+    {"id", id},         {"now", now},         {"replaying", replaying},     {"random", random_bits},
+    {"output", output}, {"finish", finish},   {"branch_done", branch_done}, {"fiber_done", fiber_done},
+    {"join", join},     {"abandon", abandon}, {"failure", failure},         {NULL, NULL}};
+
+/* ---- hooks of the determinism library ------------------------------------------------------------------ */
+
+static double clock_hook(lua_State *L)
+{
+  const da_execution *execution = da_execution_of(L);
+  return execution != NULL ? (double)execution->clock_ms / 1000 : 0;
+}
+
+static void print_hook(lua_State *L, const char *text, size_t len)
+{
+  da_execution *execution = da_execution_of(L);
+  if (execution != NULL)
+    da_execution_output(execution, da_slice_make(text, len));
+  else
+    da_load_output(L, da_slice_make(text, len));
+}
+
+void bind_setup(void)
+{
+  static const da_lib_hooks hooks = {.clock = clock_hook, .print = print_hook};
+  da_lib_set_hooks(&hooks);
+}

@@ -1,0 +1,381 @@
+/* bind_function.c - durable functions as values: what `step.charge` and `async.order` are, and calling them.
+ *
+ * A handle is a userdata: the function's kind and options; its name, key and id are user values 1 to 3. `with` makes
+ * a new handle, the original is untouched.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "bind.h"
+#include "bind_error.h"
+#include "bind_value.h"
+
+#include "../host/vm/lib.h"
+
+#define FUNCTION "da.function"
+
+enum { NAME = 1, KEY = 2, ID = 3, USER_VALUES = 3 };
+
+typedef struct handle {
+  bool workflow;
+  bind_options options;
+} handle;
+
+da_buf *bind_scratch(int which)
+{
+  static _Thread_local da_buf scratch[2]; /* freed with the thread's process; reused, so that a raise leaks nothing */
+  da_buf_clear(&scratch[which]);
+  return &scratch[which];
+}
+
+void bind_location(lua_State *L, da_call_spec *spec)
+{
+  lua_Debug ar;
+  for (int level = 1; lua_getstack(L, level, &ar) != 0; level++) {
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline <= 0 || ar.source[0] != '@') continue; /* C, or the library's own Lua ("=da/...") */
+    spec->line = (uint32_t)ar.currentline;
+    spec->file = da_slice_of(ar.source + 1);
+    return;
+  }
+}
+
+da_execution *bind_execution(lua_State *L, const char *what)
+{
+  da_execution *execution = da_execution_of(L);
+  if (execution == NULL)
+    luaL_error(L, "%s while the script loads; only an execution can do that: call it inside function async.NAME(...)",
+               what);
+  else if (execution->inline_running)
+    luaL_error(L, "%s inside an inline step; a step is a leaf: share a plain function, or make this a workflow", what);
+  return execution;
+}
+
+static handle *push_handle(lua_State *L, bool workflow)
+{
+  handle *h = lua_newuserdatauv(L, sizeof *h, USER_VALUES);
+  *h = (handle){.workflow = workflow, .options = {.timeout_ms = -1}};
+  luaL_setmetatable(L, FUNCTION);
+  return h;
+}
+
+static da_slice user_string(lua_State *L, int index, int n)
+{
+  lua_getiuservalue(L, index, n);
+  da_slice text = {NULL, 0};
+  text.ptr = lua_tolstring(L, -1, &text.len);
+  lua_pop(L, 1);
+  return text;
+}
+
+bool bind_function_name(lua_State *L, int index, da_slice *name)
+{
+  if (luaL_testudata(L, index, FUNCTION) == NULL) return false;
+  index = lua_absindex(L, index);
+  *name = user_string(L, index, NAME);
+  return true;
+}
+
+void bind_function_push(lua_State *L, da_slice name)
+{
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
+  lua_pushlstring(L, name.ptr, name.len);
+  if (lua_rawget(L, -2) != LUA_TTABLE)
+    luaL_error(L, "the durable function '%s' is not part of this bundle", lua_pushlstring(L, name.ptr, name.len));
+  lua_getfield(L, -1, "handle");
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+/* Makes the call of spec and leaves its promise on the stack; yields for ever if the execution is being parked. */
+static int finish_call(lua_State *L, da_execution *execution, da_call_spec *spec)
+{
+  bind_location(L, spec);
+  da_err err = {{0}};
+  da_child *child = da_execution_call(execution, spec, &err);
+  if (da_execution_parking(execution)) return da_lib_park(L);
+  if (child == NULL) return luaL_error(L, "%s", err.text);
+  bind_promise_push(L, child);
+  return 1;
+}
+
+static int function_call(lua_State *L)
+{
+  handle *h = luaL_checkudata(L, 1, FUNCTION);
+  da_slice name = user_string(L, 1, NAME);
+  da_execution *execution = bind_execution(L, "a durable call");
+  da_buf *args = bind_scratch(0);
+  da_err err = {{0}};
+  if (bind_value_encode_args(L, 2, lua_gettop(L), name.ptr, args, &err) != DA_OK) {
+    bind_error_push(L, "unserializable", err.text);
+    return lua_error(L);
+  }
+  da_call_spec spec = {.kind = h->workflow ? DA_CALL_WORKFLOW : DA_CALL_STEP,
+                       .func = name,
+                       .key = user_string(L, 1, KEY),
+                       .id = user_string(L, 1, ID),
+                       .args = da_buf_slice(args),
+                       .timeout_ms = h->options.timeout_ms,
+                       .attempt_timeout_ms = h->options.attempt_timeout_ms,
+                       .retry = h->options.has_retry ? &h->options.retry : NULL};
+  return finish_call(L, execution, &spec);
+}
+
+static void refuse_options(lua_State *L, const handle *h, da_slice id)
+{
+  if (h->workflow && h->options.has_retry)
+    luaL_error(L, "retry is for steps; a workflow is not repeated, its steps are");
+  if (h->workflow && h->options.attempt_timeout_ms > 0)
+    luaL_error(L, "attempt_timeout is for steps; a workflow has timeout");
+  if (!h->workflow && id.len > 0) luaL_error(L, "id is for workflows and promises; give a step a key");
+}
+
+static int function_with(lua_State *L)
+{
+  const handle *from = luaL_checkudata(L, 1, FUNCTION);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  handle *to = push_handle(L, from->workflow);
+  to->options = from->options;
+  for (int n = 1; n <= USER_VALUES; n++) {
+    lua_getiuservalue(L, 1, n);
+    lua_setiuservalue(L, 3, n);
+  }
+  bind_options_read(L, 2, &to->options);
+  da_slice key = bind_string_field(L, 2, "key");
+  da_slice id = bind_string_field(L, 2, "id");
+  if (key.len != 0 && id.len != 0) return luaL_error(L, "give key or id, not both");
+  refuse_options(L, to, id);
+  if (key.len != 0) {
+    lua_pushlstring(L, key.ptr, key.len);
+    lua_setiuservalue(L, 3, KEY);
+  }
+  if (id.len != 0) {
+    lua_pushlstring(L, id.ptr, id.len);
+    lua_setiuservalue(L, 3, ID);
+  }
+  return 1;
+}
+
+static int function_defaults(lua_State *L)
+{
+  handle *h = luaL_checkudata(L, 1, FUNCTION);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  da_host *host = da_isolate_of(L) != NULL ? da_isolate_host(L) : NULL;
+  if (host != NULL && !host->loading)
+    return luaL_error(L, "defaults are set while the script loads; use :with{...} for one call");
+  bind_options_read(L, 2, &h->options);
+  if (bind_string_field(L, 2, "key").len != 0 || bind_string_field(L, 2, "id").len != 0)
+    return luaL_error(L, "key and id belong to one call: use :with{...}");
+  refuse_options(L, h, DA_NONE);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int function_tostring(lua_State *L)
+{
+  const handle *h = luaL_checkudata(L, 1, FUNCTION);
+  lua_pushfstring(L, "%s.%s", h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr);
+  return 1;
+}
+
+static int call_in_step(lua_State *L)
+{
+  const handle *h = luaL_checkudata(L, 1, FUNCTION);
+  return luaL_error(L, "%s.%s called inside a step; a step is a leaf: share a plain function, or make this a workflow",
+                    h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr);
+}
+
+void bind_function_open(lua_State *L, bool in_isolate)
+{
+  lua_newtable(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
+  luaL_newmetatable(L, FUNCTION);
+  lua_pushcfunction(L, in_isolate ? function_call : call_in_step);
+  lua_setfield(L, -2, "__call");
+  lua_pushcfunction(L, function_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_newtable(L);
+  lua_pushcfunction(L, function_with);
+  lua_setfield(L, -2, "with");
+  lua_pushcfunction(L, function_defaults);
+  lua_setfield(L, -2, "defaults");
+  lua_setfield(L, -2, "__index");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
+
+/* define(workflow, name, function) -> handle. Remembers where the function stands. */
+static int define(lua_State *L)
+{
+  bool workflow = lua_toboolean(L, 1) != 0;
+  const char *name = luaL_checkstring(L, 2);
+  luaL_checktype(L, 3, LUA_TFUNCTION);
+  da_host *host = da_isolate_of(L) != NULL ? da_isolate_host(L) : NULL;
+  if (host != NULL && !host->loading)
+    return luaL_error(L, "%s '%s' is defined too late: define it while the script loads",
+                      workflow ? "workflow" : "step", name);
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
+  if (lua_getfield(L, -1, name) != LUA_TNIL) {
+    lua_getfield(L, -1, "file");
+    lua_getfield(L, -2, "line");
+    return luaL_error(L, "'%s' is defined twice; the first time at %s:%d", name, lua_tostring(L, -2),
+                      (int)lua_tointeger(L, -1));
+  }
+  lua_Debug ar;
+  lua_pushvalue(L, 3);
+  lua_getinfo(L, ">S", &ar);
+  lua_newtable(L);
+  lua_pushboolean(L, workflow);
+  lua_setfield(L, -2, "workflow");
+  lua_pushstring(L, ar.source[0] == '@' ? ar.source + 1 : ar.source);
+  lua_setfield(L, -2, "file");
+  lua_pushinteger(L, ar.linedefined);
+  lua_setfield(L, -2, "line");
+  (void)push_handle(L, workflow);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, NAME);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "handle");
+  lua_insert(L, 4);
+  lua_setfield(L, -3, name);
+  lua_settop(L, 4);
+  return 1;
+}
+
+/* ---- calls in other forms ------------------------------------------------------------------------------ */
+
+/* inline(label, options or nil, closure) -> promise */
+static int call_inline(lua_State *L)
+{
+  da_slice label = {NULL, 0};
+  label.ptr = luaL_checklstring(L, 1, &label.len);
+  luaL_checktype(L, 3, LUA_TFUNCTION);
+  da_execution *execution = bind_execution(L, "step(...)");
+  bind_options options = {.timeout_ms = -1};
+  da_call_spec spec = {.kind = DA_CALL_INLINE, .func = label, .args = DA_LIT("[]")};
+  if (!lua_isnil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    bind_options_read(L, 2, &options);
+    spec.key = bind_string_field(L, 2, "key");
+  }
+  spec.timeout_ms = options.timeout_ms;
+  spec.retry = options.has_retry ? &options.retry : NULL;
+  lua_settop(L, 3);
+  spec.closure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return finish_call(L, execution, &spec);
+}
+
+/* branch(label, options or nil, body, closure) -> promise: body(promise, closure) runs as a fiber with ids of its own.
+ */
+static int call_branch(lua_State *L)
+{
+  da_slice label = {NULL, 0};
+  label.ptr = luaL_checklstring(L, 1, &label.len);
+  luaL_checktype(L, 3, LUA_TFUNCTION);
+  luaL_checktype(L, 4, LUA_TFUNCTION);
+  da_execution *execution = bind_execution(L, "async(...)");
+  da_call_spec spec = {.kind = DA_CALL_BRANCH, .func = label, .args = DA_LIT("[]"), .timeout_ms = -1};
+  if (!lua_isnil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    bind_options options = {.timeout_ms = -1};
+    bind_options_read(L, 2, &options);
+    if (options.has_retry || options.timeout_ms >= 0)
+      return luaL_error(L, "a branch takes key only; wrap it in da.within(...) for a time-out");
+    spec.key = bind_string_field(L, 2, "key");
+  }
+  size_t before = execution->child_count;
+  (void)finish_call(L, execution, &spec);
+  if (execution->child_count == before) return 1; /* the same key again */
+  da_child *child = execution->children[before];
+  lua_State *co = lua_newthread(L);
+  lua_pushvalue(L, -1);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushvalue(L, 3);
+  lua_pushvalue(L, -3);
+  lua_pushvalue(L, 4);
+  lua_xmove(L, co, 3);
+  (void)da_fiber_start(execution, co, ref, 2, da_scope_new(execution, child->id), child);
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* fiber(joined, body, ...) -> promise: body(promise, ...) runs as a fiber without a record, with the ids of its maker.
+ */
+static int start_fiber(lua_State *L)
+{
+  bool joined = lua_toboolean(L, 1) != 0;
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  da_execution *execution = bind_execution(L, "a combinator");
+  da_child *child = da_execution_fiber_child(execution, joined);
+  bind_promise_push(L, child);
+  int arguments = lua_gettop(L) - 3;
+  lua_State *co = lua_newthread(L);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, -2);
+  for (int i = 0; i < arguments; i++) lua_pushvalue(L, 3 + i);
+  lua_xmove(L, co, 2 + arguments);
+  (void)da_fiber_start(execution, co, ref, 1 + arguments, execution->current->scope, child);
+  return 1;
+}
+
+/* sleep(duration) -> promise; sleep_until(seconds) -> promise */
+static int call_sleep(lua_State *L)
+{
+  da_execution *execution = bind_execution(L, "da.sleep");
+  da_call_spec spec = {.kind = DA_CALL_SLEEP, .func = DA_LIT("~sleep"), .args = DA_LIT("[]"), .at_ms = -1};
+  spec.timeout_ms = bind_duration_ms(L, 1, "da.sleep's argument");
+  return finish_call(L, execution, &spec);
+}
+
+static int call_sleep_until(lua_State *L)
+{
+  da_execution *execution = bind_execution(L, "da.sleep_until");
+  double seconds = luaL_checknumber(L, 1);
+  if (!(seconds >= 0 && seconds < 9e12)) return luaL_error(L, "da.sleep_until takes Unix seconds");
+  da_call_spec spec = {.kind = DA_CALL_SLEEP,
+                       .func = DA_LIT("~sleep"),
+                       .args = DA_LIT("[]"),
+                       .timeout_ms = -1,
+                       .at_ms = (int64_t)(seconds * 1000)};
+  return finish_call(L, execution, &spec);
+}
+
+/* promise(name, options or nil, has_data, data) -> promise */
+static int call_promise(lua_State *L)
+{
+  da_slice name = {NULL, 0};
+  name.ptr = luaL_checklstring(L, 1, &name.len);
+  if (name.len == 0) return luaL_error(L, "the name of a promise must not be empty");
+  da_execution *execution = bind_execution(L, "da.promise");
+  da_call_spec spec = {.kind = DA_CALL_PROMISE, .func = name, .args = DA_LIT("[]"), .timeout_ms = -1};
+  if (!lua_isnoneornil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_getfield(L, 2, "timeout");
+    if (!lua_isnil(L, -1)) spec.timeout_ms = bind_duration_ms(L, lua_gettop(L), "timeout");
+    spec.key = bind_string_field(L, 2, "key");
+    spec.id = bind_string_field(L, 2, "id");
+    lua_getfield(L, 2, "data");
+    if (!lua_isnil(L, -1)) {
+      da_buf *data = bind_scratch(0);
+      da_err err = {{0}};
+      if (bind_value_encode(L, lua_gettop(L), "data", data, &err) != DA_OK) return luaL_error(L, "%s", err.text);
+      spec.has_data = true;
+      spec.data = da_buf_slice(data);
+    }
+  }
+  return finish_call(L, execution, &spec);
+}
+
+/* get(id) -> promise of any lineage */
+static int get(lua_State *L)
+{
+  da_slice id = {NULL, 0};
+  id.ptr = luaL_checklstring(L, 1, &id.len);
+  bind_promise_push(L, da_execution_get(bind_execution(L, "da.get"), id));
+  return 1;
+}
+
+const luaL_Reg bind_function_natives[] = {
+    {"define", define},    {"inline", call_inline},           {"branch", call_branch},   {"fiber", start_fiber},
+    {"sleep", call_sleep}, {"sleep_until", call_sleep_until}, {"promise", call_promise}, {"get", get},
+    {NULL, NULL}};

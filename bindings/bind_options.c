@@ -1,0 +1,166 @@
+/* bind_options.c - durations, retry policies and the other options of a durable call.
+ *
+ * Unknown names are refused with the nearest known one: a misspelt option that is silently ignored costs an hour.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+
+#include "bind.h"
+
+static const struct {
+  const char *name;
+  double ms;
+} units[] = {{"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}, {"w", 604800e3}};
+
+/* Sum of <number><unit>; negative when it is not one. */
+static double parse_duration(const char *text)
+{
+  double total = 0;
+  if (*text == '\0') return -1;
+  while (*text != '\0') {
+    char *end;
+    if (*text < '0' || *text > '9') return -1;
+    double value = strtod(text, &end);
+    double unit = -1;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+      size_t len = strlen(units[i].name);
+      if (strncmp(end, units[i].name, len) == 0 && (end[len] == '\0' || (end[len] >= '0' && end[len] <= '9'))) {
+        unit = units[i].ms;
+        end += len;
+        break;
+      }
+    }
+    if (unit < 0) return -1;
+    total += value * unit;
+    text = end;
+  }
+  return total;
+}
+
+int64_t bind_duration_ms(lua_State *L, int index, const char *what)
+{
+  double ms = -1;
+  if (lua_type(L, index) == LUA_TNUMBER)
+    ms = lua_tonumber(L, index) * 1000;
+  else if (lua_type(L, index) == LUA_TSTRING)
+    ms = parse_duration(lua_tostring(L, index));
+  if (!(ms >= 0)) luaL_error(L, "%s must be seconds as a number, or text like \"250ms\", \"1h30m\", \"3d\"", what);
+  return ms >= 9e15 ? (int64_t)9e15 : (int64_t)ceil(ms);
+}
+
+static const char *const option_names[] = {"timeout", "attempt_timeout", "retry", "key", "id", "doc", "version", NULL};
+static const char *const retry_names[] = {"max", "first", "factor", "cap", "jitter", NULL};
+
+static size_t distance(const char *a, const char *b)
+{
+  size_t row[32];
+  size_t n = strlen(b);
+  if (n > 30) return 99;
+  for (size_t j = 0; j <= n; j++) row[j] = j;
+  for (size_t i = 1; a[i - 1] != '\0'; i++) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= n; j++) {
+      size_t up = row[j];
+      size_t best = diagonal + (a[i - 1] != b[j - 1]);
+      if (up + 1 < best) best = up + 1;
+      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+      row[j] = best;
+      diagonal = up;
+    }
+  }
+  return row[n];
+}
+
+/* Raises if the table at index has a key that is not among the names. */
+static void check_names(lua_State *L, int index, const char *const *names, const char *what)
+{
+  lua_pushnil(L);
+  while (lua_next(L, index) != 0) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "%s must be a table of named options", what);
+    const char *name = lua_tostring(L, -1);
+    const char *nearest = names[0];
+    bool known = false;
+    for (size_t i = 0; names[i] != NULL && !known; i++) {
+      known = strcmp(names[i], name) == 0;
+      if (distance(name, names[i]) < distance(name, nearest)) nearest = names[i];
+    }
+    if (!known) luaL_error(L, "unknown option '%s' of %s; did you mean '%s'?", name, what, nearest);
+  }
+}
+
+static double number_field(lua_State *L, int index, const char *key, double otherwise)
+{
+  lua_getfield(L, index, key);
+  double value = otherwise;
+  if (!lua_isnil(L, -1)) {
+    if (lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0))
+      luaL_error(L, "retry.%s must be a number, not less than 0", key);
+    value = lua_tonumber(L, -1);
+  }
+  lua_pop(L, 1);
+  return value;
+}
+
+static double seconds_field(lua_State *L, int index, const char *key, double otherwise)
+{
+  lua_getfield(L, index, key);
+  double value = lua_isnil(L, -1) ? otherwise : (double)bind_duration_ms(L, lua_gettop(L), key) / 1000;
+  lua_pop(L, 1);
+  return value;
+}
+
+/* false: never; "forever"; a number of attempts; or a table. */
+static void read_retry(lua_State *L, int index, da_retry *retry)
+{
+  *retry = da_retry_default;
+  if (lua_isboolean(L, index) && !lua_toboolean(L, index)) {
+    retry->max = 1;
+  } else if (lua_type(L, index) == LUA_TSTRING && strcmp(lua_tostring(L, index), "forever") == 0) {
+    retry->max = INT64_MAX;
+  } else if (lua_istable(L, index)) {
+    check_names(L, index, retry_names, "retry");
+    double max = number_field(L, index, "max", (double)retry->max);
+    retry->max = max >= 9e18 ? INT64_MAX : (int64_t)max;
+    if (retry->max < 1) luaL_error(L, "retry.max must be at least 1: it counts all attempts");
+    retry->first = seconds_field(L, index, "first", retry->first);
+    retry->factor = number_field(L, index, "factor", retry->factor);
+    retry->cap = seconds_field(L, index, "cap", retry->cap);
+    retry->jitter = number_field(L, index, "jitter", retry->jitter);
+    if (retry->jitter > 1) luaL_error(L, "retry.jitter must be between 0 and 1");
+  } else {
+    luaL_error(L, "retry must be false, \"forever\" or a table {max=, first=, factor=, cap=, jitter=}");
+  }
+}
+
+void bind_options_read(lua_State *L, int index, bind_options *out)
+{
+  check_names(L, index, option_names, "a durable call");
+  lua_getfield(L, index, "timeout");
+  if (!lua_isnil(L, -1)) out->timeout_ms = bind_duration_ms(L, lua_gettop(L), "timeout");
+  lua_getfield(L, index, "attempt_timeout");
+  if (!lua_isnil(L, -1)) out->attempt_timeout_ms = bind_duration_ms(L, lua_gettop(L), "attempt_timeout");
+  lua_getfield(L, index, "retry");
+  if (!lua_isnil(L, -1)) {
+    out->has_retry = true;
+    read_retry(L, lua_gettop(L), &out->retry);
+  }
+  lua_pop(L, 3);
+}
+
+da_slice bind_string_field(lua_State *L, int index, const char *key)
+{
+  lua_getfield(L, index, key);
+  da_slice text = DA_NONE;
+  if (!lua_isnil(L, -1)) {
+    if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER) luaL_error(L, "%s must be a string", key);
+    lua_tolstring(L, -1, NULL); /* a number becomes its text, in the table's copy on the stack */
+    lua_pushvalue(L, -1);
+    lua_setfield(L, index, key); /* anchored where the caller keeps it */
+    text.ptr = lua_tolstring(L, -1, &text.len);
+    if (text.len == 0) luaL_error(L, "%s must not be empty", key);
+  }
+  lua_pop(L, 1);
+  return text;
+}

@@ -1,0 +1,415 @@
+/* bind_promise.c - promises as values, and waiting for them.
+ *
+ * A promise is a userdata that holds the number of a child of the execution; all else is looked up by it, so nothing of
+ * the host lies in the Lua state. It refuses every operator, since a forgotten await is the commonest slip. Waiting:
+ * da_fiber_wait() and a yield to the host; the continuation looks again, since "nothing is passed".
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "bind.h"
+#include "bind_error.h"
+#include "bind_value.h"
+
+#include "../host/vm/lib.h"
+
+#define PROMISE "da.promise"
+
+typedef struct promise {
+  uint32_t index;
+} promise;
+
+void bind_promise_push(lua_State *L, const da_child *child)
+{
+  promise *p = lua_newuserdatauv(L, sizeof *p, 0);
+  p->index = child->index;
+  luaL_setmetatable(L, PROMISE);
+}
+
+static da_child *child_at(lua_State *L, int index)
+{
+  const promise *p = luaL_testudata(L, index, PROMISE);
+  da_execution *execution = p != NULL ? da_execution_of(L) : NULL;
+  return execution != NULL ? da_execution_child(execution, p->index) : NULL;
+}
+
+const char *bind_what(lua_State *L, int index)
+{
+  switch (lua_type(L, index)) {
+  case LUA_TNONE:
+  case LUA_TNIL:
+    return "nothing";
+  case LUA_TTABLE:
+    return "a table";
+  case LUA_TUSERDATA:
+    return luaL_testudata(L, index, "da.function") != NULL ? "a durable function that was not called" : "a userdata";
+  default:
+    return luaL_typename(L, index);
+  }
+}
+
+da_child *bind_promise_check(lua_State *L, int index, const char *what)
+{
+  da_child *child = child_at(L, index);
+  if (child == NULL)
+    luaL_error(L, "%s needs a promise, got %s%s", what, bind_what(L, index),
+               lua_istable(L, index) ? "; for a list of promises use da.all" : "");
+  return child;
+}
+
+bool bind_promise_id(lua_State *L, int index, da_slice *id)
+{
+  const da_child *child = child_at(L, index);
+  if (child == NULL || child->id.len == 0) return false;
+  *id = child->id;
+  return true;
+}
+
+void bind_promise_push_id(lua_State *L, da_slice id)
+{
+  bind_promise_push(L, da_execution_get(bind_execution(L, "a promise among the values"), id));
+}
+
+/* ---- results ------------------------------------------------------------------------------------------- */
+
+/* A list of children, for the length of one call; the waiting itself keeps its own. */
+static da_child **child_list(size_t count)
+{
+  static _Thread_local da_child **list; /* grows; used before anything else can run */
+  static _Thread_local size_t cap;
+  if (count > cap) {
+    list = da_xrealloc(list, count * sizeof *list);
+    cap = count;
+  }
+  return list;
+}
+
+/* Pushes what a resolved child came to; the number of values. */
+static int push_values(lua_State *L, const da_child *child)
+{
+  if (child->results_ref != LUA_NOREF) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, child->results_ref);
+    int at = lua_gettop(L);
+    lua_getfield(L, at, "n");
+    int n = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    luaL_checkstack(L, n + 4, "too many results");
+    for (int i = 1; i <= n; i++) lua_rawgeti(L, at, i);
+    lua_remove(L, at);
+    return n;
+  }
+  int count = 0;
+  da_err err = {{0}};
+  if (bind_value_decode_results(L, child->data, child->rest, &count, &err) != DA_OK)
+    return luaL_error(L, "the value of '%s' cannot be read: %s", lua_pushlstring(L, child->id.ptr, child->id.len),
+                      err.text);
+  return count;
+}
+
+static void set_text_field(lua_State *L, const char *key, da_slice text)
+{
+  if (text.len == 0) return;
+  lua_getfield(L, -1, key);
+  bool absent = lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (!absent) return;
+  lua_pushlstring(L, text.ptr, text.len);
+  lua_setfield(L, -2, key);
+}
+
+/* Pushes the da.Error of a child that did not resolve. */
+static void push_error(lua_State *L, const da_child *child)
+{
+  const char *code = child->state == DA_TIMEDOUT ? "timedout" : child->state == DA_CANCELED ? "canceled" : "rejected";
+  if (child->results_ref != LUA_NOREF) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, child->results_ref);
+    lua_rawgeti(L, -1, 1);
+    lua_remove(L, -2);
+    bind_error_normalize(L, lua_gettop(L), DA_NONE);
+    return;
+  }
+  da_err err = {{0}};
+  if (child->data.len == 0) {
+    bind_error_push(L, code, child->state == DA_TIMEDOUT ? "the deadline passed" : code);
+  } else if (bind_value_decode(L, child->data, &err) != DA_OK) {
+    bind_error_push(L, "unserializable", err.text);
+  } else if (!bind_error_is(L, -1)) { /* rejected from outside with a plain value */
+    bind_error_push(L, code, lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : code);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "value");
+  }
+  set_text_field(L, "promise", child->id);
+  set_text_field(L, "func", child->call.func);
+}
+
+/* Pushes the da.Error that a delivered request to cancel raises. */
+static void push_canceled(lua_State *L, da_slice why)
+{
+  da_err err = {{0}};
+  if (why.len == 0 || bind_value_decode(L, why, &err) != DA_OK) lua_pushliteral(L, "canceled");
+  bind_error_push(L, "canceled", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "canceled");
+  lua_remove(L, -2);
+}
+
+/* ---- await --------------------------------------------------------------------------------------------- */
+
+static int yield(lua_State *L, lua_KContext context, lua_KFunction continuation)
+{
+  lua_pushlightuserdata(L, DA_YIELD_TAG);
+  return lua_yieldk(L, 1, context, continuation);
+}
+
+static const da_child *first_failure(da_child *const *children, size_t count)
+{
+  const da_child *first = NULL;
+  for (size_t i = 0; i < count; i++)
+    if (children[i]->delivered && children[i]->state != DA_RESOLVED &&
+        (first == NULL || children[i]->delivered_at < first->delivered_at))
+      first = children[i];
+  return first;
+}
+
+static int fail(lua_State *L, bool protected)
+{
+  if (!protected) return lua_error(L);
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* The stack holds the promises and nothing else; context: 1 for pawait. */
+static int await_look(lua_State *L, int status, lua_KContext context)
+{
+  (void)status;
+  bool protected = context == 1;
+  if (da_isolate_poisoned(L)) return da_lib_park(L);
+  da_execution *execution = da_execution_of(L);
+  const da_slice *canceled = da_execution_canceled(execution);
+  if (canceled != NULL) {
+    push_canceled(L, *canceled);
+    return fail(L, protected);
+  }
+  size_t count = (size_t)lua_gettop(L);
+  da_child **children = child_list(count);
+  for (size_t i = 0; i < count; i++) children[i] = child_at(L, (int)i + 1);
+  if (da_fiber_wait(execution, children, count, false)) return yield(L, context, await_look);
+  const da_child *failure = first_failure(children, count);
+  if (failure != NULL) {
+    push_error(L, failure);
+    return fail(L, protected);
+  }
+  luaL_checkstack(L, (int)count + 8, "too many promises");
+  if (protected) lua_pushboolean(L, 1);
+  int base = lua_gettop(L);
+  if (count == 1) {
+    int n = push_values(L, children[0]);
+    return n + (protected ? 1 : 0);
+  }
+  for (size_t i = 0; i < count; i++) { /* the list may be reused below: look again by promise */
+    (void)push_values(L, child_at(L, (int)i + 1));
+    lua_settop(L, base + (int)i + 1);
+  }
+  return (int)count + (protected ? 1 : 0);
+}
+
+static int await_any_number(lua_State *L, const char *what, lua_KContext context)
+{
+  (void)bind_execution(L, what);
+  int count = lua_gettop(L);
+  if (count == 0) return luaL_error(L, "%s needs a promise, got nothing", what);
+  for (int i = 1; i <= count; i++) bind_promise_check(L, i, what)->observed = true;
+  da_lib_check_await(L, what);
+  return await_look(L, LUA_OK, context);
+}
+
+static int await(lua_State *L)
+{
+  return await_any_number(L, "await", 0);
+}
+
+static int pawait(lua_State *L)
+{
+  return await_any_number(L, "pawait", 1);
+}
+
+/* ---- the primitives of the combinators (lua/da/combine.lua) -------------------------------------------- */
+
+/* Reads the list at index 1 into the thread's list; its length. */
+static size_t read_list(lua_State *L)
+{
+  size_t count = (size_t)luaL_len(L, 1);
+  da_child **children = child_list(count);
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, 1, (lua_Integer)i + 1);
+    children[i] = child_at(L, -1);
+    lua_pop(L, 1);
+  }
+  return count;
+}
+
+static int wait_look(lua_State *L, int status, lua_KContext context)
+{
+  (void)status;
+  bool any = context == 1;
+  if (da_isolate_poisoned(L)) return da_lib_park(L);
+  da_execution *execution = da_execution_of(L);
+  const da_slice *canceled = da_execution_canceled(execution);
+  if (canceled != NULL) {
+    push_canceled(L, *canceled);
+    return lua_error(L);
+  }
+  size_t count = read_list(L);
+  da_child **children = child_list(count);
+  if (da_fiber_wait(execution, children, count, any)) return yield(L, context, wait_look);
+  size_t best = 0;
+  for (size_t i = 1; i < count; i++)
+    if (children[i]->delivered &&
+        (!children[best]->delivered || children[i]->delivered_at < children[best]->delivered_at))
+      best = i;
+  lua_pushinteger(L, (lua_Integer)best + 1);
+  return 1;
+}
+
+/* check_list(list, what): every element is a promise; marks them as awaited. Returns their number. */
+static int check_list(lua_State *L)
+{
+  const char *what = luaL_checkstring(L, 2);
+  if (!lua_istable(L, 1)) return luaL_error(L, "%s needs a list of promises, got %s", what, bind_what(L, 1));
+  lua_Integer count = luaL_len(L, 1);
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_geti(L, 1, i);
+    da_child *child = child_at(L, -1);
+    if (child == NULL)
+      return luaL_error(L, "%s needs a list of promises; element %d is %s", what, (int)i, bind_what(L, -1));
+    child->observed = true;
+    lua_pop(L, 1);
+  }
+  lua_pushinteger(L, count);
+  return 1;
+}
+
+/* wait_any(list) -> index of the one delivered first. The list must hold promises only, at least one. */
+static int wait_any(lua_State *L)
+{
+  da_lib_check_await(L, "await");
+  lua_settop(L, 1);
+  return wait_look(L, LUA_OK, 1);
+}
+
+/* ready(promise) -> delivered? */
+static int ready(lua_State *L)
+{
+  lua_pushboolean(L, bind_promise_check(L, 1, "ready")->delivered);
+  return 1;
+}
+
+/* cancel(promise, why) */
+static int cancel(lua_State *L)
+{
+  da_child *child = bind_promise_check(L, 1, "cancel");
+  da_execution *execution = bind_execution(L, "cancel");
+  da_execution_cancel_child(execution, child, luaL_optstring(L, 2, "canceled"));
+  return 0;
+}
+
+static int is_promise(lua_State *L)
+{
+  lua_pushboolean(L, luaL_testudata(L, 1, PROMISE) != NULL);
+  return 1;
+}
+
+const luaL_Reg bind_promise_natives[] = {{"await", await},           {"pawait", pawait}, {"wait_any", wait_any},
+                                         {"check_list", check_list}, {"ready", ready},   {"cancel", cancel},
+                                         {"is_promise", is_promise}, {NULL, NULL}};
+
+/* ---- the metatable ------------------------------------------------------------------------------------- */
+
+/* "promise 'w:one.1' (made at wf.lua:3)" */
+static const char *describe(lua_State *L, int index)
+{
+  const da_child *child = child_at(L, index);
+  if (child == NULL || child->id.len == 0) return "a promise";
+  lua_pushlstring(L, child->id.ptr, child->id.len);
+  lua_pushlstring(L, child->call.file.ptr, child->call.file.len);
+  return lua_pushfstring(L, "promise '%s' (made at %s:%d)", lua_tostring(L, -2), lua_tostring(L, -1),
+                         (int)child->call.line);
+}
+
+/* Upvalue 1: what was attempted. */
+static int refuse(lua_State *L)
+{
+  int index = luaL_testudata(L, 1, PROMISE) != NULL ? 1 : 2;
+  return luaL_error(L, "attempt to %s %s; did you forget await(...)?", lua_tostring(L, lua_upvalueindex(1)),
+                    describe(L, index));
+}
+
+static int method_ignore(lua_State *L)
+{
+  bind_promise_check(L, 1, "ignore")->ignored = true;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int promise_index(lua_State *L)
+{
+  da_child *child = child_at(L, 1);
+  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  if (strcmp(key, "id") == 0) {
+    if (child == NULL || child->id.len == 0)
+      return luaL_error(L, "this promise has no id: it is made of others and not recorded");
+    lua_pushlstring(L, child->id.ptr, child->id.len);
+    return 1;
+  }
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  return luaL_error(L, "attempt to index %s; did you forget await(...)?", describe(L, 1));
+}
+
+static int promise_tostring(lua_State *L)
+{
+  describe(L, 1);
+  return 1;
+}
+
+static const struct {
+  const char *event, *attempt;
+} refused[] = {{"__add", "do arithmetic on"},
+               {"__sub", "do arithmetic on"},
+               {"__mul", "do arithmetic on"},
+               {"__div", "do arithmetic on"},
+               {"__mod", "do arithmetic on"},
+               {"__pow", "do arithmetic on"},
+               {"__unm", "do arithmetic on"},
+               {"__idiv", "do arithmetic on"},
+               {"__band", "do arithmetic on"},
+               {"__bor", "do arithmetic on"},
+               {"__bxor", "do arithmetic on"},
+               {"__shl", "do arithmetic on"},
+               {"__shr", "do arithmetic on"},
+               {"__bnot", "do arithmetic on"},
+               {"__concat", "concatenate"},
+               {"__len", "take the length of"},
+               {"__lt", "compare"},
+               {"__le", "compare"},
+               {"__call", "call"},
+               {"__newindex", "assign into"},
+               {"__pairs", "traverse"}};
+
+void bind_promise_open(lua_State *L)
+{
+  luaL_newmetatable(L, PROMISE);
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    lua_pushstring(L, refused[i].attempt);
+    lua_pushcclosure(L, refuse, 1);
+    lua_setfield(L, -2, refused[i].event);
+  }
+  lua_newtable(L);
+  static const luaL_Reg methods[] = {
+      {"await", await}, {"pawait", pawait}, {"cancel", cancel}, {"ignore", method_ignore}, {NULL, NULL}};
+  luaL_setfuncs(L, methods, 0);
+  lua_pushcclosure(L, promise_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, promise_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,170 @@
+/* bind_step.c - what a named step may ask, on its step thread: who it is, and the store by way of the loop.
+ *
+ * A step may block, so it waits for the store's answer (da_sched_submit_wait()). What it settles or starts here happens
+ * at least once, as the step itself.
+ * Threads: a step thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "bind.h"
+#include "bind_error.h"
+#include "bind_value.h"
+
+#include "../host/base/clock.h"
+#include "../host/base/limits.h"
+
+static da_step_job *check_job(lua_State *L, const char *what)
+{
+  da_step_job *job = da_step_job_of(L);
+  if (job == NULL) luaL_error(L, "%s while the script loads; only a running step can do that", what);
+  return job;
+}
+
+static int id(lua_State *L)
+{
+  const da_step_job *job = check_job(L, "da.id");
+  lua_pushlstring(L, job->id.ptr, job->id.len);
+  return 1;
+}
+
+static int attempt(lua_State *L)
+{
+  lua_pushinteger(L, check_job(L, "da.attempt")->attempt);
+  return 1;
+}
+
+static int deadline(lua_State *L)
+{
+  const da_step_job *job = check_job(L, "da.deadline");
+  if (job->deadline_ms >= DA_TIME_MAX) return 0;
+  lua_pushnumber(L, (double)job->deadline_ms / 1000);
+  return 1;
+}
+
+static int now(lua_State *L)
+{
+  lua_pushnumber(L, (double)da_clock_now_ms() / 1000);
+  return 1;
+}
+
+static int output(lua_State *L)
+{
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  da_step_output(L, da_slice_make(text, len));
+  return 0;
+}
+
+static da_slice check_slice(lua_State *L, int index)
+{
+  size_t len;
+  const char *text = luaL_checklstring(L, index, &len);
+  return da_slice_make(text, len);
+}
+
+/* Submits, waits, and returns the first answer; raises a da.Error, with the op deleted, if there is none. */
+static const da_reply *ask(lua_State *L, da_op *op)
+{
+  da_sched_submit_wait(da_step_sched_of(L), op);
+  if (op->status == DA_OK) return &op->outcomes[0].reply;
+  bind_error_push_status(L, op->status, &op->err);
+  da_op_delete(op);
+  lua_error(L);
+  return NULL;
+}
+
+/* Raises an answer that is a refusal. */
+static void refuse(lua_State *L, da_op *op, const da_reply *reply, da_slice id_)
+{
+  lua_pushlstring(L, id_.ptr, id_.len);
+  lua_pushlstring(L, reply->message.ptr, reply->message.len);
+  bind_error_push(L, reply->status == 404 ? "not_found" : "refused",
+                  lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)));
+  da_op_delete(op);
+  lua_error(L);
+}
+
+static void settle(lua_State *L, da_slice promise_id, da_promise_state state, da_slice data, da_slice rest)
+{
+  da_op *op = da_op_new();
+  da_request *request = da_op_request(op, DA_REQ_PROMISE_SETTLE);
+  request->id = da_arena_dup(&op->arena, promise_id);
+  request->state = state;
+  request->value = (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, data)};
+  if (rest.len != 0) {
+    da_pair *pair = da_arena_alloc(&op->arena, sizeof *pair);
+    *pair = (da_pair){DA_LIT("da-rest"), da_arena_dup(&op->arena, rest)};
+    request->value.has_headers = true;
+    request->value.headers = (da_map){pair, 1};
+  }
+  const da_reply *reply = ask(L, op);
+  if (reply->status != 200) refuse(L, op, reply, promise_id);
+  lua_pushstring(L, da_promise_state_name(reply->promise->state));
+  da_op_delete(op);
+}
+
+/* resolve(id, ...) -> state the promise is in now: the first settlement stays. */
+static int resolve(lua_State *L)
+{
+  check_job(L, "da.resolve");
+  da_slice promise_id = check_slice(L, 1);
+  da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
+  da_err err = {{0}};
+  if (bind_value_encode_results(L, 2, lua_gettop(L), "da.resolve", data, rest, &err) != DA_OK)
+    return luaL_error(L, "%s", err.text);
+  settle(L, promise_id, DA_RESOLVED, da_buf_slice(data), da_buf_slice(rest));
+  return 1;
+}
+
+/* reject(id, error) -> state */
+static int reject(lua_State *L)
+{
+  check_job(L, "da.reject");
+  da_slice promise_id = check_slice(L, 1);
+  bind_error_normalize(L, 2, DA_NONE);
+  da_buf *data = bind_scratch(0);
+  da_err err = {{0}};
+  if (bind_value_encode_error(L, 2, "da.reject", data, &err) != DA_OK) return luaL_error(L, "%s", err.text);
+  settle(L, promise_id, DA_REJECTED, da_buf_slice(data), DA_NONE);
+  return 1;
+}
+
+/* get(id) -> state, data JSON, rest JSON; nothing if there is no such promise */
+static int get(lua_State *L)
+{
+  check_job(L, "da.get");
+  da_op *op = da_op_new();
+  da_op_request(op, DA_REQ_PROMISE_GET)->id = da_arena_dup(&op->arena, check_slice(L, 1));
+  const da_reply *reply = ask(L, op);
+  if (reply->status != 200) {
+    da_op_delete(op);
+    return 0;
+  }
+  const da_slice *rest = da_map_get(reply->promise->value.headers, DA_LIT("da-rest"));
+  lua_pushstring(L, da_promise_state_name(reply->promise->state));
+  lua_pushlstring(L, reply->promise->value.data.ptr, reply->promise->value.data.len);
+  lua_pushlstring(L, rest != NULL ? rest->ptr : "", rest != NULL ? rest->len : 0);
+  da_op_delete(op);
+  return 3;
+}
+
+/* start(id, function name, ...) -> id: a workflow of this bundle as an execution of its own; idempotent by id. */
+static int start(lua_State *L)
+{
+  (void)check_job(L, "da.start");
+  da_slice promise_id = check_slice(L, 1);
+  da_slice func = check_slice(L, 2);
+  da_buf *args = bind_scratch(0);
+  da_err err = {{0}};
+  if (bind_value_encode_args(L, 3, lua_gettop(L), func.ptr, args, &err) != DA_OK) return luaL_error(L, "%s", err.text);
+  da_op *op = da_op_new();
+  da_step_start_request(L, op, promise_id, func, da_buf_slice(args));
+  const da_reply *reply = ask(L, op);
+  if (reply->status != 200) refuse(L, op, reply, promise_id);
+  da_op_delete(op);
+  lua_pushvalue(L, 1);
+  return 1;
+}
+
+const luaL_Reg bind_step_natives[] = {{"id", id},         {"attempt", attempt}, {"deadline", deadline}, {"now", now},
+                                      {"output", output}, {"resolve", resolve}, {"reject", reject},     {"get", get},
+                                      {"start", start},   {NULL, NULL}};

@@ -1,0 +1,50 @@
+-- api.lua - the rest of what `require "da"` gives a workflow.
+-- SPDX-License-Identifier: Apache-2.0
+local core, da = ...
+
+da.await = core.await
+da.pawait = core.pawait
+
+function da.sleep(duration) return core.sleep(duration) end
+function da.sleep_until(instant) return core.sleep_until(instant) end
+
+local promise_options = { timeout = true, data = true, key = true, id = true }
+
+-- A promise somebody outside settles: `dahost promise resolve ID JSON`, da.resolve(id, ...) in a step.
+function da.promise(name, options)
+  if type(name) ~= "string" then error("da.promise needs a name", 2) end
+  for option in pairs(options or {}) do
+    if not promise_options[option] then
+      error(("unknown option '%s' of da.promise; it takes timeout, data, key, id"):format(tostring(option)), 2)
+    end
+  end
+  return core.promise(name, options)
+end
+
+da.get = core.get
+da.id = core.id
+da.now = core.now
+da.replaying = core.replaying
+
+-- A random float in [0,1), or as math.random(m, n).
+function da.random(...) return math.random(...) end
+
+function da.uuid()
+  local a, b = core.random(), core.random()
+  a = a & 0xFFFFFFFFFFFF0FFF | 0x4000
+  b = b & 0x3FFFFFFFFFFFFFFF | (2 << 62)
+  return ("%08x-%04x-%04x-%04x-%012x"):format(a >> 32, a >> 16 & 0xFFFF, a & 0xFFFF, b >> 48, b & 0xFFFFFFFFFFFF)
+end
+
+local function only_in_steps(name)
+  da[name] = function()
+    error(("da.%s is for steps: it acts on the world, and a replay would do it again; write function step.NAME(...) da.%s(...) end")
+      :format(name, name), 2)
+  end
+end
+only_in_steps "resolve"
+only_in_steps "reject"
+only_in_steps "start"
+only_in_steps "attempt"
+
+da._VERSION = "da 0.1"

@@ -1,0 +1,75 @@
+-- define.lua - the tables `async` and `step`: defining durable functions, and their inline forms.
+--
+-- Runs in isolates and in step states alike; only what a handle does when it is called differs (bind_function.c).
+-- SPDX-License-Identifier: Apache-2.0
+local core, da = ...
+
+core.functions = {} -- name -> function, of both kinds
+
+local function nearest(name, defined)
+  local best, best_at
+  for known in pairs(defined) do
+    local at = 0
+    while at < #known and known:byte(at + 1) == name:byte(at + 1) do at = at + 1 end
+    if at > 0 and (not best or at > best_at or (at == best_at and known < best)) then best, best_at = known, at end
+  end
+  return best and (" (did you mean '" .. best .. "'?)") or ""
+end
+
+-- A table that registers what is assigned to it: function async.NAME(...) end.
+local function definer(word, workflow, inline)
+  local defined = {}
+  setmetatable(defined, { __index = function(_, name)
+    error(("%s.%s is not defined%s"):format(word, tostring(name), type(name) == "string" and nearest(name, defined) or ""), 2)
+  end })
+  return setmetatable({}, {
+    __index = defined,
+    __newindex = function(_, name, fn)
+      if type(name) ~= "string" or name == "" then error(word .. " functions have a name that is a string", 2) end
+      if type(fn) ~= "function" then error(("%s.%s must be a function, got %s"):format(word, name, type(fn)), 2) end
+      rawset(defined, name, core.define(workflow, name, fn))
+      core.functions[name] = fn
+    end,
+    __call = function(_, label, options, fn)
+      if fn == nil then options, fn = nil, options end
+      if type(label) == "function" then
+        error(("%s(...) takes a label and a closure, inside an execution; define with function %s.NAME(...) ... end"):format(word, word), 2)
+      end
+      return inline(label, options, fn)
+    end,
+    __metatable = false,
+  })
+end
+
+function core.not_here(word)
+  return function()
+    error(("%s(...) called while the script loads or in a step; define with function %s.NAME(...) ... end"):format(word, word), 3)
+  end
+end
+
+da.async = definer("async", true, function(...) return core.start_branch(...) end)
+da.step = definer("step", false, function(...) return core.inline(...) end)
+
+-- Raises a da.Error with a code of the script's own.
+function da.error(code, message, fields)
+  error(core.error_new(code, message, fields), 2)
+end
+
+da.is_error = core.is_error
+
+-- "order taken id=7 total=12.5"
+function core.log_line(level, message, fields)
+  local parts = { level, tostring(message) }
+  if fields then
+    local names = {}
+    for name in pairs(fields) do names[#names + 1] = tostring(name) end
+    table.sort(names)
+    for _, name in ipairs(names) do parts[#parts + 1] = name .. "=" .. tostring(fields[name]) end
+  end
+  return table.concat(parts, " ")
+end
+
+da.log = {}
+for _, level in ipairs { "debug", "info", "warn", "error" } do
+  da.log[level] = function(message, fields) core.output(core.log_line(level, message, fields)) end
+end

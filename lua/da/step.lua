@@ -1,0 +1,61 @@
+-- step.lua - what `require "da"` gives inside a named step, on a step thread. Ordinary Lua: all libraries, blocking calls.
+-- SPDX-License-Identifier: Apache-2.0
+local core, da = ...
+
+local xpcall, tostring, select = xpcall, tostring, select
+
+-- Runs step `name`; never raises.
+function core.step_main(name, args)
+  local fn = core.functions[name]
+  if not fn then
+    return core.outcome(false, core.error_new("unknown_function", "step." .. name .. " is not defined in this bundle", { fatal = true }))
+  end
+  return core.outcome(xpcall(fn, core.trace, core.decode_array(args)))
+end
+
+core.inline = core.not_here "step"
+core.start_branch = core.not_here "async"
+
+da.id = core.id
+da.attempt = core.attempt
+da.deadline = core.deadline
+da.now = core.now
+function da.replaying() return false end
+function da.random(...) return math.random(...) end
+
+-- Settle a promise from a step: the first settlement stays; the state it is in now is returned.
+da.resolve = core.resolve
+function da.reject(id, code, message)
+  return core.reject(id, core.error_new(code or "rejected", message or code or "rejected"))
+end
+
+-- Starts a workflow of this bundle as an execution of its own, once per id.
+function da.start(id, f, ...)
+  local name = tostring(f):match("^async%.(.+)$")
+  if not name then error("da.start needs a workflow: da.start(id, async.NAME, ...)", 2) end
+  return core.start(id, name, ...)
+end
+
+-- What is known of a promise: nil, or {id=, state=, value=}.
+function da.get(id)
+  local state, data = core.get(id)
+  if not state then return nil end
+  return { id = id, state = state, value = data ~= "" and core.decode(data) or nil }
+end
+
+local function only_in_workflows(name)
+  da[name] = function() error(("da.%s is for workflows; a step is a leaf, it just does its work and returns"):format(name), 2) end
+end
+for _, name in ipairs { "await", "pawait", "sleep", "sleep_until", "promise", "all", "any", "race", "outcomes", "map", "within" } do
+  only_in_workflows(name)
+end
+
+-- Output goes line by line beside the execution's own; stdout holds the result alone.
+function print(...)
+  local parts = {}
+  for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
+  core.output(table.concat(parts, "\t"))
+end
+io.output(io.stderr)
+
+da._VERSION = "da 0.1"
