@@ -1,8 +1,8 @@
 /* bind_error.h - da.Error: the table in which every failure reaches a script.
  *
  * Here:     its metatable's functions; making one; turning anything that was raised into one.
- * Fields:   code (what a script compares), message, and as far as known traceback, promise, func, attempts, cause,
- * value. May not:  decide what a failure means. Raises only Lua's memory error, except where said.
+ * Fields:   code (what a script compares), message, and as far as known traceback, promise, func, attempts, cause.
+ * May not:  decide what a failure means. Raises only Lua's memory error, except where said.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_BINDINGS_BIND_ERROR_H
