@@ -243,6 +243,8 @@ static da_status commit(da_sched *s, da_batch *batch, da_err *err)
   if (status != DA_OK) return status;
   if (batch->dirty) note_flush(&s->patience, da_clock_mono_ns() - begin_ns);
   if (batch->dirty) da_kill_at(DA_KILL_COMMIT_AFTER);
+  if (batch->dirty && s->full_said) da_log(DA_LOG_WARN, "store.writes_again", "ops=%zu", batch->count);
+  if (batch->dirty) s->full_said = false;
   atomic_fetch_add_explicit(&s->ops, batch->count, memory_order_relaxed);
   atomic_fetch_add_explicit(batch->dirty ? &s->commits : &s->empty_commits, 1, memory_order_relaxed);
   return DA_OK;
@@ -253,7 +255,8 @@ static da_status commit(da_sched *s, da_batch *batch, da_err *err)
 static void refuse_batch(da_sched *s, da_batch *batch, const da_err *err)
 {
   const char *words = err->text[0] != '\0' ? err->text : da_status_text(DA_EFULL);
-  da_log(DA_LOG_WARN, "store.full", "ops=%zu text=\"%s\"", batch->count, words);
+  if (!s->full_said) da_log(DA_LOG_ERROR, "store.full", "ops=%zu text=\"%s\"", batch->count, words);
+  s->full_said = true;
   (void)pthread_mutex_lock(&s->queue.lock);
   s->queue.refusing = true;
   take_queue(s);

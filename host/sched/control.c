@@ -185,14 +185,11 @@ static void on_connection(uv_stream_t *listener, int status)
   if (conn->next != NULL) conn->next->slot = &conn->next;
   control->conns = conn;
   control->count++;
-  if (uv_accept(listener, (uv_stream_t *)&conn->pipe) != 0) {
+  bool full = control->count > DA_CONTROL_CONNS_MAX; /* accepted all the same: else it would be offered for ever */
+  if (full) da_log(DA_LOG_WARN, "control.dropped", "why=\"too many connections\" max=%d", (int)DA_CONTROL_CONNS_MAX);
+  if (uv_accept(listener, (uv_stream_t *)&conn->pipe) != 0 || full ||
+      uv_read_start((uv_stream_t *)&conn->pipe, on_alloc, on_read) != 0)
     close_conn(conn);
-  } else if (control->count > DA_CONTROL_CONNS_MAX) {
-    da_log(DA_LOG_WARN, "control.dropped", "why=\"too many connections\" max=%d", (int)DA_CONTROL_CONNS_MAX);
-    close_conn(conn);
-  } else if (uv_read_start((uv_stream_t *)&conn->pipe, on_alloc, on_read) != 0) {
-    close_conn(conn);
-  }
 }
 
 /* A socket bound and listening, or -1 with errno. The mode is set before the name appears, so nobody else ever sees a

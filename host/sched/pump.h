@@ -138,6 +138,7 @@ struct da_sched {
   da_op_list fore; /* taken from the queue, not yet in a batch */
   da_op_list back;
   bool dues_known;
+  bool full_said; /* in the log; it is said again only after a batch got through */
   da_patience patience;
   da_arena scratch;
   _Atomic uint64_t ops;

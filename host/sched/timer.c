@@ -103,6 +103,7 @@ static void fire(uv_timer_t *uv)
   int64_t now = da_clock_now_ms();
   while (timers->count > 0 && timers->heap[0]->at_ms <= now) {
     da_timer *timer = timers->heap[0];
+    DA_ASSERT_OP((int)timer->state, ==, (int)TIMER_WAITING);
     take_out(timers, timer);
     timer->state = TIMER_DUE;
     timer->next = NULL;
