@@ -103,12 +103,11 @@ static void check_awaits(faults *f, const da_request *req)
     check_await(f, req->awaits[i].awaited, req->awaits[i].awaiter);
 }
 
-/* An id that cannot exist is no fault here: a heartbeat for an unknown task has no effect. */
 static void check_held(faults *f, const da_request *req)
 {
   if (req->held_count == 0) fault(f, "Tasks array must not be empty");
   for (size_t i = 0; i < req->held_count && f->text.len == 0; i++) {
-    if (req->held[i].id.len == 0) fault(f, "Task ID is required");
+    check_id(f, req->held[i].id, "Task ID is required");
     if (req->held[i].version < 0) fault(f, "Version must be a non-negative integer");
   }
 }
@@ -211,7 +210,7 @@ static const char *held_birth_fault(const da_profile *profile, da_slice id, cons
 static const char *step_fault(const da_profile *profile, const da_request *req)
 {
   if (da_map_get(req->tags, DA_TAG_TARGET) != NULL) return "A step must not have a resonate:target tag";
-  if (da_rule_tag_is(req->tags, DA_TAG_TIMER, DA_LIT("true"))) return "A step must not be a timer";
+  if (da_map_get(req->tags, DA_TAG_TIMER) != NULL) return "A step must not have a resonate:timer tag";
   return birth_fault(profile, req->promise_id, req);
 }
 

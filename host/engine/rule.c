@@ -199,45 +199,23 @@ static bool scheme_is(da_slice scheme, const char *name)
   return true;
 }
 
-typedef struct uri_parts {
-  bool has_authority;
-  da_slice user; /* before '@' */
-  da_slice host;
-  da_slice path; /* with its '/' */
-} uri_parts;
-
-static da_slice from(da_slice s, size_t at)
+/* The schemes of the web mean nothing without a host. */
+static bool scheme_needs_host(da_slice scheme)
 {
-  return da_slice_make(s.ptr + at, s.len - at);
+  static const char *const names[] = {"http", "https", "ws", "wss", "ftp"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (scheme_is(scheme, names[i])) return true;
+  return false;
 }
 
-/* Where the authority of a URI ends: at the first of '/', '?', '#'. */
-static size_t authority_len(da_slice s)
+/* Is there a host in `//user@host:port/...`? */
+static bool has_host(da_slice rest)
 {
-  size_t i = 0;
-  while (i < s.len && s.ptr[i] != '/' && s.ptr[i] != '?' && s.ptr[i] != '#') i++;
-  return i;
-}
-
-static uri_parts uri_split(da_slice rest)
-{
-  uri_parts u = {.path = rest};
-  if (!da_slice_starts(rest, DA_LIT("//"))) return u;
-  rest = from(rest, 2);
-  size_t len = authority_len(rest);
-  da_slice authority = da_slice_make(rest.ptr, len);
-  ptrdiff_t at = da_slice_find(authority, '@');
-  u.has_authority = true;
-  u.user = at < 0 ? DA_NONE : da_slice_make(authority.ptr, (size_t)at);
-  u.host = at < 0 ? authority : from(authority, (size_t)at + 1);
-  u.path = from(rest, len);
-  return u;
-}
-
-/* A host in front of its port. */
-static bool has_host(da_slice host)
-{
-  return host.len > 0 && host.ptr[0] != ':';
+  if (!da_slice_starts(rest, DA_LIT("//"))) return false;
+  size_t begin = 2, end = 2;
+  for (; end < rest.len && rest.ptr[end] != '/' && rest.ptr[end] != '?' && rest.ptr[end] != '#'; end++)
+    if (rest.ptr[end] == '@') begin = end + 1;
+  return begin < end && rest.ptr[begin] != ':';
 }
 
 bool da_rule_address_ok(da_slice address)
@@ -249,12 +227,6 @@ bool da_rule_address_ok(da_slice address)
     if (c <= ' ' || c == 0x7f) return false;
   }
   da_slice scheme = da_slice_make(address.ptr, (size_t)len);
-  uri_parts u = uri_split(from(address, (size_t)len + 1));
-  if (scheme_is(scheme, "poll"))
-    return (da_slice_eq(u.user, DA_LIT("uni")) || da_slice_eq(u.user, DA_LIT("any"))) && has_host(u.host);
-  if (scheme_is(scheme, "gcps")) return has_host(u.host) && u.path.len > 1 && u.path.ptr[0] == '/';
-  if (scheme_is(scheme, "http") || scheme_is(scheme, "https") || scheme_is(scheme, "ws") || scheme_is(scheme, "wss") ||
-      scheme_is(scheme, "ftp"))
-    return has_host(u.host);
-  return true;
+  da_slice rest = da_slice_make(address.ptr + len + 1, address.len - (size_t)len - 1);
+  return !scheme_needs_host(scheme) || has_host(rest);
 }

@@ -41,7 +41,7 @@ int64_t da_rule_later(int64_t now_ms, int64_t ms);
 bool da_rule_same_origin(const da_profile *profile, da_slice a, da_slice b);
 /* NULL, or why a promise with this id, these tags and this deadline must not be made. First failure wins. */
 const char *da_rule_lineage_fault(const da_profile *profile, da_slice id, da_map tags, int64_t timeout_at);
-/* A URI with a scheme; those we deliver to must also have their parts. */
+/* A URI with a scheme, and a host where the scheme needs one. One that nobody routes is merely undeliverable. */
 bool da_rule_address_ok(da_slice address);
 
 #endif

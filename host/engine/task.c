@@ -2,8 +2,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "handlers.h"
 
-#include "../base/id.h"
-
 static const char not_found[] = "Task not found";
 static const char not_held[] = "Task version mismatch or invalid state";
 
@@ -49,27 +47,24 @@ void da_task_create(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
   da_entity *e = da_settle_load(c, req->id);
+  bool born_dead = false;
   if (e == NULL) {
     e = birth_held(c, req->id, req);
+    born_dead = e->promise.state != DA_PENDING;
   } else if (!e->has_task) {
     da_refuse(reply, 422, "The promise does not have a resonate:target tag");
     return;
-  } else {
-    switch (e->task.state) {
-    case DA_TASK_PENDING:
-      da_turn_acquire(c, e, req->pid, req->ttl);
-      break;
-    case DA_TASK_FULFILLED:
-      break;
-    case DA_TASK_ACQUIRED:
-    case DA_TASK_SUSPENDED:
-    case DA_TASK_HALTED:
-      da_refuse(reply, 409, "Already exists");
-      return;
-    }
+  } else if (e->task.state == DA_TASK_PENDING) {
+    da_turn_acquire(c, e, req->pid, req->ttl);
+  } else if (e->task.state != DA_TASK_FULFILLED) {
+    da_refuse(reply, 409, "Already exists");
+    return;
   }
   reply_both(reply, e);
-  da_preload(c, req, e, reply);
+  if (born_dead)
+    reply->has_preload = !req->no_preload; /* nothing to work on: the empty list */
+  else
+    da_preload(c, req, e, reply);
 }
 
 /* ---- task.acquire -------------------------------------------------------------------------------------- */
@@ -227,16 +222,16 @@ static da_entity *birth_settled(da_change *c, const da_request *req)
 void da_task_step(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
-  if (pass_fence(c, req) == NULL) return;
   da_entity *e = da_change_load(c, req->promise_id);
-  if (e == NULL) {
-    e = birth_settled(c, req);
-  } else if (e->promise.state == DA_PENDING && req->state == DA_TIMEDOUT) {
-    da_refuse(reply, 409, "The stored deadline has not passed"); /* the caller knew another one */
+  if (req->state == DA_TIMEDOUT && e != NULL && da_rule_is_live(&e->promise, c->env->now_ms)) {
+    da_refuse(reply, 400, "The deadline has not passed"); /* the stored one: the caller knew another */
     return;
-  } else if (e->promise.state == DA_PENDING) {
-    da_settle(c, e, req->state, &req->value);
   }
+  if (pass_fence(c, req) == NULL) return;
+  if (e == NULL)
+    e = birth_settled(c, req);
+  else if (e->promise.state == DA_PENDING)
+    da_settle(c, e, req->state, &req->value);
   reply->promise = &e->promise;
 }
 
@@ -253,7 +248,6 @@ void da_task_spawn(da_change *c, const da_request *req)
 void da_task_heartbeat(da_change *c, const da_request *req)
 {
   for (size_t i = 0; i < req->held_count; i++) {
-    if (da_id_fault(req->held[i].id) != NULL) continue; /* no such id can be stored */
     da_entity *e = da_change_load(c, req->held[i].id);
     if (e == NULL || !e->has_task || !is_held(e, req->held[i].version)) continue;
     if (!da_slice_eq(e->task.pid, req->pid) || !da_rule_is_live(&e->promise, c->env->now_ms)) continue;

@@ -48,7 +48,7 @@ describe("task.heartbeat", function()
     assert.same({ 400, "Process ID is required" }, { status, message })
     status, message = world:ask("task.heartbeat", { pid = "x", tasks = { { id = "", version = 0 } } })
     assert.same({ 400, "Task ID is required" }, { status, message })
-    assert.equal(200, (world:ask("task.heartbeat", { pid = "x", tasks = { { id = ("a"):rep(3000), version = 0 } } })))
+    assert.equal(400, (world:ask("task.heartbeat", { pid = "x", tasks = { { id = ("a"):rep(3000), version = 0 } } })))
   end)
 
   it("takes tasks of several origins, or refuses them under heartbeat_mixed=reject", function()

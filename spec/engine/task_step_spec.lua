@@ -60,7 +60,7 @@ describe("task.step", function()
       at 10
       step P1 1 P1:d resolved value=v                      -> 200 timedout at=9
       create P1:e timeout=99
-      step P1 1 P1:e timedout timeout=10                   -> 409, P1:e pending
+      step P1 1 P1:e timedout timeout=10                   -> 400, P1:e pending
     ]])
   end)
 
