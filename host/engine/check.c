@@ -217,31 +217,10 @@ static bool next_wait(reader *r, da_wait *at)
   return true;
 }
 
-/* Is the row among the first `tries` behind `at`? 1 yes, 0 surely not, -1 not seen yet. */
-static int row_behind(reader *r, da_due at, const da_due *row, size_t tries)
-{
-  da_due next;
-  for (size_t i = 0; i < tries; i++) {
-    if (r->status != 0 || !found(r, r->view->ops->due_next(r->view, &at, r->arena, &next))) return 0;
-    if (next.at > row->at) return 0;
-    if (next.at == row->at && da_slice_eq(next.id, row->id)) return 1;
-    at = next;
-  }
-  return -1;
-}
-
-/* A view finds due rows by order alone. The row before is guessed from the id, which nearly always hits; else every
- * row of the instant is walked. */
 static bool has_due(reader *r, da_due_class class_, int64_t at, da_slice id)
 {
-  da_due row = {class_, at, id};
-  char *guess = da_arena_alloc(r->arena, id.len);
-  memcpy(guess, id.ptr, id.len);
-  if ((unsigned char)guess[id.len - 1] > ' ' + 1) {
-    guess[id.len - 1]--;
-    if (row_behind(r, (da_due){class_, at, da_slice_make(guess, id.len)}, &row, 8) == 1) return true;
-  }
-  return row_behind(r, (da_due){class_, at - 1, id}, &row, SIZE_MAX) == 1;
+  da_due due = {class_, at, id};
+  return r->status == 0 && found(r, r->view->ops->due_has(r->view, &due));
 }
 
 static void gather_waiters(reader *r, facts *f, da_slice id)

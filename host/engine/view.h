@@ -18,6 +18,8 @@ typedef struct da_view_ops {
   int (*task)(da_view *view, da_slice id, da_arena *arena, da_task *out);
   /* Is the row (kind, first, second) there? */
   int (*wait_has)(da_view *view, const da_wait *wait);
+  /* Is this very due row there? */
+  int (*due_has)(da_view *view, const da_due *due);
   /* The first row of (kind, first) that lies behind `after` in the store's own order (after->second.ptr NULL: the very
    * first). The order is fixed as long as nothing is written. `after` is a row this call returned. */
   int (*wait_next)(da_view *view, const da_wait *after, da_arena *arena, da_wait *out);

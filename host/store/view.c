@@ -145,6 +145,22 @@ static int view_wait_has(da_view *view, const da_wait *wait)
   return !da_rest_is_long(rest) || da_slice_eq(value, rest);
 }
 
+static int view_due_has(da_view *view, const da_due *due)
+{
+  da_store *store = store_of(view);
+  uint64_t root = 0;
+  da_key key;
+  da_slice value;
+  if (due->at < 0 || da_id_fault(due->id) != NULL) return 0;
+  int there = da_root_find(store, da_id_root(due->id), &root);
+  if (there <= 0) return there;
+  da_slice rest = da_id_rest(due->id);
+  da_key_due(&key, due->class_, due->at, root, rest, store->seed);
+  there = da_rows_get(store, DA_KV_DUE, da_key_slice(&key), &value);
+  if (there <= 0) return there;
+  return !da_rest_is_long(rest) || da_slice_eq(value, rest);
+}
+
 /* Seeks the first row at `key`, or behind it if `behind` and it is there. */
 static int seek_row(da_store *store, da_kv_table table, const da_key *key, bool behind, da_slice *found,
                     da_slice *value)
@@ -252,6 +268,7 @@ const da_view_ops da_store_view_ops = {
     .task = view_task,
     .wait_has = view_wait_has,
     .wait_next = view_wait_next,
+    .due_has = view_due_has,
     .due_next = view_due_next,
     .below_next = view_below_next,
     .out_next = view_out_next,
