@@ -1,6 +1,8 @@
 -- .luacheckrc - what the Lua of this tree may name. SPDX-License-Identifier: Apache-2.0
 std = "lua54"
-max_line_length = 120
+max_line_length = 140 -- 100 is the aim; a sentence of an error message may be longer
 cache = false
 exclude_files = { "build*/**", ".git/**" }
 files["spec/**"] = { std = "+busted" }
+-- Runs once in each step state, whose print it leads to the log.
+files["lua/da/step.lua"] = { globals = { "print" } }

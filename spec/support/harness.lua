@@ -186,16 +186,13 @@ end
 
 -- The steps of the case that the store holds as settled: id -> true.
 function M.recorded_steps(case, place)
-  local got = M.dahost({ "tree", case.id, "--json" }, { env = case_env(case, place) })
+  local got = M.dahost({ "tree", case.id, "--json", "--limit", "100000" }, { env = case_env(case, place) })
   local steps = {}
   if got.code ~= 0 then return steps end -- not even the root is there yet
-  local function visit(node)
-    if node.kind == "step" and node.state ~= "pending" then steps[node.id] = true end
-    for _, child in ipairs(node.children or {}) do visit(child) end
-  end
   for line in got.out:gmatch("[^\n]+") do
-    local node = assert(json.decode(line, 1, nil), "tree printed no JSON: " .. line)
-    if node.id then visit(node) else for _, each in ipairs(node) do visit(each) end end
+    local row = assert(json.decode(line, 1, nil), "tree printed no JSON: " .. line)
+    assert(not row.more, "the tree did not fit")
+    if row.kind == "step" and row.promise ~= "pending" then steps[row.id] = true end
   end
   return steps
 end
@@ -308,8 +305,8 @@ function M.play(case, plan, expected)
   end
   for id in pairs(acknowledged) do
     local promise = M.promise(case, place, id)
-    if not promise or promise.state ~= "resolved" then
-      wrong("the acknowledged answer to %s is lost: %s", id, promise and promise.state or "no promise")
+    if not promise or promise.promise ~= "resolved" then
+      wrong("the acknowledged answer to %s is lost: %s", id, promise and promise.promise or "no promise")
     end
   end
   local verify = M.dahost({ "verify" }, { env = case_env(case, place) })
