@@ -1,0 +1,1880 @@
+-- oracle.lua - the promise and task machine of the Resonate protocol as a plain Lua model.
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Here:    every promise.* and task.* request, the background sweep, snapshots, and the catalogue
+--          of invariants that a snapshot (ours or anybody's) can be held against.
+-- Not yet: schedules, search and debug requests; a handler joins `handle` below.
+-- Written from the text of the protocol, never from the engine: its worth is that it is a second
+-- opinion. So it prefers the shape of the text to speed or cleverness, and does without the engine.
+-- Sharing: replies, messages and snapshots share records with the model. Records are replaced,
+--          never changed, so holding one is safe and writing to one is not.
+
+local M = {}
+
+local Oracle = {}
+Oracle.__index = Oracle
+
+-- What JSON null looks like in a request. A function, so that it fails every type test by itself;
+-- the lightuserdata of the usual JSON libraries is taken for null too.
+M.null = function() end
+
+M.VERSION = "2026-04-01"
+M.RETRY, M.LEASE = 0, 1 -- the `type` of a task timeout in a snapshot
+
+-- A root and what follows it are kept in separate key parts, each with its own bound.
+local ROOT_BYTES_MAX, REST_BYTES_MAX = 255, 1000
+
+-- The switches on which servers differ, each with the value this project recommends.
+-- `preload_limit` (nil: unlimited) and `listener_external_only` (nil: as `await_internal` says)
+-- have no entry here because their default is nil.
+M.profile = {
+  id_dialect = "any",
+  arm = "external",
+  await_internal = "allow",
+  await_cross_origin = "allow",
+  timer_target = "allow",
+  suspend_dups = "dedupe",
+  heartbeat_mixed = "allow",
+  retry_timeout_ms = 30000,
+}
+
+local SWITCHES = {
+  id_dialect = { any = true, colon = true, dot = true, off = true },
+  arm = { external = true, target = true, all = true },
+  await_internal = { allow = true, reject = true },
+  await_cross_origin = { allow = true, reject = true },
+  timer_target = { allow = true, reject = true },
+  suspend_dups = { dedupe = true, reject = true },
+  heartbeat_mixed = { allow = true, reject = true },
+  listener_external_only = { [true] = true, [false] = true },
+  preload_limit = "integer",
+  retry_timeout_ms = "integer",
+}
+
+local function full_profile(given)
+  local profile = {}
+  for name, value in pairs(M.profile) do
+    profile[name] = value
+  end
+  for name, value in pairs(given or {}) do
+    local allowed = SWITCHES[name]
+    if allowed == nil then
+      error("unknown switch " .. tostring(name))
+    end
+    if allowed == "integer" then
+      assert(math.type(value) == "integer", name .. " wants an integer")
+    elseif not allowed[value] then
+      error("switch " .. name .. " has no value " .. tostring(value))
+    end
+    profile[name] = value
+  end
+  return profile
+end
+
+-- Answers -----------------------------------------------------------------------------------------
+
+local function ok(data, status)
+  return { status = status or 200, data = data }
+end
+
+local function fail(status, text)
+  return { status = status, data = text }
+end
+
+-- The protocol fixes the status but not the words.
+local function loose(status, text)
+  return { status = status, data = text, loose = true }
+end
+
+-- Broken field rules, given as `condition and 'message'`, in one 400; nil when none is broken.
+-- The protocol joins them in no particular order, which `unordered` says to whoever compares.
+local function broken(...)
+  local words, seen = {}, {}
+  for i = 1, select("#", ...) do
+    local word = select(i, ...)
+    if word and not seen[word] then
+      seen[word] = true
+      words[#words + 1] = word
+    end
+  end
+  if #words == 0 then
+    return nil
+  end
+  local reply = fail(400, table.concat(words, "; "))
+  reply.unordered = #words > 1 or nil
+  return reply
+end
+
+-- Shapes ------------------------------------------------------------------------------------------
+
+local function is_null(v)
+  return v == M.null or type(v) == "userdata"
+end
+
+-- An empty Lua table stands for {} and for [] alike.
+local function is_object(v)
+  return type(v) == "table" and v[1] == nil
+end
+
+local function is_array(v)
+  return type(v) == "table" and (v[1] ~= nil or next(v) == nil)
+end
+
+local function is_string_map(v)
+  if not is_object(v) then
+    return false
+  end
+  for key, item in pairs(v) do
+    if type(key) ~= "string" or type(item) ~= "string" then
+      return false
+    end
+  end
+  return true
+end
+
+local SETTLED = { resolved = true, rejected = true, rejected_canceled = true }
+
+local is = {}
+
+local function fits(shape, v)
+  if not is_object(v) then
+    return false
+  end
+  for name, kind in pairs(shape) do
+    if not is[kind](v[name]) then
+      return false
+    end
+  end
+  return true
+end
+
+local function each(v, shape_name)
+  if not is_array(v) then
+    return false
+  end
+  for _, item in ipairs(v) do
+    if not is[shape_name](item) then
+      return false
+    end
+  end
+  return true
+end
+
+-- `kind` and `head` of a nested action may be missing; a kind that is there must be a string.
+local function is_action(shape, v)
+  return is_object(v) and (v.kind == nil or type(v.kind) == "string") and fits(shape, v.data)
+end
+
+local CREATE = { id = "string", timeoutAt = "integer", param = "value", tags = "tags" }
+local SETTLE = { id = "string", state = "verdict", value = "value" }
+local CALLBACK = { awaited = "string", awaiter = "string" }
+local HELD = { id = "string", version = "integer" }
+
+function is.string(v)
+  return type(v) == "string"
+end
+function is.integer(v)
+  return math.type(v) == "integer"
+end
+function is.value(v)
+  if v == nil then
+    return true
+  end
+  if not is_object(v) then
+    return false
+  end
+  local headers, data = v.headers, v.data
+  return (headers == nil or is_null(headers) or is_string_map(headers))
+    and (data == nil or is_null(data) or type(data) == "string")
+end
+function is.tags(v)
+  return v == nil or is_string_map(v)
+end
+function is.verdict(v)
+  return SETTLED[v] == true
+end
+function is.step_verdict(v)
+  return SETTLED[v] == true or v == "rejected_timedout"
+end
+function is.create(v)
+  return fits(CREATE, v)
+end
+function is.create_action(v)
+  return is_action(CREATE, v)
+end
+function is.settle_action(v)
+  return is_action(SETTLE, v)
+end
+function is.callback_action(v)
+  return is_action(CALLBACK, v)
+end
+function is.callback_actions(v)
+  return each(v, "callback_action")
+end
+function is.held(v)
+  return fits(HELD, v)
+end
+function is.held_list(v)
+  return each(v, "held")
+end
+function is.action(v)
+  return is_object(v)
+end
+
+local SHAPES = {
+  ["promise.get"] = { id = "string" },
+  ["promise.create"] = CREATE,
+  ["promise.settle"] = SETTLE,
+  ["promise.register_callback"] = CALLBACK,
+  ["promise.register_listener"] = { awaited = "string", address = "string" },
+  ["task.get"] = { id = "string" },
+  ["task.create"] = { pid = "string", ttl = "integer", action = "create_action" },
+  ["task.acquire"] = { id = "string", version = "integer", pid = "string", ttl = "integer" },
+  ["task.release"] = HELD,
+  ["task.fulfill"] = { id = "string", version = "integer", action = "settle_action" },
+  ["task.suspend"] = { id = "string", version = "integer", actions = "callback_actions" },
+  ["task.fence"] = { id = "string", version = "integer", action = "action" },
+  ["task.heartbeat"] = { pid = "string", tasks = "held_list" },
+  ["task.halt"] = { id = "string" },
+  ["task.continue"] = { id = "string" },
+  ["task.step"] = {
+    id = "string",
+    version = "integer",
+    promise = "create",
+    state = "step_verdict",
+    value = "value",
+    createdAt = "integer",
+  },
+  ["task.spawn"] = {
+    id = "string",
+    version = "integer",
+    pid = "string",
+    ttl = "integer",
+    promise = "create",
+  },
+}
+
+-- Ids, tags, addresses ----------------------------------------------------------------------------
+
+local function too_long(id)
+  local colon = id:find(":", 1, true)
+  local root = colon and colon - 1 or #id
+  return root > ROOT_BYTES_MAX or #id - root > REST_BYTES_MAX
+end
+
+local function any_too_long(...)
+  for i = 1, select("#", ...) do
+    if too_long((select(i, ...))) then
+      return loose(400, "Id too long")
+    end
+  end
+end
+
+-- The part of an id before the first separator of a dialect.
+local function origin_of(id, separator)
+  local at = id:find(separator, 1, true)
+  return at and id:sub(1, at - 1) or id
+end
+
+local function same_origin(profile, a, b)
+  local dialect = profile.id_dialect
+  if dialect == "off" then
+    return true
+  end
+  local colon = origin_of(a, ":") == origin_of(b, ":")
+  local dot = origin_of(a, ".") == origin_of(b, ".")
+  if dialect == "colon" then
+    return colon
+  elseif dialect == "dot" then
+    return dot
+  end
+  return colon or dot
+end
+
+local function starts_with(id, prefix, separator)
+  return id:sub(1, #prefix + 1) == prefix .. separator
+end
+
+-- Is `id` the given ancestor or one of its descendants?
+local function descends(dialect, id, ancestor)
+  if id == ancestor then
+    return true
+  elseif dialect == "any" then
+    return starts_with(id, ancestor, ":") or starts_with(id, ancestor, ".")
+  elseif dialect == "dot" then
+    return starts_with(id, ancestor, ".")
+  end
+  return starts_with(id, ancestor, ancestor:find(":", 1, true) and "." or ":")
+end
+
+local function check_origin(dialect, id, origin)
+  local has_colon, has_dot = origin:find(":", 1, true), origin:find(".", 1, true)
+  if dialect == "dot" and has_dot then
+    return fail(400, "resonate:origin must not contain '.'")
+  end
+  local dot_rule = not has_dot and descends("dot", id, origin)
+  if has_colon and (dialect == "colon" or dialect == "any" and not dot_rule) then
+    return fail(400, "resonate:origin must not contain ':'")
+  end
+  if not descends(dialect, id, origin) then
+    return fail(400, "Promise ID must be prefixed by resonate:origin")
+  end
+end
+
+local function check_lineage(dialect, id, tags)
+  local origin, prefix = tags["resonate:origin"], tags["resonate:prefix"]
+  local branch, parent = tags["resonate:branch"], tags["resonate:parent"]
+  local reply = origin and check_origin(dialect, id, origin)
+  if reply then
+    return reply
+  end
+  if branch and not descends(dialect, id, branch) then
+    return fail(400, "Promise ID must be prefixed by resonate:branch")
+  end
+  if parent and not descends(dialect, id, parent) then
+    return fail(400, "Promise ID must be prefixed by resonate:parent")
+  end
+  if prefix and prefix:find(".", 1, true) then
+    return fail(400, "resonate:prefix must not contain '.'")
+  end
+end
+
+local function delay_of(tags)
+  local text = tags["resonate:delay"]
+  if text and text:match("^%d+$") then
+    local instant = tonumber(text)
+    return math.type(instant) == "integer" and instant or nil
+  end
+end
+
+local NEEDS_HOST = { http = true, https = true, ws = true, wss = true, ftp = true }
+
+-- Any URI with a scheme will do (one that nobody routes is merely undeliverable), except that the
+-- schemes of the web need a host.
+local function is_address(text)
+  local scheme, rest = text:match("^(%a[%w+.-]*):(.*)$")
+  if not scheme or text:find("[%c ]") then
+    return false
+  end
+  if NEEDS_HOST[scheme:lower()] then
+    local authority = rest:match("^//([^/?#]*)")
+    local host = authority and authority:gsub("^.*@", ""):gsub(":%d*$", "")
+    return host ~= nil and host ~= ""
+  end
+  return true
+end
+
+local function is_timer(tags)
+  return tags["resonate:timer"] == "true"
+end
+
+local function is_external(tags)
+  return tags["resonate:target"] ~= nil
+    or is_timer(tags)
+    or tags["resonate:external"] == "true"
+    or tags["resonate:scope"] == "global"
+end
+
+-- Are callbacks, and are listeners, refused on internal promises?
+local function external_only(profile)
+  local callbacks, listeners = profile.await_internal == "reject", profile.listener_external_only
+  if listeners == nil then
+    listeners = callbacks
+  end
+  return callbacks, listeners
+end
+
+-- What a creation must satisfy beyond its shape and its field rules.
+local function check_create(o, d)
+  local tags, dialect = d.tags or {}, o.profile.id_dialect
+  if d.id:find("\0", 1, true) then
+    return fail(400, "Promise ID must not contain null bytes")
+  end
+  local reply = any_too_long(d.id)
+  if not reply and dialect ~= "off" then
+    reply = check_lineage(dialect, d.id, tags)
+  end
+  if reply then
+    return reply
+  end
+  local target = tags["resonate:target"]
+  if tags["resonate:delay"] then
+    local delay = delay_of(tags)
+    if not delay then
+      return fail(400, "resonate:delay must be a non-negative integer")
+    elseif delay >= d.timeoutAt then
+      return fail(400, "resonate:delay must be less than timeoutAt")
+    elseif not target then
+      return fail(400, "resonate:delay requires a resonate:target tag")
+    end
+  end
+  if o.profile.timer_target == "reject" and target and is_timer(tags) then
+    return loose(400, "A timer must not have a resonate:target tag")
+  end
+  if target and not is_address(target) then
+    return fail(400, "Invalid resonate:target address")
+  end
+end
+
+-- The model ---------------------------------------------------------------------------------------
+
+-- promise: id, record (replaced, never changed), deadline (nil: not armed),
+--          callbacks {awaiter id = true}, listeners {address = true}
+-- task:    id, state, version, pid, ttl, resumes {promise id = true}, resumed (their count),
+--          timer (RETRY, LEASE or nil) and due, awaits {promise id = true} (callbacks turned round)
+
+---@param options? { profile?: table }
+function M.new(options)
+  return setmetatable({
+    profile = full_profile(options and options.profile),
+    promises = {},
+    tasks = {},
+    ids = {}, -- of all promises, sorted bytewise
+    branches = {}, -- branch tag to the sorted ids that carry it
+  }, Oracle)
+end
+
+local function copy(set)
+  local new = {}
+  for key, value in pairs(set) do
+    new[key] = value
+  end
+  return new
+end
+
+local function copy_value(v)
+  local new = {}
+  if v then
+    if not is_null(v.headers) and v.headers then
+      new.headers = copy(v.headers)
+    end
+    if not is_null(v.data) then
+      new.data = v.data
+    end
+  end
+  return new
+end
+
+local function sorted_keys(set)
+  local keys = {}
+  for key in pairs(set) do
+    keys[#keys + 1] = key
+  end
+  table.sort(keys) -- bytewise: Lua compares strings so as long as nobody calls os.setlocale
+  return keys
+end
+
+local function insert_sorted(list, id)
+  local low, high = 1, #list + 1
+  while low < high do
+    local middle = (low + high) // 2
+    if list[middle] < id then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  table.insert(list, low, id)
+end
+
+-- Instants are signed 64-bit numbers: a sum that leaves them ends at the last instant.
+local function later(now, ms)
+  local at = now + ms
+  return at >= now and at or math.maxinteger
+end
+
+local function verdict(record)
+  local new = copy(record)
+  new.state = is_timer(record.tags) and "resolved" or "rejected_timedout"
+  new.value = {}
+  new.settledAt = record.timeoutAt
+  return new
+end
+
+local function is_alive(record, now)
+  return record.state == "pending" and now < record.timeoutAt
+end
+
+local function projected(record, now)
+  if record.state == "pending" and now >= record.timeoutAt then
+    return verdict(record)
+  end
+  return record
+end
+
+local function task_record(t)
+  return {
+    id = t.id,
+    state = t.state,
+    version = t.version,
+    resumes = t.resumed,
+    ttl = t.ttl,
+    pid = t.pid,
+  }
+end
+
+local function clear_resumes(t)
+  t.resumes, t.resumed = {}, 0
+end
+
+local function resume(t, awaited)
+  if not t.resumes[awaited] then
+    t.resumes[awaited] = true
+    t.resumed = t.resumed + 1
+  end
+end
+
+-- Every change of a task's state passes here: the timer follows from the state, and nobody but an
+-- acquired task has a holder.
+local function enter(t, state, timer, due)
+  t.state, t.timer, t.due = state, timer, due
+  if state ~= "acquired" then
+    t.pid, t.ttl = nil, nil
+  end
+end
+
+local function emit_execute(o, t, out)
+  local target = o.promises[t.id].record.tags["resonate:target"]
+  out.execute[#out.execute + 1] =
+    { kind = "execute", id = t.id, version = t.version, address = target }
+end
+
+local function dispatch(o, t, now, out)
+  enter(t, "pending", M.RETRY, later(now, o.profile.retry_timeout_ms))
+  emit_execute(o, t, out)
+end
+
+local function hold(t, pid, ttl, now)
+  enter(t, "acquired", M.LEASE, later(now, ttl))
+  t.version = t.version + 1
+  t.pid, t.ttl = pid, ttl
+  clear_resumes(t)
+end
+
+-- The holder that a request claims to be.
+local function holds(t, d)
+  return t.state == "acquired" and t.version == d.version
+end
+
+-- Settlement: all promises of the batch and their tasks first, then callbacks, then listeners. An
+-- entry is {promise, its settled record}.
+local function settle(o, batch, now, out)
+  for _, entry in ipairs(batch) do
+    local p, t = entry[1], o.tasks[entry[1].id]
+    p.record, p.deadline = entry[2], nil
+    if t and t.state ~= "fulfilled" then
+      enter(t, "fulfilled")
+      clear_resumes(t)
+      for awaited in pairs(t.awaits) do
+        o.promises[awaited].callbacks[t.id] = nil
+      end
+      t.awaits = {}
+    end
+  end
+  for _, entry in ipairs(batch) do
+    local p = entry[1]
+    for _, awaiter in ipairs(sorted_keys(p.callbacks)) do
+      local t = o.tasks[awaiter]
+      t.awaits[p.id] = nil
+      -- An awaiter past its own deadline is dead although its row may still say pending.
+      if is_alive(o.promises[awaiter].record, now) then
+        if t.state == "suspended" then
+          dispatch(o, t, now, out)
+        end
+        resume(t, p.id)
+      end
+    end
+    p.callbacks = {}
+  end
+  for _, entry in ipairs(batch) do
+    local p = entry[1]
+    for _, address in ipairs(sorted_keys(p.listeners)) do
+      out.unblock[#out.unblock + 1] = { kind = "unblock", id = p.id, address = address }
+    end
+    p.listeners = {}
+  end
+end
+
+local function settle_by_client(o, p, state, value, now, out)
+  local record = copy(p.record)
+  record.state, record.value, record.settledAt = state, copy_value(value), now
+  settle(o, { { p, record } }, now, out)
+end
+
+-- Materialises the expiry of the named promises, all of them before anything else is looked at.
+local function expire(o, ids, now, out)
+  local batch, seen = {}, {}
+  for _, id in ipairs(ids) do
+    local p = o.promises[id]
+    if p and not seen[id] and p.record.state == "pending" and now >= p.record.timeoutAt then
+      seen[id] = true
+      batch[#batch + 1] = { p, verdict(p.record) }
+    end
+  end
+  settle(o, batch, now, out)
+end
+
+local function arms_at_birth(profile, tags)
+  if profile.arm == "all" then
+    return true
+  elseif profile.arm == "target" then
+    return tags["resonate:target"] ~= nil
+  end
+  return is_external(tags)
+end
+
+-- The first waiter of a promise arms it, so that nobody waits for a deadline that no one watches.
+local function arm_for_waiter(o, p)
+  if o.profile.arm == "external" then
+    p.deadline = p.record.timeoutAt
+  end
+end
+
+-- Stores a new promise and its task, if it has one. With `pid` the task is born acquired.
+local function create(o, d, now, out, pid, ttl)
+  local tags = copy(d.tags or {})
+  local record = {
+    id = d.id,
+    state = "pending",
+    param = copy_value(d.param),
+    value = {},
+    tags = tags,
+    timeoutAt = d.timeoutAt,
+    createdAt = now,
+  }
+  local alive = now < d.timeoutAt
+  if not alive then
+    record.createdAt = d.timeoutAt
+    record = verdict(record)
+  end
+  local p = { id = d.id, record = record, callbacks = {}, listeners = {} }
+  if alive and arms_at_birth(o.profile, tags) then
+    p.deadline = d.timeoutAt
+  end
+  o.promises[d.id] = p
+  insert_sorted(o.ids, d.id)
+  local branch = tags["resonate:branch"]
+  if branch then
+    o.branches[branch] = o.branches[branch] or {}
+    insert_sorted(o.branches[branch], d.id)
+  end
+  if not tags["resonate:target"] then
+    return
+  end
+  local t = { id = d.id, version = 0, resumes = {}, resumed = 0, awaits = {} }
+  o.tasks[d.id] = t
+  local delay = delay_of(tags)
+  if not alive then
+    enter(t, "fulfilled")
+  elseif pid then
+    hold(t, pid, ttl, now)
+  elseif delay and delay > now then
+    enter(t, "pending", M.RETRY, delay)
+  else
+    dispatch(o, t, now, out)
+  end
+end
+
+local function await(o, awaited, awaiter)
+  local p = o.promises[awaited]
+  p.callbacks[awaiter] = true
+  o.tasks[awaiter].awaits[awaited] = true
+  arm_for_waiter(o, p)
+end
+
+-- The promises of the same branch as `id`, without it, in order of id.
+local function preload(o, id, now)
+  local list, limit = {}, o.profile.preload_limit or math.maxinteger
+  local branch = o.promises[id].record.tags["resonate:branch"]
+  if branch and branch ~= "" then
+    for _, other in ipairs(o.branches[branch]) do
+      if #list >= limit then
+        break
+      end
+      if other ~= id then
+        list[#list + 1] = projected(o.promises[other].record, now)
+      end
+    end
+  end
+  return list
+end
+
+-- Requests ----------------------------------------------------------------------------------------
+
+-- Each kind has a check (data only; an answer means refusal) and a run (try_timeout, then decide).
+-- The shape has been checked before either.
+local check, run = {}, {}
+
+local function no_id(id)
+  return id == "" and "Promise ID is required"
+end
+
+local function no_task_id(id)
+  return id == "" and "Task ID is required"
+end
+
+local function bad_version(version)
+  return version < 0 and "Version must be a non-negative integer"
+end
+
+local function bad_timeout(timeout)
+  return timeout < 0 and "TimeoutAt must be a non-negative integer"
+end
+
+local function bad_pid(pid)
+  return pid == "" and "Process ID is required"
+end
+
+local function bad_ttl(ttl)
+  return ttl < 1 and "TTL must be a positive integer"
+end
+
+check["promise.get"] = function(_, d)
+  return broken(no_id(d.id)) or any_too_long(d.id)
+end
+
+run["promise.get"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local p = o.promises[d.id]
+  if not p then
+    return fail(404, "Promise not found")
+  end
+  return ok({ promise = p.record })
+end
+
+check["promise.create"] = function(o, d)
+  return broken(no_id(d.id), bad_timeout(d.timeoutAt)) or check_create(o, d)
+end
+
+run["promise.create"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  if not o.promises[d.id] then
+    create(o, d, now, out)
+  end
+  return ok({ promise = o.promises[d.id].record })
+end
+
+check["promise.settle"] = check["promise.get"]
+
+run["promise.settle"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local p = o.promises[d.id]
+  if not p then
+    return fail(404, "Promise not found")
+  end
+  if p.record.state == "pending" then
+    settle_by_client(o, p, d.state, d.value, now, out)
+  end
+  return ok({ promise = p.record })
+end
+
+check["promise.register_callback"] = function(o, d)
+  local reply = broken(
+    d.awaited == "" and "Awaited promise ID is required",
+    d.awaiter == "" and "Awaiter promise ID is required",
+    d.awaited == d.awaiter and "Awaited and awaiter must be different promises"
+  ) or any_too_long(d.awaited, d.awaiter)
+  if reply then
+    return reply
+  end
+  local same = same_origin(o.profile, d.awaited, d.awaiter)
+  if not same and o.profile.await_cross_origin == "reject" then
+    return fail(400, "Awaiter and awaited must belong to the same origin")
+  end
+end
+
+run["promise.register_callback"] = function(o, d, now, out)
+  expire(o, { d.awaited, d.awaiter }, now, out)
+  local awaited, awaiter = o.promises[d.awaited], o.promises[d.awaiter]
+  local t = o.tasks[d.awaiter]
+  if not awaited then
+    return fail(404, "Awaited promise not found")
+  elseif not awaiter then
+    return fail(422, "Awaiter promise not found")
+  elseif not t then
+    return fail(422, "Awaiter promise has no resonate:target tag")
+  elseif external_only(o.profile) and not is_external(awaited.record.tags) then
+    return fail(422, "Awaited promise is not awaitable")
+  end
+  if awaiter.record.state == "pending" then
+    if awaited.record.state == "pending" then
+      await(o, d.awaited, d.awaiter)
+    elseif t.state == "suspended" then
+      dispatch(o, t, now, out)
+      resume(t, d.awaited)
+    elseif t.state ~= "halted" then
+      resume(t, d.awaited)
+    end
+  end
+  return ok({ promise = awaited.record })
+end
+
+check["promise.register_listener"] = function(_, d)
+  local reply = broken(
+    d.awaited == "" and "Awaited promise ID is required",
+    d.address == "" and "Address is required"
+  ) or any_too_long(d.awaited)
+  if reply then
+    return reply
+  end
+  if not is_address(d.address) then
+    return fail(400, "Invalid listener address")
+  end
+end
+
+run["promise.register_listener"] = function(o, d, now, out)
+  expire(o, { d.awaited }, now, out)
+  local p = o.promises[d.awaited]
+  if not p then
+    return fail(404, "Awaited promise not found")
+  end
+  local _, no_listeners = external_only(o.profile)
+  if no_listeners and not is_external(p.record.tags) then
+    return loose(422, "Awaited promise is not awaitable")
+  end
+  if p.record.state == "pending" then
+    p.listeners[d.address] = true
+    arm_for_waiter(o, p)
+  end
+  return ok({ promise = p.record })
+end
+
+check["task.get"] = function(_, d)
+  return broken(no_task_id(d.id)) or any_too_long(d.id)
+end
+
+run["task.get"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  end
+  return ok({ task = task_record(t) })
+end
+
+check["task.create"] = function(o, d)
+  local nested = d.action.data
+  local tags = nested.tags or {}
+  return broken(
+    bad_pid(d.pid),
+    bad_ttl(d.ttl),
+    no_id(nested.id),
+    bad_timeout(nested.timeoutAt),
+    not tags["resonate:target"] and "Action must have a resonate:target tag",
+    tags["resonate:delay"] and "Action must not have a resonate:delay tag"
+  ) or check_create(o, nested)
+end
+
+run["task.create"] = function(o, d, now, out)
+  local id = d.action.data.id
+  expire(o, { id }, now, out)
+  local t, fresh = o.tasks[id], not o.promises[id]
+  if fresh then
+    create(o, d.action.data, now, out, d.pid, d.ttl)
+    t = o.tasks[id]
+  elseif not t then
+    return fail(422, "The promise does not have a resonate:target tag")
+  elseif t.state == "pending" then
+    hold(t, d.pid, d.ttl, now)
+  elseif t.state ~= "fulfilled" then
+    return fail(409, "Already exists")
+  end
+  -- Only the born dead is answered without a look at its branch.
+  local born_dead = fresh and t.state == "fulfilled"
+  return ok({
+    task = task_record(t),
+    promise = o.promises[id].record,
+    preload = born_dead and {} or preload(o, id, now),
+  })
+end
+
+check["task.acquire"] = function(_, d)
+  return broken(no_task_id(d.id), bad_version(d.version), bad_pid(d.pid), bad_ttl(d.ttl))
+    or any_too_long(d.id)
+end
+
+run["task.acquire"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif t.state ~= "pending" then
+    return fail(409, "Task is not pending")
+  elseif t.version ~= d.version then
+    return fail(409, "Version mismatch")
+  end
+  hold(t, d.pid, d.ttl, now)
+  return ok({
+    task = task_record(t),
+    promise = o.promises[d.id].record,
+    preload = preload(o, d.id, now),
+  })
+end
+
+check["task.release"] = function(_, d)
+  return broken(no_task_id(d.id), bad_version(d.version)) or any_too_long(d.id)
+end
+
+run["task.release"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif not holds(t, d) then
+    return fail(409, "Task version mismatch or invalid state")
+  end
+  dispatch(o, t, now, out)
+  return ok({})
+end
+
+check["task.fulfill"] = function(_, d)
+  return broken(
+    no_task_id(d.id),
+    bad_version(d.version),
+    no_id(d.action.data.id),
+    d.action.data.id ~= d.id and "Action ID must match the task ID"
+  ) or any_too_long(d.id)
+end
+
+run["task.fulfill"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif not holds(t, d) then
+    return fail(409, "Task version mismatch or invalid state")
+  end
+  local p = o.promises[d.id]
+  settle_by_client(o, p, d.action.data.state, d.action.data.value, now, out)
+  return ok({ promise = p.record })
+end
+
+check["task.suspend"] = function(o, d)
+  local foreign, own, nameless, anonymous, twice, mixed, long
+  local seen = {}
+  for _, action in ipairs(d.actions) do
+    local awaited, awaiter = action.data.awaited, action.data.awaiter
+    nameless = nameless or awaited == ""
+    anonymous = anonymous or awaiter == ""
+    foreign = foreign or awaiter ~= d.id
+    own = own or awaited == d.id or awaited == awaiter
+    twice = twice or seen[awaited]
+    mixed = mixed or not same_origin(o.profile, awaited, d.id)
+    long = long or any_too_long(awaited, awaiter)
+    seen[awaited] = true
+  end
+  local reply = broken(
+    no_task_id(d.id),
+    bad_version(d.version),
+    #d.actions == 0 and "Actions array cannot be empty",
+    nameless and "Awaited promise ID is required",
+    anonymous and "Awaiter promise ID is required",
+    foreign and "All action awaiter IDs must match the task ID",
+    own and "Action awaited promise must not equal the task ID",
+    twice and o.profile.suspend_dups == "reject" and "Awaited promise IDs must be unique",
+    mixed
+      and o.profile.await_cross_origin == "reject"
+      and "Awaited promise must belong to the same origin as the task"
+  )
+  if reply then
+    reply.loose = own or nil -- the rule on one callback may speak first
+    return reply
+  end
+  return long or any_too_long(d.id)
+end
+
+run["task.suspend"] = function(o, d, now, out)
+  local named = { d.id }
+  for _, action in ipairs(d.actions) do
+    named[#named + 1] = action.data.awaited
+  end
+  expire(o, named, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif not holds(t, d) then
+    return fail(409, "Task is not acquired or version mismatch")
+  end
+  local settled, internal = false, false
+  for i = 2, #named do
+    local p = o.promises[named[i]]
+    if not p then
+      return fail(422, "Awaited promise not found")
+    end
+    settled = settled or p.record.state ~= "pending"
+    internal = internal or not is_external(p.record.tags)
+  end
+  if internal and external_only(o.profile) then
+    return fail(422, "Awaited promise is not awaitable")
+  end
+  clear_resumes(t)
+  if settled then
+    return ok({ preload = preload(o, d.id, now) }, 300)
+  end
+  for i = 2, #named do
+    await(o, named[i], d.id)
+  end
+  enter(t, "suspended")
+  return ok({})
+end
+
+check["task.fence"] = function(o, d)
+  local action = d.action
+  if action.kind ~= "promise.create" and action.kind ~= "promise.settle" then
+    local reply = fail(400, "Invalid fence action kind")
+    reply.loose = type(action.kind) ~= "string" or nil
+    return reply
+  end
+  if not fits(SHAPES[action.kind], action.data) then
+    return loose(400, "Invalid action data: shape")
+  end
+  local reply = broken(
+    no_task_id(d.id),
+    bad_version(d.version),
+    action.data.id == d.id and "Action ID must not equal the task ID"
+  ) or any_too_long(d.id)
+  if reply then
+    return reply
+  end
+  reply = check[action.kind](o, action.data)
+  if reply and (action.data.id == "" or action.data.timeoutAt and action.data.timeoutAt < 0) then
+    reply.loose = true -- a field rule of the nested request, with or without a word in front
+  end
+  return reply
+end
+
+run["task.fence"] = function(o, d, now, out)
+  local action = d.action
+  expire(o, { d.id, action.data.id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif not holds(t, d) then
+    return fail(409, "Version mismatch")
+  end
+  local inner = run[action.kind](o, action.data, now, out)
+  return ok({
+    action = {
+      kind = action.kind,
+      head = { status = inner.status, version = M.VERSION, corrId = out.corr_id },
+      data = inner.data,
+    },
+    preload = preload(o, d.id, now),
+  })
+end
+
+check["task.heartbeat"] = function(o, d)
+  local nameless, negative, mixed, long
+  for _, entry in ipairs(d.tasks) do
+    nameless = nameless or no_task_id(entry.id)
+    negative = negative or bad_version(entry.version)
+    mixed = mixed or not same_origin(o.profile, d.tasks[1].id, entry.id)
+    long = long or any_too_long(entry.id)
+  end
+  local reply = broken(
+    bad_pid(d.pid),
+    #d.tasks == 0 and "Tasks array must not be empty",
+    nameless,
+    negative,
+    mixed and o.profile.heartbeat_mixed == "reject" and "All tasks must belong to the same origin"
+  )
+  return reply or long
+end
+
+-- Nothing is materialised here: an entry whose promise is past its deadline does not match.
+run["task.heartbeat"] = function(o, d, now)
+  for _, entry in ipairs(d.tasks) do
+    local t = o.tasks[entry.id]
+    if t and holds(t, entry) and t.pid == d.pid and is_alive(o.promises[t.id].record, now) then
+      t.due = later(now, t.ttl)
+    end
+  end
+  return ok({})
+end
+
+check["task.halt"] = check["task.get"]
+
+run["task.halt"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif t.state == "fulfilled" then
+    return fail(409, "Task is fulfilled")
+  end
+  enter(t, "halted")
+  return ok({})
+end
+
+check["task.continue"] = check["task.get"]
+
+run["task.continue"] = function(o, d, now, out)
+  expire(o, { d.id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif t.state ~= "halted" then
+    return fail(409, "Task is not halted")
+  end
+  dispatch(o, t, now, out)
+  return ok({})
+end
+
+-- The two requests of the worker in the same process. Each leaves what the protocol's own requests
+-- would leave, in one transaction.
+
+-- task.step: the creation and the settlement of a finished local step. A fenced promise.create at
+-- createdAt, then a fenced promise.settle now.
+check["task.step"] = function(o, d, now)
+  local wanted = d.promise
+  local tags = wanted.tags or {}
+  local reply = broken(
+    no_task_id(d.id),
+    bad_version(d.version),
+    no_id(wanted.id),
+    bad_timeout(wanted.timeoutAt),
+    wanted.id == d.id and "Action ID must not equal the task ID"
+  ) or any_too_long(d.id)
+  if reply then
+    return reply
+  end
+  if d.createdAt < 0 or tags["resonate:target"] or tags["resonate:timer"] then
+    return loose(400, "A step has neither target nor timer, and a creation instant")
+  end
+  reply = check_create(o, wanted)
+  if reply then
+    return reply
+  end
+  -- The deadline verdict belongs to the server; a step may only repeat it.
+  local stored = o.promises[wanted.id]
+  local early = now < wanted.timeoutAt or stored and is_alive(stored.record, now)
+  if d.state == "rejected_timedout" and early then
+    return loose(400, "A promise before its deadline cannot have timed out")
+  end
+end
+
+run["task.step"] = function(o, d, now, out)
+  local id = d.promise.id
+  expire(o, { d.id, id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif not holds(t, d) then
+    return fail(409, "Version mismatch")
+  end
+  if not o.promises[id] then
+    create(o, d.promise, math.min(d.createdAt, now), out)
+    expire(o, { id }, now, out)
+  end
+  local p = o.promises[id]
+  if p.record.state == "pending" then
+    settle_by_client(o, p, d.state, d.value, now, out)
+  end
+  return ok({ promise = p.record })
+end
+
+-- task.spawn: a child with a task of its own that starts in this process. A fenced promise.create,
+-- then the acquisition of the new task; one that was there before is left alone.
+check["task.spawn"] = function(o, d)
+  local tags = d.promise.tags or {}
+  local reply = broken(
+    no_task_id(d.id),
+    bad_version(d.version),
+    bad_pid(d.pid),
+    bad_ttl(d.ttl),
+    no_id(d.promise.id),
+    bad_timeout(d.promise.timeoutAt),
+    d.promise.id == d.id and "Action ID must not equal the task ID",
+    not tags["resonate:target"] and "Action must have a resonate:target tag",
+    tags["resonate:delay"] and "Action must not have a resonate:delay tag"
+  ) or any_too_long(d.id)
+  if reply then
+    reply.loose = true
+    return reply
+  end
+  return check_create(o, d.promise)
+end
+
+run["task.spawn"] = function(o, d, now, out)
+  local id = d.promise.id
+  expire(o, { d.id, id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif not holds(t, d) then
+    return fail(409, "Version mismatch")
+  end
+  if not o.promises[id] then
+    create(o, d.promise, now, out, d.pid, d.ttl)
+  end
+  local spawned = o.tasks[id]
+  return ok({ promise = o.promises[id].record, task = spawned and task_record(spawned) })
+end
+
+local function decide(o, request, now, out)
+  local kind, data = request.kind, request.data
+  if type(kind) ~= "string" or kind == "" then
+    return loose(400, "Missing or invalid 'kind' field \u{2014} must be a non-empty string")
+  elseif not is_object(data) then
+    return fail(400, "Invalid 'data' field \u{2014} must be an object")
+  elseif not SHAPES[kind] then
+    return fail(400, "Unknown operation: " .. kind)
+  elseif not fits(SHAPES[kind], data) then
+    return loose(400, "Invalid request: shape")
+  end
+  return check[kind](o, data, now) or run[kind](o, data, now, out)
+end
+
+local function collect(out)
+  local messages = out.execute
+  table.move(out.unblock, 1, #out.unblock, #messages + 1, messages)
+  return messages
+end
+
+--- Applies one request at the instant `now`, which never goes backwards from call to call. The kind
+--- `sweep` (data ignored) stands for the background sweep, so that one list can hold both.
+---@return table reply  {status, data}; `loose`: the words are not fixed; `unordered`: joined freely
+---@return table messages
+function Oracle:apply(request, now)
+  if request.kind == "sweep" then
+    return self:sweep(now)
+  end
+  local out = { execute = {}, unblock = {}, corr_id = request.head and request.head.corrId }
+  local reply = decide(self, request, now, out)
+  return reply, collect(out)
+end
+
+--- What falls due at `now`: armed deadlines first, so that no dead task is dispatched again, then
+--- retry timers, then leases.
+function Oracle:sweep(now)
+  local out = { execute = {}, unblock = {} }
+  local expired, due = {}, { [M.RETRY] = {}, [M.LEASE] = {} }
+  for _, id in ipairs(self.ids) do
+    local p = self.promises[id]
+    if p.deadline and p.deadline <= now then
+      expired[#expired + 1] = id
+    end
+  end
+  expire(self, expired, now, out)
+  for _, id in ipairs(self.ids) do
+    local t = self.tasks[id]
+    if t and t.timer and t.due <= now and is_alive(self.promises[id].record, now) then
+      table.insert(due[t.timer], t)
+    end
+  end
+  for _, timer in ipairs({ M.RETRY, M.LEASE }) do
+    for _, t in ipairs(due[timer]) do
+      dispatch(self, t, now, out)
+    end
+  end
+  return ok({}), collect(out)
+end
+
+--- The stored state in the shape of debug.snap, without messages. Callbacks are in order of
+--- (awaited, awaiter), listeners of (id, address), everything else of id.
+function Oracle:snapshot()
+  local s = {
+    promises = {},
+    promiseTimeouts = {},
+    callbacks = {},
+    listeners = {},
+    tasks = {},
+    taskTimeouts = {},
+  }
+  for i, id in ipairs(self.ids) do
+    local p, t = self.promises[id], self.tasks[id]
+    s.promises[i] = p.record
+    if p.deadline then
+      table.insert(s.promiseTimeouts, { id = id, timeout = p.deadline })
+    end
+    if next(p.callbacks) then
+      for _, awaiter in ipairs(sorted_keys(p.callbacks)) do
+        table.insert(s.callbacks, { awaiter = awaiter, awaited = id })
+      end
+    end
+    if next(p.listeners) then
+      for _, address in ipairs(sorted_keys(p.listeners)) do
+        table.insert(s.listeners, { id = id, address = address })
+      end
+    end
+    if t then
+      table.insert(s.tasks, task_record(t))
+      if t.timer then
+        table.insert(s.taskTimeouts, { id = id, type = t.timer, timeout = t.due })
+      end
+    end
+  end
+  return s
+end
+
+--- An independent copy: nothing done to one is seen by the other.
+function Oracle:clone()
+  local new = M.new()
+  new.profile = self.profile
+  new.ids = table.move(self.ids, 1, #self.ids, 1, {})
+  for branch, list in pairs(self.branches) do
+    new.branches[branch] = table.move(list, 1, #list, 1, {})
+  end
+  for id, p in pairs(self.promises) do
+    local twin = copy(p)
+    twin.callbacks, twin.listeners = copy(p.callbacks), copy(p.listeners)
+    new.promises[id] = twin
+  end
+  for id, t in pairs(self.tasks) do
+    local twin = copy(t)
+    twin.resumes, twin.awaits = copy(t.resumes), copy(t.awaits)
+    new.tasks[id] = twin
+  end
+  return new
+end
+
+-- Comparing ---------------------------------------------------------------------------------------
+
+--- Are two plain values the same? If not, the second result says where they part.
+function M.same(a, b, path)
+  if a == b then
+    return true
+  end
+  if type(a) ~= "table" or type(b) ~= "table" then
+    return false, ("%s: %s, %s"):format(path or "value", tostring(a), tostring(b))
+  end
+  for key, item in pairs(a) do
+    local same, where = M.same(item, b[key], (path or "value") .. "." .. tostring(key))
+    if not same then
+      return false, where
+    end
+  end
+  for key, item in pairs(b) do
+    if a[key] == nil then
+      return false, ("%s.%s: nil, %s"):format(path or "value", tostring(key), tostring(item))
+    end
+  end
+  return true
+end
+
+local function words_of(text)
+  local words = {}
+  for word in (text .. "; "):gmatch("(.-); ") do
+    words[word] = true
+  end
+  return words
+end
+
+--- Does the reply `got` say what the oracle's reply `want` says, as far as the protocol fixes it?
+function M.agrees(want, got)
+  if want.status ~= got.status then
+    return false,
+      ("status: %s (%s), %s (%s)"):format(
+        want.status,
+        tostring(want.data),
+        tostring(got.status),
+        tostring(got.data)
+      )
+  end
+  if want.status >= 400 then
+    if type(got.data) ~= "string" then
+      return false, "data: an error wants words"
+    elseif want.loose then
+      return true
+    elseif want.unordered then
+      return M.same(words_of(want.data), words_of(got.data), "data")
+    end
+    return M.same(want.data, got.data, "data")
+  end
+  local w, g = want.data, got.data
+  if type(g) == "table" and w.action and g.action then
+    -- The inner head echoes a correlation id that the model may not have been told.
+    local inner = { status = w.action.head.status, data = w.action.data, kind = w.action.kind }
+    local theirs = { data = g.action.data, kind = g.action.kind }
+    theirs.status = g.action.head and g.action.head.status or g.action.status
+    w, g = copy(w), copy(g)
+    w.action, g.action = inner, theirs
+  end
+  return M.same(w, g, "data")
+end
+
+-- Invariants --------------------------------------------------------------------------------------
+
+-- Looking things up in a snapshot. Each one is indexed once, whoever asks.
+local indexes = setmetatable({}, { __mode = "k" })
+
+local function by_id(list)
+  local map = {}
+  for _, item in ipairs(list) do
+    map[item.id] = item
+  end
+  return map
+end
+
+--- promises, tasks, deadlines, timers by id; awaiters[awaited] and awaits[awaiter] as lists;
+--- listeners[id] as lists of addresses; edges as a set of 'awaited\0awaiter'.
+function M.index(s)
+  local index = indexes[s]
+  if index then
+    return index
+  end
+  index = {
+    promises = by_id(s.promises),
+    tasks = by_id(s.tasks),
+    deadlines = by_id(s.promiseTimeouts),
+    timers = by_id(s.taskTimeouts),
+    awaiters = {},
+    awaits = {},
+    edges = {},
+    listeners = {},
+    ears = {},
+  }
+  for _, c in ipairs(s.callbacks) do
+    index.awaiters[c.awaited] = index.awaiters[c.awaited] or {}
+    table.insert(index.awaiters[c.awaited], c.awaiter)
+    index.awaits[c.awaiter] = index.awaits[c.awaiter] or {}
+    table.insert(index.awaits[c.awaiter], c.awaited)
+    index.edges[c.awaited .. "\0" .. c.awaiter] = c
+  end
+  for _, l in ipairs(s.listeners) do
+    index.listeners[l.id] = index.listeners[l.id] or {}
+    table.insert(index.listeners[l.id], l.address)
+    index.ears[l.id .. "\0" .. l.address] = l
+  end
+  indexes[s] = index
+  return index
+end
+
+local function check_promise(bad, ix, p, now, profile)
+  local id, settled, target = p.id, p.state ~= "pending", p.tags["resonate:target"]
+  local at, deadline = p.settledAt, ix.deadlines[id]
+  local waited = ix.awaiters[id] ~= nil or ix.listeners[id] ~= nil
+  if p.createdAt > p.timeoutAt or not settled and p.createdAt == p.timeoutAt then
+    bad("P1", "created after its deadline", id)
+  end
+  if (at ~= nil) ~= settled then
+    bad("P2", "settledAt does not follow the state", id)
+  end
+  if at and (at < p.createdAt or at > p.timeoutAt) then
+    bad("P3", "settled outside its life", id)
+  end
+  if not settled and next(p.value) ~= nil then
+    bad("P4", "pending with a value", id)
+  end
+  if at == p.timeoutAt then
+    if p.state ~= (is_timer(p.tags) and "resolved" or "rejected_timedout") then
+      bad("P5", "settled at the deadline as " .. p.state, id)
+    end
+    if next(p.value) ~= nil then
+      bad("P6", "the deadline gave a value", id)
+    end
+  elseif p.state == "rejected_timedout" then
+    bad("P7", "timed out before the deadline", id)
+  end
+  if not is_external(p.tags) then
+    local no_callbacks, no_listeners = external_only(profile)
+    if no_callbacks and ix.awaiters[id] or no_listeners and ix.listeners[id] then
+      bad("P9", "an internal promise is awaited", id)
+    end
+  end
+  if ix.edges[id .. "\0" .. id] then
+    bad("P10", "awaits itself", id)
+  end
+  if p.createdAt > now or at and at > now then
+    bad("P11", "stamped in the future", id)
+  end
+  if profile.timer_target == "reject" and target and is_timer(p.tags) then
+    bad("P12", "a timer with a target", id)
+  end
+  if (ix.tasks[id] ~= nil) ~= (target ~= nil) then
+    bad("C1", "task and target do not go together", id)
+  end
+  if settled and ix.tasks[id] and ix.tasks[id].state ~= "fulfilled" then
+    bad("C2", "settled, its task is " .. ix.tasks[id].state, id)
+  end
+  if settled and waited then
+    bad("C11", "settled and still awaited", id)
+  end
+  if deadline and (settled or deadline.timeout ~= p.timeoutAt) then
+    bad("arm", "a deadline that is not its own", id)
+  end
+  if not settled and not deadline then
+    if arms_at_birth(profile, p.tags) or profile.arm == "external" and waited then
+      bad("arm", "nobody watches its deadline", id)
+    end
+  end
+  if deadline and profile.arm == "target" and not target then
+    bad("arm", "armed without need", id)
+  end
+end
+
+local function check_task(bad, ix, t, now)
+  local id, state, timer, p = t.id, t.state, ix.timers[t.id], ix.promises[t.id]
+  if not p or not p.tags["resonate:target"] then
+    bad("inv1", "a task without a targeted promise", id)
+    return
+  end
+  local kind = timer and timer.type
+  if (state == "pending") ~= (kind == M.RETRY) then
+    bad("inv2", "T4: retry timer and pending do not go together", id)
+  end
+  if (state == "acquired") ~= (kind == M.LEASE) then
+    bad("inv3", "T3: lease and acquired do not go together", id)
+  end
+  if state == "suspended" and is_alive(p, now) and not ix.awaits[id] then
+    bad("inv4", "C10: suspended and awaiting nothing", id)
+  end
+  if state == "suspended" then
+    for _, awaited in ipairs(ix.awaits[id] or {}) do
+      if ix.promises[awaited] and ix.promises[awaited].state ~= "pending" then
+        bad("inv5", "suspended on the settled " .. awaited, id)
+      end
+    end
+  end
+  if timer and state == "suspended" then
+    bad("inv6", "suspended with a timer", id)
+  elseif timer and state == "fulfilled" then
+    bad("inv7", "fulfilled with a timer", id)
+  elseif timer and state == "halted" then
+    bad("T7", "halted with a timer", id)
+  end
+  if (state == "acquired") ~= (t.pid ~= nil) then
+    bad("T1", "pid and acquired do not go together", id)
+  end
+  if (state == "acquired") ~= (t.ttl ~= nil) then
+    bad("T2", "ttl and acquired do not go together", id)
+  end
+  if state == "fulfilled" and t.resumes ~= 0 then
+    bad("T5", "fulfilled with resumes", id)
+  end
+  if state == "suspended" and t.resumes ~= 0 then
+    bad("T8", "suspended with resumes", id)
+  end
+  if state == "acquired" and t.version < 1 then
+    bad("T10", "acquired at version " .. t.version, id)
+  end
+  if t.ttl and t.ttl <= 0 then
+    bad("T11", "ttl is not positive", id)
+  end
+  if state == "fulfilled" and p.state == "pending" then
+    bad("C3", "fulfilled before its promise settled", id)
+  end
+end
+
+local function check_keys(bad, s, ix)
+  for name, list in pairs({ promises = s.promises, tasks = s.tasks, timers = s.taskTimeouts }) do
+    for i = 2, #list do
+      if list[i - 1].id >= list[i].id then
+        bad("S3", name .. " out of order or doubled", list[i].id)
+      end
+    end
+  end
+  local edges, ears = 0, 0
+  for _, c in pairs(ix.edges) do
+    edges = edges + 1
+    if not ix.promises[c.awaited] then
+      bad("C4", "a callback on nothing", c.awaited)
+    elseif not ix.tasks[c.awaiter] then
+      bad("C4", "an awaiter without a task", c.awaiter)
+    end
+  end
+  for _, l in pairs(ix.ears) do
+    ears = ears + 1
+    if not is_address(l.address) then
+      bad("C5", "listener address " .. l.address, l.id)
+    end
+  end
+  if edges ~= #s.callbacks or ears ~= #s.listeners then
+    bad("P8", "a callback or listener is there twice", "")
+  end
+  for id in pairs(ix.timers) do
+    if not ix.tasks[id] then
+      bad("S3", "a timer without a task", id)
+    end
+  end
+  for id in pairs(ix.deadlines) do
+    if not ix.promises[id] then
+      bad("S3", "a deadline without a promise", id)
+    end
+  end
+end
+
+local function check_promise_step(bad, was, is_now, old, new, now, profile)
+  local id = new.id
+  local armed = is_now.deadlines[id] and not (was.deadlines[id])
+  local waited = is_now.awaiters[id] or is_now.listeners[id]
+  if not old then
+    local tags = new.tags
+    if waited then
+      bad("B1", "born awaited", id)
+    end
+    if is_now.deadlines[id] and not arms_at_birth(profile, tags) then
+      bad("arm", "born armed without need", id)
+    end
+    -- A promise without target may be born and settled by a client in one step (task.step).
+    local born_dead = new.settledAt == new.timeoutAt and new.createdAt == new.timeoutAt
+    if new.state ~= "pending" and not born_dead and tags["resonate:target"] then
+      bad("B1", "born settled", id)
+    end
+    if new.state == "pending" and new.createdAt ~= now then
+      bad("B1", "born at another instant", id)
+    end
+    return
+  end
+  if armed and not waited then
+    bad("arm", "armed without a waiter", id)
+  end
+  if was.deadlines[id] and not is_now.deadlines[id] and new.state == "pending" then
+    bad("arm", "disarmed while pending", id)
+  end
+  if rawequal(old, new) then
+    return
+  end
+  if
+    old.timeoutAt ~= new.timeoutAt
+    or old.createdAt ~= new.createdAt
+    or not M.same(old.param, new.param)
+    or not M.same(old.tags, new.tags)
+  then
+    bad("I1", "param, tags or instants changed", id)
+  end
+  if old.state ~= "pending" and not M.same(old, new) then
+    bad("I2", "a settled record changed", id)
+  end
+  if old.state ~= "pending" and new.state ~= old.state then
+    bad("I4", old.state .. " became " .. new.state, id)
+  end
+  if old.state == "pending" and new.state ~= "pending" then
+    local by_client = new.settledAt == now and now < new.timeoutAt
+    local by_deadline = new.settledAt == new.timeoutAt and new.timeoutAt <= now
+    if not by_client and not by_deadline then
+      bad("B3", "settled at an instant that is neither now nor the deadline", id)
+    end
+  end
+end
+
+local EDGES = {
+  pending = { acquired = true, halted = true, fulfilled = true },
+  acquired = { pending = true, suspended = true, halted = true, fulfilled = true },
+  suspended = { pending = true, halted = true, fulfilled = true },
+  halted = { pending = true, fulfilled = true },
+  fulfilled = {},
+}
+
+local function check_task_birth(bad, is_now, new, old_promise)
+  local id = new.id
+  if old_promise then
+    bad("B2", "a task younger than its promise", id)
+  end
+  local version = new.state == "acquired" and 1 or 0
+  if new.state == "suspended" or new.state == "halted" or new.version ~= version then
+    bad("B2", ("born %s at version %d"):format(new.state, new.version), id)
+  end
+  if new.resumes ~= 0 or is_now.awaits[id] then
+    bad("B2", "born with a past", id)
+  end
+end
+
+local function check_task_step(bad, was, is_now, old, new, now)
+  local id, p = new.id, is_now.promises[new.id]
+  local from, to = old.state, new.state
+  local acquired = to == "acquired" and from ~= "acquired"
+  local old_timer, timer = was.timers[id], is_now.timers[id]
+  if from ~= to and not EDGES[from][to] then
+    bad("E2", from .. " became " .. to, id)
+  end
+  if from == "fulfilled" and not M.same(old, new) then
+    bad("I6", "a fulfilled task changed", id)
+  end
+  if new.version ~= old.version + (acquired and 1 or 0) then
+    bad("F1", ("version %d became %d"):format(old.version, new.version), id)
+  end
+  if from == "acquired" and to == "acquired" and (old.pid ~= new.pid or old.ttl ~= new.ttl) then
+    bad("F4", "another holder with the same version", id)
+  end
+  if to == "acquired" then
+    local moved = acquired or old_timer.timeout ~= timer.timeout
+    if moved and timer.timeout ~= later(now, new.ttl) then
+      bad("F6", "a lease that is not now + ttl", id)
+    end
+  end
+  if acquired and new.resumes ~= 0 then
+    bad("F8", "acquired with resumes", id)
+  end
+  if to == "pending" and from ~= "pending" then
+    if not is_alive(p, now) then
+      bad("D1", "made pending after its deadline", id)
+    end
+    if from == "suspended" and new.resumes < 1 then
+      bad("O6", "left suspended without a resume", id)
+    end
+  end
+  if to == "suspended" and from ~= "suspended" and not is_now.awaits[id] then
+    bad("O7", "suspended on nothing", id)
+  end
+  if to == "pending" and from == "pending" and old_timer.timeout ~= timer.timeout then
+    if old_timer.timeout > now or timer.timeout <= old_timer.timeout then
+      bad("D3", "retry moved before it was due, or backwards", id)
+    end
+  end
+  local keeps = to == "pending" or to == "halted"
+  if keeps and new.resumes < old.resumes then
+    bad("D6", "resumes lost", id)
+  end
+end
+
+local function check_waiters_step(bad, was, is_now, now)
+  for key, c in pairs(was.edges) do
+    if not is_now.edges[key] then
+      local awaited, t = is_now.promises[c.awaited], is_now.tasks[c.awaiter]
+      if awaited.state == "pending" and t.state ~= "fulfilled" then
+        bad("O1", "a callback vanished: " .. c.awaiter, c.awaited)
+      end
+      -- A suspend answered 300 forgets what was recorded a moment before, in the same step.
+      local forgets = t.state == "acquired"
+      if is_alive(is_now.promises[c.awaiter], now) and t.resumes == 0 and not forgets then
+        bad("O4", "a consumed callback left no trace: " .. c.awaited, c.awaiter)
+      end
+    end
+  end
+  for key, l in pairs(was.ears) do
+    if not is_now.ears[key] and is_now.promises[l.id].state == "pending" then
+      bad("O1", "a listener vanished", l.id)
+    end
+  end
+  for key, c in pairs(is_now.edges) do
+    local old = was.promises[c.awaited]
+    if not was.edges[key] and old and old.state ~= "pending" then
+      bad("O8", "a new callback on a settled promise", c.awaited)
+    end
+  end
+  for key, l in pairs(is_now.ears) do
+    local old = was.promises[l.id]
+    if not was.ears[key] and old and old.state ~= "pending" then
+      bad("O8", "a new listener on a settled promise", l.id)
+    end
+  end
+end
+
+local function check_step(bad, s, prev, now, profile)
+  local was, is_now = M.index(prev), M.index(s)
+  for id in pairs(was.promises) do
+    if not is_now.promises[id] then
+      bad("I3", "a promise disappeared", id)
+    end
+  end
+  for id in pairs(was.tasks) do
+    if not is_now.tasks[id] then
+      bad("I3", "a task disappeared", id)
+    end
+  end
+  for _, p in ipairs(s.promises) do
+    check_promise_step(bad, was, is_now, was.promises[p.id], p, now, profile)
+  end
+  for _, t in ipairs(s.tasks) do
+    if not is_now.promises[t.id] then
+      bad("inv1", "a task without a promise", t.id)
+    elseif was.tasks[t.id] then
+      check_task_step(bad, was, is_now, was.tasks[t.id], t, now)
+    else
+      check_task_birth(bad, is_now, t, was.promises[t.id])
+    end
+  end
+  check_waiters_step(bad, was, is_now, now)
+end
+
+local function check_execute(bad, ix, m, now)
+  local t, p = ix.tasks[m.id], ix.promises[m.id]
+  if not t then
+    bad("C6", "an execute without a task", m.id)
+    return
+  end
+  if m.version > t.version then
+    bad("C7", "an execute ahead of its task", m.id)
+  end
+  if m.address ~= p.tags["resonate:target"] then
+    bad("C8", "an execute to " .. tostring(m.address), m.id)
+  end
+  if not is_alive(p, now) then
+    bad("D1", "an execute after the deadline", m.id)
+  end
+  if t.state ~= "pending" or m.version ~= t.version then
+    bad("D4", ("execute %d for a task %s at %d"):format(m.version, t.state, t.version), m.id)
+  end
+end
+
+local function check_messages(bad, s, prev, now, step)
+  local ix, was, seen = M.index(s), M.index(prev), {}
+  for _, m in ipairs(step.messages) do
+    local key = m.kind == "execute" and m.id or m.id .. "\0" .. m.address
+    if seen[key] then
+      bad("S3", "sent twice: " .. m.kind, m.id)
+    end
+    seen[key] = true
+    if m.kind == "execute" then
+      check_execute(bad, ix, m, now)
+    else
+      if not ix.promises[m.id] or ix.promises[m.id].state == "pending" then
+        bad("C9", "an unblock before the settlement", m.id)
+      end
+      if not was.ears[key] then
+        bad("O5", "an unblock nobody asked for: " .. m.address, m.id)
+      end
+    end
+  end
+  for key, l in pairs(was.ears) do
+    if not ix.ears[key] and not seen[key] then
+      bad("O5", "a listener was never told: " .. l.address, l.id)
+    end
+  end
+  for _, t in ipairs(s.tasks) do
+    local old = was.tasks[t.id]
+    if old and t.state == "pending" and old.state ~= "pending" and not seen[t.id] then
+      bad("D4", "became pending without an execute", t.id)
+    end
+  end
+  if step.request and step.request.kind == "sweep" then
+    for _, t in ipairs(s.tasks) do
+      local from = was.tasks[t.id] and was.tasks[t.id].state
+      if t.state ~= from and t.state ~= "pending" and t.state ~= "fulfilled" then
+        bad("E5", "the sweep made it " .. t.state, t.id)
+      end
+    end
+    for _, p in ipairs(s.promises) do
+      local old = was.promises[p.id]
+      if old and old.state ~= p.state and p.settledAt ~= p.timeoutAt then
+        bad("E5", "the sweep settled it otherwise than by its deadline", p.id)
+      end
+    end
+  end
+end
+
+--- Holds a snapshot against the invariants, and the step from `prev` to it against those that speak
+--- of steps. `step` = {request, messages} adds what can be said about messages.
+---@return nil|string[] violated  'NAME: words (id)'
+function M.violations(s, now, prev, profile, step)
+  local list, ix = nil, M.index(s)
+  local function bad(name, words, id)
+    list = list or {}
+    list[#list + 1] = ("%s: %s (%s)"):format(name, words, id)
+  end
+  check_keys(bad, s, ix)
+  for _, p in ipairs(s.promises) do
+    check_promise(bad, ix, p, now, profile)
+  end
+  for _, t in ipairs(s.tasks) do
+    check_task(bad, ix, t, now)
+  end
+  -- What a step did can only be told from rows that make sense by themselves.
+  if prev and not list then
+    check_step(bad, s, prev, now, profile)
+    if step then
+      check_messages(bad, s, prev, now, step)
+    end
+  end
+  return list
+end
+
+function Oracle:invariants(now, prev, step)
+  return M.violations(self:snapshot(), now, prev, self.profile, step)
+end
+
+-- For the generator and the rows, which speak the same language of tags.
+M.is_alive, M.is_timer, M.is_external, M.projected = is_alive, is_timer, is_external, projected
+
+return M
