@@ -1,0 +1,15 @@
+# probe.cmake - the engine and the store as a module for a stock lua5.4: what the specs drive in process.
+# SPDX-License-Identifier: Apache-2.0
+
+# The interpreter brings Lua's symbols, so only its headers are used.
+add_library(da_probe MODULE
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_read.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_show.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_store.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_raw.c)
+# The archive of LMDB is not made for shared objects, so the store comes in as objects and LMDB as the shared library.
+find_library(DA_LMDB_SHARED NAMES liblmdb.so lmdb REQUIRED)
+target_sources(da_probe PRIVATE $<TARGET_OBJECTS:da_store>)
+target_link_libraries(da_probe PRIVATE da_flags da_engine da_base dep_lua_headers ${DA_LMDB_SHARED})
+set_target_properties(da_probe PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/spec)
