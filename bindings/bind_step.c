@@ -65,11 +65,12 @@ static da_slice check_slice(lua_State *L, int index)
 static const da_reply *ask(lua_State *L, da_op *op)
 {
   da_sched_submit_wait(da_step_sched_of(L), op);
-  if (op->status == DA_OK) return &op->outcomes[0].reply;
-  bind_error_push_status(L, op->status, &op->err);
-  da_op_delete(op);
-  lua_error(L);
-  return NULL;
+  if (op->status != DA_OK) {
+    bind_error_push_status(L, op->status, &op->err);
+    da_op_delete(op);
+    (void)lua_error(L);
+  }
+  return &op->outcomes[0].reply;
 }
 
 /* Raises an answer that is a refusal. */

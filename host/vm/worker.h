@@ -74,6 +74,8 @@ typedef struct da_worker_options {
 da_status DA_MUST_USE da_worker_new(const da_worker_options *options, da_worker **out, da_err *err);
 /* Stops the step threads (steps under way are not waited for) and drops every execution; nothing is settled. */
 void da_worker_delete(da_worker *worker);
+/* Changes who is told events. */
+void da_worker_on_event(da_worker *worker, void (*event)(void *user, const da_event *event), void *user);
 /* For da_sched_set_events(). */
 da_sched_events da_worker_events(da_worker *worker);
 

@@ -19,7 +19,7 @@ function da.all(list)
   local n = core.check_list(list, "da.all")
   local members = copy(list)
   return go(false, function()
-    local results = { n = n }
+    local results = da.array { n = n }
     if n == 0 then return results end
     local left = copy(members)
     while #left > 0 do -- in order of delivery, so that the first failure is raised at once
@@ -37,7 +37,7 @@ function da.outcomes(list)
   local n = core.check_list(list, "da.outcomes")
   local members = copy(list)
   return go(false, function()
-    local results = { n = n }
+    local results = da.array { n = n }
     for i = 1, n do
       local ok, value = pawait(members[i])
       if not ok and value.code == "canceled" and not ready(members[i]) then error(value, 0) end
@@ -74,7 +74,7 @@ function da.any(list, options)
   return go(false, function()
     local left, at = copy(members), {}
     for i = 1, n do at[i] = i end
-    local errors = { n = n }
+    local errors = da.array { n = n }
     while #left > 0 do
       local i = wait_any(left)
       local p, index = table.remove(left, i), table.remove(at, i)
@@ -123,7 +123,7 @@ function da.map(list, f, options)
   end
   return go(true, function()
     local n = #items
-    local results, running, at, next_item = { n = n }, {}, {}, 1
+    local results, running, at, next_item = da.array { n = n }, {}, {}, 1
     while next_item <= n or #running > 0 do
       while next_item <= n and #running < limit do
         running[#running + 1], at[#at + 1] = start(items[next_item]), next_item

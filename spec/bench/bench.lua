@@ -1,0 +1,20 @@
+-- bench.lua - the workflows that bench.c measures.
+-- SPDX-License-Identifier: Apache-2.0
+local da = require "da"
+local async, await, step = da.async, da.await, da.step
+
+local function nothing() return 1 end
+
+function async.steps(n)
+  for _ = 1, n do await(step("s", nothing)) end
+  return n
+end
+
+function async.steps_then_wait(n)
+  for _ = 1, n do await(step("s", nothing)) end
+  return await(da.promise "gate")
+end
+
+function step.leaf() return 1 end
+
+function async.one_named() return await(step.leaf()) end
