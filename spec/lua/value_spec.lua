@@ -540,6 +540,9 @@ describe("da.Error", function()
     assert.is_true(codec.is_error(codec.decode(text)))
     local big = codec.error_new("x", "m", { body = ("x"):rep(17 << 20) })
     assert.matches("larger than 16 MiB", codec.decode(codec.encode_error(big)).body)
+    local wide = codec.error_new("x", "m", { z = { { 1 } } })
+    for i = 1, 250 do wide["f" .. i] = { { print } } end
+    assert.same({ { 1 } }, codec.decode(codec.encode_error(wide)).z) -- a field given up leaves no depth behind
     big = codec.decode(codec.encode_error(codec.error_new("x", ("x"):rep(17 << 20)), "v"))
     assert.matches("^v%.message: larger than 16 MiB", big.message)
   end)
