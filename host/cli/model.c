@@ -61,28 +61,49 @@ static cli_node *find_or_make(cli_model *model, da_slice id, da_slice maker)
   node->begin_ns = da_clock_mono_ns();
   cli_node *parent = ancestor(model, id);
   if (parent == NULL) parent = da_table_get(&model->nodes, maker);
+  while (parent != NULL && parent->retired) parent = parent->parent; /* a retired node stays a leaf */
   link_node(node, parent != NULL ? parent : &model->top);
   (void)da_table_put(&model->nodes, node->id, node);
   return node;
 }
 
-static bool is_settled_leaf(const cli_node *node)
+static void drop_oldest(cli_model *model, cli_node *parent)
 {
-  return node->first == NULL && node->end_ns != 0;
-}
-
-/* One more settled leaf below parent: drops the oldest one if there are too many. */
-static void bound_settled(cli_model *model, cli_node *parent)
-{
-  if (++parent->settled <= CLI_MODEL_SETTLED) return;
   cli_node *oldest = parent->first;
-  while (oldest != NULL && !is_settled_leaf(oldest)) oldest = oldest->next;
-  parent->settled--;
-  if (oldest == NULL) return;
-  parent->dropped++;
+  if (--parent->settled == 0) parent->last_settled = NULL;
   unlink_node(oldest);
   (void)da_table_remove(&model->nodes, oldest->id);
   free_node(oldest);
+}
+
+/* A leaf that has settled moves to the front, behind those that settled before it; the oldest one goes if there are too
+ * many. So neither step looks at the pending ones, of which there may be thousands. */
+static void retire(cli_model *model, cli_node *node)
+{
+  cli_node *parent = node->parent;
+  unlink_node(node);
+  cli_node *before = parent->last_settled;
+  node->prev = before;
+  node->next = before != NULL ? before->next : parent->first;
+  *(before != NULL ? &before->next : &parent->first) = node;
+  *(node->next != NULL ? &node->next->prev : &parent->last) = node;
+  parent->last_settled = node;
+  node->retired = true;
+  if (++parent->settled <= CLI_MODEL_SETTLED) return;
+  drop_oldest(model, parent);
+  parent->dropped++;
+}
+
+/* A replay tells every recorded call again. */
+static void forget_settled(cli_model *model, cli_node *execution)
+{
+  const cli_node *end = execution; /* the first node behind the subtree */
+  while (end != &model->top && end->next == NULL) end = end->parent;
+  end = end != &model->top ? end->next : NULL;
+  for (cli_node *node = execution; node != end; node = cli_model_next(model, node)) {
+    while (node->settled > 0) drop_oldest(model, node);
+    node->dropped = 0;
+  }
 }
 
 static void settle(cli_model *model, cli_node *node, da_promise_state state)
@@ -93,7 +114,7 @@ static void settle(cli_model *model, cli_node *node, da_promise_state state)
   node->retry_at = 0;
   keep(&node->waits, DA_NONE);
   if (node->activity != CLI_CALL) node->activity = CLI_COMPLETED;
-  if (node->first == NULL && node->parent != &model->top) bound_settled(model, node->parent);
+  if (node->first == NULL && node->parent != &model->top) retire(model, node);
 }
 
 /* ---- events -------------------------------------------------------------------------------------------- */
@@ -103,12 +124,14 @@ static cli_node *tell_execution(cli_model *model, cli_node *node, const da_event
   switch (event->kind) {
   case DA_EVENT_STARTED:
   case DA_EVENT_RESTARTED:
+    if (node->retired) break;
+    forget_settled(model, node);
+    /* fall through */
   case DA_EVENT_RESUMED:
+    if (node->end_ns != 0) break;
     if (event->func.len > 0) keep(&node->func, event->func);
     if (node->call == DA_CALL_NONE) node->call = DA_CALL_WORKFLOW;
     node->activity = CLI_RUNNING;
-    node->end_ns = 0;
-    node->state = DA_PENDING;
     keep(&node->waits, DA_NONE);
     break;
   case DA_EVENT_SUSPENDED:

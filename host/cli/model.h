@@ -31,6 +31,7 @@ struct cli_node {
   da_call_kind call;
   cli_activity activity;
   da_promise_state state;
+  bool retired;     /* a settled leaf, among those counted by its parent's `settled` */
   bool recorded;    /* met on replay: it was made by an earlier run */
   int attempt;      /* failed ones */
   int64_t retry_at; /* ms; when the next attempt begins, 0: no repeat is due */
@@ -40,6 +41,7 @@ struct cli_node {
   size_t dropped;  /* settled calls below that are no longer kept */
   size_t settled;  /* settled calls without calls of their own that are kept */
   cli_node *parent, *first, *last, *prev, *next;
+  cli_node *last_settled; /* the children begin with those counted by `settled`, oldest first */
 };
 
 typedef struct cli_model {

@@ -30,13 +30,13 @@ void cli_duration_text(int64_t ms, char out[32])
   }
   for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
     if (ms < units[i].ms) continue;
-    int64_t whole = ms / units[i].ms;
+    int whole = (int)(ms / units[i].ms); /* at most 2^53 ms / 1 d: 9 digits */
     const unit *next = i + 1 < sizeof units / sizeof *units ? &units[i + 1] : NULL;
-    int64_t rest = next != NULL ? ms % units[i].ms / next->ms : 0;
+    int rest = next != NULL ? (int)(ms % units[i].ms / next->ms) : 0;
     if (rest > 0 && next != NULL)
-      (void)snprintf(out, 32, "%lld %s %lld %s", (long long)whole, units[i].name, (long long)rest, next->name);
+      (void)snprintf(out, 32, "%d %s %d %s", whole, units[i].name, rest, next->name);
     else
-      (void)snprintf(out, 32, "%lld %s", (long long)whole, units[i].name);
+      (void)snprintf(out, 32, "%d %s", whole, units[i].name);
     return;
   }
 }

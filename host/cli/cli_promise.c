@@ -1,0 +1,195 @@
+/* cli_promise.c - the promise verbs, cancel and continue.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "../base/clock.h"
+#include "cli.h"
+#include "show.h"
+#include "text.h"
+#include "value.h"
+
+static cJSON *request(const cli_command *command, const char *verb)
+{
+  cJSON *json = da_json_object();
+  da_json_put_text(json, "verb", da_slice_of(verb));
+  da_json_put_text(json, "id", da_slice_of(command->operands[0]));
+  return json;
+}
+
+static int bad(cJSON *json, const char *words)
+{
+  cJSON_Delete(json);
+  return cli_fail(CLI_EXIT_USAGE, "%s", words);
+}
+
+/* ---- create -------------------------------------------------------------------------------------------- */
+
+static bool read_tags(const char *text, cJSON *json)
+{
+  da_err err = {{0}};
+  cJSON *tags = da_json_parse(da_slice_of(text), &err);
+  bool good = cJSON_IsObject(tags) != 0;
+  const cJSON *item;
+  cJSON_ArrayForEach(item, tags)
+  {
+    good = good && cJSON_IsString(item) != 0;
+  }
+  if (good)
+    da_json_put(json, "tags", tags);
+  else
+    cJSON_Delete(tags);
+  return good;
+}
+
+int cli_promise_create(const cli_command *command)
+{
+  cJSON *json = request(command, "promise create");
+  int64_t timeout = 0;
+  if (cli_has(command, CLI_TIMEOUT)) {
+    if (!cli_duration_read(command->flags[CLI_TIMEOUT], &timeout))
+      return bad(json, "--timeout wants a duration: 90, 250ms, 1h30m, 3d");
+    da_json_put_int(json, "timeout", timeout);
+  }
+  if (cli_has(command, CLI_PARAM)) {
+    da_buf text = {0};
+    da_err err = {{0}};
+    da_status status = cli_value_canonical(cli_text(command, CLI_PARAM), false, &text, &err);
+    if (status == DA_OK) da_json_put_text(json, "$param", da_buf_slice(&text));
+    da_buf_free(&text);
+    if (status != DA_OK) {
+      cJSON_Delete(json);
+      return cli_fail(CLI_EXIT_USAGE, "--param wants JSON: %s", err.text);
+    }
+  }
+  if (cli_has(command, CLI_TAGS) && !read_tags(command->flags[CLI_TAGS], json))
+    return bad(json, "--tags wants a JSON object whose values are strings");
+  cJSON *rows;
+  int code = cli_ask_rows(command, json, true, &rows);
+  const cJSON *row = cJSON_GetArrayItem(rows, 0);
+  if (code == CLI_EXIT_OK) {
+    cli_show_row(command, row);
+    if (!da_json_flag(row, "created")) cli_note(command, "%s was there already", command->operands[0]);
+  }
+  cJSON_Delete(rows);
+  return code;
+}
+
+int cli_promise_get(const cli_command *command)
+{
+  return cli_get(command);
+}
+
+/* ---- settle -------------------------------------------------------------------------------------------- */
+
+static void note_before(const cli_command *command, const cJSON *row)
+{
+  char ago[32];
+  int64_t at = 0;
+  (void)da_json_int(row, "settledAt", &at);
+  cli_duration_text(da_clock_now_ms() - at, ago);
+  cli_note(command, "%s was %.*s before, %s ago; nothing changed", command->operands[0],
+           DA_FMT(da_json_text(row, "promise")), ago);
+}
+
+/* given: JSON of the value, or empty. */
+static int settle(const cli_command *command, const char *state, da_slice value)
+{
+  cJSON *json = request(command, "promise settle");
+  da_json_put_text(json, "state", da_slice_of(state));
+  if (value.len > 0) da_json_put_text(json, "$value", value);
+  cJSON *rows;
+  int code = cli_ask_rows(command, json, false, &rows);
+  const cJSON *row = cJSON_GetArrayItem(rows, 0);
+  if (code == CLI_EXIT_OK && row != NULL) {
+    cli_show_row(command, row);
+    bool before = da_json_flag(row, "before");
+    if (before || da_json_flag(row, "same")) note_before(command, row);
+    if (before) code = CLI_EXIT_REJECTED;
+  }
+  cJSON_Delete(rows);
+  return code;
+}
+
+/* The second operand as JSON; nothing if there is none. */
+static bool read_value(const cli_command *command, da_buf *out)
+{
+  da_err err = {{0}};
+  if (command->operand_count < 2) return true;
+  if (cli_value_word(command->operands[1], cli_has(command, CLI_STR), out, &err) == DA_OK) return true;
+  cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  return false;
+}
+
+int cli_promise_resolve(const cli_command *command)
+{
+  da_buf value = {0};
+  int code = read_value(command, &value) ? settle(command, "resolved", da_buf_slice(&value)) : CLI_EXIT_USAGE;
+  da_buf_free(&value);
+  return code;
+}
+
+static int settle_as_error(const cli_command *command, const char *state, const char *error_code, da_slice why)
+{
+  da_buf error = {0};
+  da_err err = {{0}};
+  int code = cli_value_error(why, error_code, &error, &err) == DA_OK ? settle(command, state, da_buf_slice(&error))
+                                                                     : cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  da_buf_free(&error);
+  return code;
+}
+
+int cli_promise_reject(const cli_command *command)
+{
+  da_buf value = {0};
+  int code = CLI_EXIT_USAGE;
+  if (read_value(command, &value)) {
+    if (value.len == 0) da_buf_add_slice(&value, DA_LIT("\"rejected\""));
+    code = settle_as_error(command, "rejected", "error", da_buf_slice(&value));
+  }
+  da_buf_free(&value);
+  return code;
+}
+
+int cli_promise_cancel(const cli_command *command)
+{
+  da_buf why = {0};
+  da_err err = {{0}};
+  const char *words = command->operand_count > 1 ? command->operands[1] : "canceled";
+  int code = cli_value_word(words, true, &why, &err) == DA_OK
+                 ? settle_as_error(command, "canceled", "canceled", da_buf_slice(&why))
+                 : cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  da_buf_free(&why);
+  return code;
+}
+
+/* ---- cancel, continue ---------------------------------------------------------------------------------- */
+
+static int change(const cli_command *command, cJSON *json, const char *done)
+{
+  cJSON *rows;
+  int code = cli_ask_rows(command, json, false, &rows);
+  const cJSON *row = cJSON_GetArrayItem(rows, 0);
+  if (code == CLI_EXIT_OK && row != NULL) {
+    cli_show_row(command, row);
+    if (da_json_flag(row, "before")) {
+      note_before(command, row);
+      code = CLI_EXIT_REJECTED;
+    } else {
+      cli_note(command, "%s %s", command->operands[0], done);
+    }
+    if (code == CLI_EXIT_OK && !da_json_flag(row, "driven"))
+      cli_note(command, "nobody drives it now: dahost resume %s", command->operands[0]);
+  }
+  cJSON_Delete(rows);
+  return code;
+}
+
+int cli_cancel(const cli_command *command)
+{
+  cJSON *json = request(command, "cancel");
+  if (command->operand_count > 1) da_json_put_text(json, "why", da_slice_of(command->operands[1]));
+  return change(command, json, "was asked to end");
+}
+
+int cli_continue(const cli_command *command)
+{
+  return change(command, request(command, "continue"), "may go on");
+}

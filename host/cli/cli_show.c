@@ -1,0 +1,437 @@
+/* cli_show.c - ps, tree, get, and how a record looks to a person.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "show.h"
+
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/id.h"
+#include "../base/limits.h"
+#include "event.h"
+#include "reach.h"
+#include "text.h"
+#include "value.h"
+
+/* ---- rows ---------------------------------------------------------------------------------------------- */
+
+/* Members whose names begin with '$' become the JSON they hold. */
+static cJSON *unpacked(const cJSON *row)
+{
+  cJSON *out = da_json_object();
+  const cJSON *item;
+  cJSON_ArrayForEach(item, row)
+  {
+    if (item->string[0] == '$')
+      da_json_put_raw(out, item->string + 1, da_slice_of(cJSON_GetStringValue(item)));
+    else
+      da_json_put(out, item->string, cJSON_Duplicate(item, true));
+  }
+  return out;
+}
+
+void cli_show_json(const cJSON *row)
+{
+  cJSON *whole = unpacked(row);
+  da_buf out = {0};
+  da_json_print(whole, &out);
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+  cJSON_Delete(whole);
+}
+
+static int64_t int_of(const cJSON *row, const char *name)
+{
+  int64_t value = 0;
+  (void)da_json_int(row, name, &value);
+  return value;
+}
+
+static da_slice state_words(da_slice state)
+{
+  return da_slice_eq(state, DA_LIT("timedout")) ? DA_LIT("timed out") : state;
+}
+
+static void add_time(da_buf *out, const char *name, int64_t at_ms)
+{
+  char text[40];
+  if (at_ms <= 0) return;
+  cli_time_text(at_ms, text);
+  da_buf_addf(out, "\n%-9s %s", name, text);
+}
+
+static void add_text(da_buf *out, const char *name, da_slice text)
+{
+  if (text.len > 0) da_buf_addf(out, "\n%-9s %.*s", name, DA_FMT(text));
+}
+
+/* How long it has lasted, or lasted. */
+static void lifetime(const cJSON *row, char out[32])
+{
+  int64_t end = int_of(row, "settledAt");
+  if (end == 0) end = da_clock_now_ms();
+  cli_duration_text(end - int_of(row, "createdAt"), out);
+}
+
+static bool is_failed(const cJSON *row)
+{
+  da_slice state = da_json_text(row, "promise");
+  return !da_slice_eq(state, DA_LIT("pending")) && !da_slice_eq(state, DA_LIT("resolved"));
+}
+
+static void add_awaits(da_buf *out, const cJSON *row, const char *before)
+{
+  const cJSON *awaits = da_json_get(row, "awaits");
+  const cJSON *item;
+  const char *comma = before;
+  cJSON_ArrayForEach(item, awaits)
+  {
+    da_buf_addf(out, "%s%s", comma, cJSON_GetStringValue(item));
+    comma = ", ";
+  }
+}
+
+static void add_value(da_buf *out, const cJSON *row)
+{
+  da_slice value = da_json_text(row, "$value");
+  if (value.len == 0) return;
+  if (!is_failed(row)) {
+    add_text(out, "value", value);
+    return;
+  }
+  da_buf text = {0};
+  da_buf code = {0};
+  cli_value_error_text(value, &text, &code);
+  add_text(out, "error", da_buf_slice(&text));
+  da_buf_free(&text);
+  da_buf_free(&code);
+}
+
+void cli_show_record(const cJSON *row)
+{
+  da_buf out = {0};
+  char age[32];
+  lifetime(row, age);
+  da_slice state = da_json_text(row, "state");
+  da_slice promise = da_json_text(row, "promise");
+  da_buf_addf(&out, "%.*s", DA_FMT(da_json_text(row, "id")));
+  da_buf_addf(&out, "\n%-9s %.*s", "kind", DA_FMT(da_json_text(row, "kind")));
+  add_text(&out, "function", da_json_text(row, "function"));
+  da_buf_addf(&out, "\n%-9s %.*s", "state", DA_FMT(state_words(state)));
+  if (!da_slice_eq(state, promise) && !da_slice_eq(promise, DA_LIT("pending")))
+    da_buf_addf(&out, ", %.*s", DA_FMT(state_words(promise)));
+  da_buf_addf(&out, ", %s", age);
+  if (cJSON_GetArraySize(da_json_get(row, "awaits")) > 0) {
+    da_buf_addf(&out, "\n%-9s ", "awaits");
+    add_awaits(&out, row, "");
+  }
+  add_text(&out, "parked", da_json_text(da_json_get(row, "parked"), "text"));
+  add_text(&out, "args", da_json_text(row, "$args"));
+  add_text(&out, "param", da_json_text(row, "$param"));
+  add_value(&out, row);
+  add_time(&out, "created", int_of(row, "createdAt"));
+  add_time(&out, "settled", int_of(row, "settledAt"));
+  add_time(&out, "deadline", int_of(row, "timeoutAt"));
+  da_slice file = da_json_text(row, "file");
+  if (file.len > 0) da_buf_addf(&out, "\n%-9s %.*s:%d", "called at", DA_FMT(file), (int)int_of(row, "line"));
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+}
+
+/* ---- asking -------------------------------------------------------------------------------------------- */
+
+int cli_ask_rows(const cli_command *command, cJSON *given, bool create, cJSON **rows)
+{
+  cli_client client = {.rows = da_json_array()};
+  cli_ask ask = {.command = command, .json = given, .create = create};
+  int code = cli_reach(&ask, &client);
+  cJSON_Delete(given);
+  *rows = client.rows;
+  return code;
+}
+
+static bool add_limit(const cli_command *command, cJSON *json)
+{
+  if (!cli_has(command, CLI_LIMIT)) return true;
+  size_t limit;
+  if (!cli_size_read(command->flags[CLI_LIMIT], &limit) || limit < 1 || limit > (size_t)1 << 40) {
+    cli_fail(CLI_EXIT_USAGE, "--limit wants a number of rows, not '%s'", command->flags[CLI_LIMIT]);
+    return false;
+  }
+  da_json_put_int(json, "limit", (int64_t)limit);
+  return true;
+}
+
+/* Takes the row that says there are more out of the rows. */
+static bool take_more(cJSON *rows)
+{
+  int last = cJSON_GetArraySize(rows) - 1;
+  if (last < 0 || !da_json_flag(cJSON_GetArrayItem(rows, last), "more")) return false;
+  cJSON_DeleteItemFromArray(rows, last);
+  return true;
+}
+
+static void print_all(const cJSON *rows)
+{
+  const cJSON *row;
+  cJSON_ArrayForEach(row, rows)
+  {
+    cli_show_json(row);
+  }
+}
+
+/* ---- ps ------------------------------------------------------------------------------------------------ */
+
+static int by_creation(const void *a, const void *b)
+{
+  int64_t x = int_of(*(const cJSON *const *)a, "createdAt");
+  int64_t y = int_of(*(const cJSON *const *)b, "createdAt");
+  if (x != y) return x < y ? -1 : 1;
+  return da_slice_cmp(da_json_text(*(const cJSON *const *)a, "id"), da_json_text(*(const cJSON *const *)b, "id"));
+}
+
+static const cJSON **sorted(const cJSON *rows, size_t *count, int (*order)(const void *a, const void *b))
+{
+  *count = (size_t)cJSON_GetArraySize(rows);
+  const cJSON **list = da_xcalloc(*count + 1, sizeof *list);
+  size_t i = 0;
+  const cJSON *row;
+  cJSON_ArrayForEach(row, rows)
+  {
+    list[i++] = row;
+  }
+  if (*count > 0) qsort(list, *count, sizeof *list, order);
+  return list;
+}
+
+static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
+{
+  da_buf out = {0};
+  char age[32];
+  lifetime(row, age);
+  da_buf_add_slice(&out, da_json_text(row, "id"));
+  cli_pad(&out, 0, id_width + 2);
+  size_t from = out.len;
+  da_buf_add_slice(&out, da_json_text(row, "function"));
+  cli_pad(&out, from, func_width + 2);
+  from = out.len;
+  da_slice state = da_json_text(row, "state");
+  if (da_slice_eq(state, DA_LIT("completed"))) state = state_words(da_json_text(row, "promise"));
+  da_buf_add_slice(&out, state);
+  cli_pad(&out, from, 11);
+  from = out.len;
+  da_buf_addf(&out, "%s", age);
+  cli_pad(&out, from, 14);
+  add_awaits(&out, row, "\xe2\x86\x92 ");
+  da_buf_add_slice(&out, da_json_text(da_json_get(row, "parked"), "text"));
+  while (out.len > 0 && out.ptr[out.len - 1] == ' ') out.len--;
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+}
+
+static size_t widest(const cJSON *rows, const char *name, size_t least)
+{
+  size_t width = least;
+  const cJSON *row;
+  cJSON_ArrayForEach(row, rows)
+  {
+    size_t own = cli_width(da_json_text(row, name));
+    if (own > width) width = own;
+  }
+  return width < 60 ? width : 60;
+}
+
+static void print_ps(const cli_command *command, const cJSON *rows)
+{
+  size_t count;
+  size_t id_width = widest(rows, "id", 2);
+  size_t func_width = widest(rows, "function", 8);
+  const cJSON **list = sorted(rows, &count, by_creation);
+  if (count > 0) {
+    da_buf head = {0};
+    da_buf_addf(&head, "%-*s%-*s%-11s%-14s%s", (int)id_width + 2, "ID", (int)func_width + 2, "FUNCTION", "STATE", "AGE",
+                "WAITS FOR");
+    cli_print(da_buf_slice(&head));
+    da_buf_free(&head);
+  } else {
+    cli_note(command, "no such execution here");
+  }
+  for (size_t i = 0; i < count; i++) print_ps_line(list[i], id_width, func_width);
+  free(list);
+}
+
+static bool good_state(da_slice state)
+{
+  static const char *const known[] = {"running", "suspended", "completed", "parked", "all"};
+  cli_nearest nearest = {.wanted = state};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (da_slice_eq(state, da_slice_of(known[i]))) return true;
+    cli_nearest_offer(&nearest, da_slice_of(known[i]));
+  }
+  cli_fail(CLI_EXIT_USAGE, "no state '%.*s'%s%.*s%s; there are running, suspended, completed, parked, all",
+           DA_FMT(state), nearest.best.len > 0 ? "; did you mean '" : "", DA_FMT(nearest.best),
+           nearest.best.len > 0 ? "'?" : "");
+  return false;
+}
+
+int cli_ps(const cli_command *command)
+{
+  cJSON *json = da_json_object();
+  da_json_put_text(json, "verb", DA_LIT("ps"));
+  da_slice state = cli_has(command, CLI_PARKED) ? DA_LIT("parked") : cli_text(command, CLI_STATE);
+  if ((state.len > 0 && !good_state(state)) || !add_limit(command, json)) {
+    cJSON_Delete(json);
+    return CLI_EXIT_USAGE;
+  }
+  if (state.len > 0) da_json_put_text(json, "state", state);
+  cJSON *rows;
+  int code = cli_ask_rows(command, json, false, &rows);
+  if (code == CLI_EXIT_OK) {
+    bool more = take_more(rows);
+    if (cli_has(command, CLI_JSON))
+      print_all(rows);
+    else
+      print_ps(command, rows);
+    if (more) cli_note(command, "there may be more: --limit N");
+  }
+  cJSON_Delete(rows);
+  return code;
+}
+
+/* ---- tree ---------------------------------------------------------------------------------------------- */
+
+/* Calls of one execution in the order they were made; what has no ordinal (made from outside, under way) behind them.
+ */
+static int by_call(const void *a, const void *b)
+{
+  int64_t x = int_of(*(const cJSON *const *)a, "ordinal");
+  int64_t y = int_of(*(const cJSON *const *)b, "ordinal");
+  if (x == 0) x = INT64_MAX;
+  if (y == 0) y = INT64_MAX;
+  if (x != y) return x < y ? -1 : 1;
+  return by_creation(a, b);
+}
+
+typedef struct branch {
+  const cJSON *row;
+  struct branch *first, *last, *next, *parent;
+} branch;
+
+/* The nearest row whose id this one extends. */
+static branch *parent_of(const da_table *table, da_slice id)
+{
+  for (size_t len = id.len; len-- > 0;) {
+    if (id.ptr[len] != '.' && id.ptr[len] != ':') continue;
+    branch *found = da_table_get(table, da_slice_make(id.ptr, len));
+    if (found != NULL) return found;
+  }
+  return NULL;
+}
+
+static void add_last(da_buf *out, const cJSON *row)
+{
+  da_slice note = da_json_text(row, "note");
+  int64_t attempt = int_of(row, "attempt");
+  add_awaits(out, row, "  \xe2\x86\x92 ");
+  da_slice parked = da_json_text(da_json_get(row, "parked"), "text");
+  if (parked.len > 0) da_buf_addf(out, "  %.*s", DA_FMT(parked));
+  if (attempt > 0) da_buf_addf(out, "  attempt %d failed: %.*s", (int)attempt, DA_FMT(note));
+}
+
+static void print_branch(const branch *b, size_t depth)
+{
+  da_buf out = {0};
+  char age[32];
+  da_slice id = da_json_text(b->row, "id");
+  da_slice state = da_json_text(b->row, "state");
+  for (size_t i = 0; i < depth; i++) da_buf_addf(&out, "  ");
+  da_buf_add_slice(&out, depth > 0 ? cli_short_id(id, da_json_text(b->parent->row, "id")) : id);
+  if (depth == 0) da_buf_addf(&out, "  %.*s", DA_FMT(da_json_text(b->row, "function")));
+  da_buf_addf(&out, "  %.*s", DA_FMT(state_words(state)));
+  if (da_slice_eq(state, DA_LIT("completed")))
+    da_buf_addf(&out, " (%.*s)", DA_FMT(state_words(da_json_text(b->row, "promise"))));
+  lifetime(b->row, age);
+  da_buf_addf(&out, " %s", age);
+  add_last(&out, b->row);
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+}
+
+static void print_tree(const cJSON *rows)
+{
+  size_t count;
+  const cJSON **list = sorted(rows, &count, by_call);
+  branch *branches = da_xcalloc(count + 1, sizeof *branches);
+  da_table table = {0};
+  branch top = {0};
+  for (size_t i = 0; i < count; i++) {
+    branches[i].row = list[i];
+    (void)da_table_put(&table, da_json_text(list[i], "id"), &branches[i]);
+  }
+  for (size_t i = 0; i < count; i++) {
+    branch *b = &branches[i];
+    if (da_slice_eq(da_json_text(b->row, "kind"), DA_LIT("mark"))) continue;
+    b->parent = parent_of(&table, da_json_text(b->row, "id"));
+    branch *parent = b->parent != NULL ? b->parent : &top;
+    *(parent->last != NULL ? &parent->last->next : &parent->first) = b;
+    parent->last = b;
+  }
+  size_t depth = 0;
+  for (branch *b = top.first; b != NULL;) {
+    print_branch(b, depth);
+    if (b->first != NULL) {
+      b = b->first;
+      depth++;
+      continue;
+    }
+    for (; b != NULL && b->next == NULL; b = b->parent, depth--) continue;
+    if (b != NULL) b = b->next;
+  }
+  da_table_free(&table);
+  free(branches);
+  free(list);
+}
+
+int cli_tree(const cli_command *command)
+{
+  cJSON *json = da_json_object();
+  da_json_put_text(json, "verb", DA_LIT("tree"));
+  da_json_put_text(json, "id", da_slice_of(command->operands[0]));
+  if (!add_limit(command, json)) {
+    cJSON_Delete(json);
+    return CLI_EXIT_USAGE;
+  }
+  cJSON *rows;
+  int code = cli_ask_rows(command, json, false, &rows);
+  if (code == CLI_EXIT_OK) {
+    bool more = take_more(rows);
+    if (cli_has(command, CLI_JSON))
+      print_all(rows);
+    else
+      print_tree(rows);
+    if (more) cli_note(command, "there may be more: --limit N");
+  }
+  cJSON_Delete(rows);
+  return code;
+}
+
+/* ---- get ----------------------------------------------------------------------------------------------- */
+
+int cli_get(const cli_command *command)
+{
+  cJSON *json = da_json_object();
+  da_json_put_text(json, "verb", DA_LIT("get"));
+  da_json_put_text(json, "id", da_slice_of(command->operands[0]));
+  cJSON *rows;
+  int code = cli_ask_rows(command, json, false, &rows);
+  if (code == CLI_EXIT_OK) cli_show_row(command, cJSON_GetArrayItem(rows, 0));
+  cJSON_Delete(rows);
+  return code;
+}
+
+void cli_show_row(const cli_command *command, const cJSON *row)
+{
+  if (cli_has(command, CLI_JSON))
+    cli_show_json(row);
+  else
+    cli_show_record(row);
+}

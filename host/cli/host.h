@@ -1,0 +1,33 @@
+/* host.h - this process as the holder of a store: store, sched, worker, control socket, service, put together.
+ *
+ * Life: cli_host_open() --> cli_host_run() runs the loop until somebody calls cli_host_stop() --> cli_host_close().
+ * A tool (worker false) drives nothing, takes nothing back and serves no other process; it is gone in a moment.
+ * Threads: the one that opens it is the loop thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_CLI_HOST_H
+#define DA_CLI_HOST_H
+
+#include "service.h"
+
+typedef struct cli_host cli_host;
+
+typedef struct cli_host_options {
+  da_store *store;   /* given, also on failure */
+  const char *place; /* absolute path of the store */
+  bool worker;
+  bool drive;        /* follow execute messages of admitted lineages */
+  const char *admit; /* id whose lineage recovery may dispatch at once, or NULL */
+  int step_threads;  /* 0: the default */
+  size_t warm_bytes; /* SIZE_MAX: the default */
+} cli_host_options;
+
+da_status DA_MUST_USE cli_host_open(const cli_host_options *options, cli_host **out, da_err *err);
+cli_service *cli_host_service(cli_host *host);
+/* Calls ready(user) on the loop once recovery is done, and runs the loop. */
+void cli_host_run(cli_host *host, void (*ready)(void *user), void *user);
+void cli_host_stop(cli_host *host); /* from any thread and from a signal handler */
+struct uv_loop_s *cli_host_loop(cli_host *host);
+void cli_host_close(cli_host *host);
+
+#endif

@@ -1,0 +1,107 @@
+/* service.h - the one implementation of every verb that touches the store.
+ *
+ * Here:     a request (a JSON object with a "verb") in, rows of JSON and events out. Requests come from the command
+ * line of this very process (reach.c), or over the control socket from another one (host.c); the service does not know
+ * which. Answers:  any number of rows, then the end. {"error":words,"code":exit code} is a refusal. In rows, a member
+ * whose name begins with '$' is a string that holds JSON text (cJSON would not keep its integers). Threads:  the loop
+ * thread; what reads the store runs on the store thread through da_op.call.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_CLI_SERVICE_H
+#define DA_CLI_SERVICE_H
+
+#include "../base/json.h"
+#include "../vm/worker.h"
+#include "model.h"
+
+typedef struct cli_service cli_service;
+typedef struct cli_request cli_request;
+typedef struct cli_following cli_following;
+
+/* Who asked. */
+typedef struct cli_sink {
+  void (*row)(void *user, const cJSON *row); /* borrowed until it returns */
+  void (*event)(void *user, const da_event *event);
+  void (*end)(void *user); /* the last call */
+  void *user;
+} cli_sink;
+
+struct cli_service {
+  da_sched *sched;
+  da_worker *worker; /* NULL: a tool */
+  bool drives;       /* executions run here */
+  da_slice target;   /* the address of executions of this store; static */
+  cli_model model;
+  char *place; /* absolute path of the store; owned */
+  cli_request *requests;
+  cli_following *followings;
+  uint64_t stamp;
+};
+
+/* One request under way; ended by its handler with cli_request_end(). */
+struct cli_request {
+  cli_service *service;
+  cli_sink sink;
+  bool gone;                       /* nobody listens any more */
+  void (*on_gone)(cli_request *r); /* the handler's: end early; NULL: it ends soon by itself */
+  cJSON *json;                     /* owned */
+  da_bundle *bundle;               /* a reference, or NULL */
+  da_arena arena;                  /* what the handler keeps; one life with the request */
+  void *state;                     /* the handler's, in the arena */
+  uint64_t stamp;
+  cli_request *prev, *next;
+};
+
+void cli_service_create(cli_service *service, da_sched *sched, da_worker *worker, const char *place);
+void cli_service_destroy(cli_service *service); /* ends nothing: the loop has stopped */
+/* json is given. bundle may be NULL; a reference is taken. The request lives until sink.end was called, or, after
+ * cli_service_gone(), a little longer. */
+cli_request *cli_service_ask(cli_service *service, cJSON *json, da_bundle *bundle, const cli_sink *sink);
+/* The asker is gone: its sink is not called again. */
+void cli_service_gone(cli_request *request);
+/* For da_worker_options.event. */
+void cli_service_event(void *service, const da_event *event);
+
+/* ---- for handlers -------------------------------------------------------------------------------------- */
+
+void cli_answer_row(cli_request *r, cJSON *given);
+/* Refuses with an exit code and ends the request. */
+void cli_refuse(cli_request *r, int code, const char *format, ...) DA_PRINTF(3, 4);
+void cli_request_end(cli_request *r);
+/* An op whose done() gets `r` as op->user. */
+da_op *cli_request_op(cli_request *r, void (*done)(da_op *op));
+/* The same for a function on the store thread; argument is a copy of size bytes in the op's arena. */
+da_op *cli_request_call(cli_request *r, da_status (*call)(da_store *store, da_op *op, da_err *err),
+                        const void *argument, size_t size, void (*done)(da_op *op));
+/* True if the op failed; then the request is refused and the op deleted. */
+bool cli_op_failed(da_op *op);
+
+/* service_query.c */
+void cli_serve_ps(cli_request *r);
+void cli_serve_tree(cli_request *r);
+void cli_serve_get(cli_request *r);
+/* A promise and, if it has one, its task as a row. On the store thread. NULL and err if a read failed. */
+typedef enum cli_detail { CLI_BRIEF, CLI_FULL } cli_detail;
+da_status cli_row_of(da_store *store, const da_promise *promise, cli_detail detail, da_arena *arena, cJSON **row,
+                     da_err *err);
+/* Visits the root executions behind `after`, without reading what lies below them. On the store thread. */
+da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_store_visit *visit, void *user,
+                         da_err *err);
+/* Why a function is parked: its mark, or empty slices. On the store thread. */
+da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err);
+
+/* service_change.c */
+void cli_serve_promise_create(cli_request *r);
+void cli_serve_promise_settle(cli_request *r);
+void cli_serve_cancel(cli_request *r);
+void cli_serve_continue(cli_request *r);
+
+/* service_run.c */
+void cli_serve_run(cli_request *r);
+void cli_serve_resume(cli_request *r);
+void cli_run_event(cli_service *service, const da_event *event);
+void cli_run_destroy(cli_service *service);
+/* Does somebody in this process run the lineage of id? */
+bool cli_run_drives(const cli_service *service, da_slice id);
+
+#endif

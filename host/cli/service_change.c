@@ -1,0 +1,227 @@
+/* service_change.c - promise create and settle, cancel, continue.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "../base/clock.h"
+#include "../base/limits.h"
+#include "cli.h"
+#include "event.h"
+#include "service.h"
+
+/* ---- answers ------------------------------------------------------------------------------------------- */
+
+/* A reply other than 200 refuses the request. */
+static bool refused(cli_request *r, const da_reply *reply, da_slice id)
+{
+  switch (reply->status) {
+  case 200:
+  case 300:
+    return false;
+  case 404:
+    cli_refuse(r, CLI_EXIT_REJECTED, "no such promise '%.*s' in %s", DA_FMT(id), r->service->place);
+    return true;
+  case 400:
+    cli_refuse(r, CLI_EXIT_USAGE, "%.*s", DA_FMT(reply->message));
+    return true;
+  default:
+    cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s': %.*s", DA_FMT(id), DA_FMT(reply->message));
+    return true;
+  }
+}
+
+typedef struct show_call {
+  da_slice id; /* borrowed from the request */
+  cJSON *row;
+} show_call;
+
+static da_status read_row(da_store *store, da_op *op, da_err *err)
+{
+  show_call *show = op->call_argument;
+  da_view *view = da_store_view(store);
+  da_promise promise;
+  int found = view->ops->promise(view, show->id, &op->arena, &promise);
+  if (found < 0) return da_fail(err, (da_status)found, "cannot read '%.*s'", DA_FMT(show->id));
+  return found == 0 ? DA_OK : cli_row_of(store, &promise, CLI_FULL, &op->arena, &show->row, err);
+}
+
+typedef struct change {
+  const char *member; /* a flag added to the row, or NULL */
+  bool value;
+} change;
+
+static void shown(da_op *op)
+{
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  show_call *show = op->call_argument;
+  const change *c = r->state;
+  if (show->row != NULL) {
+    if (c->member != NULL) da_json_put_flag(show->row, c->member, c->value);
+    da_json_put_flag(show->row, "driven", cli_run_drives(r->service, show->id));
+    cli_answer_row(r, show->row);
+  }
+  cli_request_end(r);
+  da_op_delete(op);
+}
+
+/* Ends the request with the record as it is now, and a flag that says what was done. */
+static void answer_record(cli_request *r, const char *member, bool value)
+{
+  change *c = da_arena_zalloc(&r->arena, sizeof *c);
+  *c = (change){member, value};
+  r->state = c;
+  show_call show = {.id = da_json_text(r->json, "id")};
+  da_sched_submit(r->service->sched, cli_request_call(r, read_row, &show, sizeof show, shown), false);
+}
+
+/* ---- promises ------------------------------------------------------------------------------------------ */
+
+static da_map tags_of(const cJSON *object, da_arena *arena)
+{
+  da_map tags = {0};
+  int count = cJSON_GetArraySize(object);
+  if (count <= 0) return tags;
+  da_pair *items = da_arena_zalloc(arena, (size_t)count * sizeof *items);
+  const cJSON *item;
+  cJSON_ArrayForEach(item, object)
+  {
+    items[tags.count].key = da_arena_dup(arena, da_slice_of(item->string));
+    items[tags.count++].value = da_arena_dup(arena, da_slice_of(cJSON_GetStringValue(item)));
+  }
+  tags.items = items;
+  return tags;
+}
+
+/* The JSON text that member holds, as a value. */
+static da_value value_of(const cJSON *json, const char *member, da_arena *arena)
+{
+  da_value value = {0};
+  if (da_json_get(json, member) == NULL) return value;
+  value.has_data = true;
+  value.encoding = DA_JSON;
+  value.data = da_arena_dup(arena, da_json_text(json, member));
+  return value;
+}
+
+static void looked_before(da_op *op);
+
+/* promise.create answers the same whether the promise is new or not; the look before it, in the same op, knows. */
+void cli_serve_promise_create(cli_request *r)
+{
+  da_op *op = cli_request_op(r, looked_before);
+  da_slice id = da_arena_dup(&op->arena, da_json_text(r->json, "id"));
+  da_request *get = da_op_request(op, DA_REQ_PROMISE_GET);
+  get->id = id;
+  da_request *create = da_op_request(op, DA_REQ_PROMISE_CREATE);
+  create->id = id;
+  create->timeout_at = DA_TIME_MAX;
+  int64_t timeout = 0;
+  int64_t now = da_clock_now_ms();
+  if (da_json_int(r->json, "timeout", &timeout) && timeout < DA_TIME_MAX - now) create->timeout_at = now + timeout;
+  create->param = value_of(r->json, "$param", &op->arena);
+  create->tags = tags_of(da_json_get(r->json, "tags"), &op->arena);
+  da_sched_submit(r->service->sched, op, false);
+}
+
+static void looked_before(da_op *op)
+{
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  bool created = op->outcomes[0].reply.status == 404;
+  if (!refused(r, &op->outcomes[1].reply, op->requests[1].id)) answer_record(r, "created", created);
+  da_op_delete(op);
+}
+
+static da_promise_state state_of(da_slice name)
+{
+  if (da_slice_eq(name, DA_LIT("resolved"))) return DA_RESOLVED;
+  if (da_slice_eq(name, DA_LIT("canceled"))) return DA_CANCELED;
+  return DA_REJECTED;
+}
+
+static void settled(da_op *op)
+{
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  const da_request *request = op->requests;
+  const da_reply *reply = &op->outcomes[0].reply;
+  if (!refused(r, reply, request->id)) {
+    bool now = op->outcomes[0].settled_count > 0;
+    bool same = reply->promise->state == request->state && da_slice_eq(reply->promise->value.data, request->value.data);
+    answer_record(r, now ? "settled" : same ? "same" : "before", true);
+  }
+  da_op_delete(op);
+}
+
+void cli_serve_promise_settle(cli_request *r)
+{
+  da_op *op = cli_request_op(r, settled);
+  da_request *settle = da_op_request(op, DA_REQ_PROMISE_SETTLE);
+  settle->id = da_arena_dup(&op->arena, da_json_text(r->json, "id"));
+  settle->state = state_of(da_json_text(r->json, "state"));
+  settle->value = value_of(r->json, "$value", &op->arena);
+  da_sched_submit(r->service->sched, op, false);
+}
+
+/* ---- executions ---------------------------------------------------------------------------------------- */
+
+static void asked_to_cancel(void *user, int status)
+{
+  cli_request *r = user;
+  da_slice id = da_json_text(r->json, "id");
+  switch (status) {
+  case 200:
+    answer_record(r, "asked", true);
+    return;
+  case 404:
+    cli_refuse(r, CLI_EXIT_REJECTED, "no execution '%.*s' in %s", DA_FMT(id), r->service->place);
+    return;
+  case 409:
+    answer_record(r, "before", true);
+    return;
+  default:
+    cli_refuse(r, CLI_EXIT_FAILED, "the store could not take it (is the disk full?)");
+    return;
+  }
+}
+
+static void found_to_cancel(da_op *op)
+{
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  da_slice id = da_json_text(r->json, "id");
+  int status = op->outcomes[0].reply.status;
+  da_op_delete(op);
+  if (status == 200) {
+    da_worker_cancel(r->service->sched, id, da_json_text(r->json, "why"), asked_to_cancel, r);
+    return;
+  }
+  cli_refuse(r, CLI_EXIT_REJECTED,
+             "no execution '%.*s' in %s (a promise without a function is canceled with `dahost promise cancel`)",
+             DA_FMT(id), r->service->place);
+}
+
+/* Asks for the task first: cancelling is for executions. */
+void cli_serve_cancel(cli_request *r)
+{
+  da_op *op = cli_request_op(r, found_to_cancel);
+  da_op_request(op, DA_REQ_TASK_GET)->id = da_arena_dup(&op->arena, da_json_text(r->json, "id"));
+  da_sched_submit(r->service->sched, op, false);
+}
+
+static void continued(da_op *op)
+{
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  const da_reply *reply = &op->outcomes[0].reply;
+  if (reply->status == 409)
+    cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s' is not parked", DA_FMT(op->requests[0].id));
+  else if (!refused(r, reply, op->requests[0].id))
+    answer_record(r, "continued", true);
+  da_op_delete(op);
+}
+
+void cli_serve_continue(cli_request *r)
+{
+  da_op *op = cli_request_op(r, continued);
+  da_op_request(op, DA_REQ_TASK_CONTINUE)->id = da_arena_dup(&op->arena, da_json_text(r->json, "id"));
+  da_sched_submit(r->service->sched, op, false);
+}

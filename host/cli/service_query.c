@@ -1,0 +1,429 @@
+/* service_query.c - ps, tree, get: reading the store a page at a time.
+ *
+ * A page is one op: it visits at most PAGE records, so that a look at a million executions never holds up the store
+ * thread for long, and what is said of one record is consistent within itself.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/id.h"
+#include "../base/limits.h"
+#include "cli.h"
+#include "event.h"
+#include "service.h"
+#include "value.h"
+
+enum { PAGE = 500, AWAITS_MAX = 100 };
+
+/* ---- a record as a row --------------------------------------------------------------------------------- */
+
+static const char *function_state(da_task_state state)
+{
+  switch (state) {
+  case DA_TASK_PENDING:
+  case DA_TASK_ACQUIRED:
+    return "running";
+  case DA_TASK_SUSPENDED:
+    return "suspended";
+  case DA_TASK_HALTED:
+    return "parked";
+  case DA_TASK_FULFILLED:
+    return "completed";
+  }
+  return "running";
+}
+
+static const char *promise_state(da_promise_state state)
+{
+  return state == DA_TIMEDOUT ? "timedout" : cli_state_name(state);
+}
+
+static da_status failed(int status, da_err *err)
+{
+  return da_fail(err, (da_status)status, "cannot read the store: %s", da_status_text((da_status)status));
+}
+
+da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err)
+{
+  da_view *view = da_store_view(store);
+  *json = DA_NONE;
+  /* The mark carries the version that was halted; nobody raised it since. */
+  da_promise mark;
+  int found =
+      view->ops->promise(view, da_id_child(arena, task->id, DA_LIT("~parked"), (uint64_t)task->version), arena, &mark);
+  if (found < 0) return failed(found, err);
+  if (found > 0 && mark.value.has_data) *json = mark.value.data;
+  return DA_OK;
+}
+
+static da_status add_parked(da_store *store, const da_task *task, da_arena *arena, cJSON *row, da_err *err)
+{
+  da_slice json;
+  da_status status = cli_parked_words(store, task, arena, &json, err);
+  if (status != DA_OK || json.len == 0) return status;
+  cJSON *words = da_json_parse(json, NULL);
+  if (words != NULL) da_json_put(row, "parked", words);
+  return DA_OK;
+}
+
+static da_status add_awaits(da_store *store, const da_task *task, da_arena *arena, cJSON *row, da_err *err)
+{
+  da_view *view = da_store_view(store);
+  da_wait at = {.kind = DA_WAIT_AWAITED, .first = task->id};
+  cJSON *list = da_json_array();
+  da_json_put(row, "awaits", list);
+  for (int i = 0; i < AWAITS_MAX; i++) {
+    da_wait next;
+    int found = view->ops->wait_next(view, &at, arena, &next);
+    if (found < 0) return failed(found, err);
+    if (found == 0) break;
+    bool mark = next.second.len > 8 && memcmp(next.second.ptr + next.second.len - 7, "~cancel", 7) == 0;
+    if (!mark) da_json_add(list, da_json_string(next.second));
+    at = next;
+  }
+  return DA_OK;
+}
+
+static da_status add_task(da_store *store, const da_promise *promise, da_arena *arena, cJSON *row, da_err *err)
+{
+  da_view *view = da_store_view(store);
+  da_task task;
+  int found = view->ops->task(view, promise->id, arena, &task);
+  if (found < 0) return failed(found, err);
+  if (found == 0) {
+    da_json_put_text(row, "state", da_slice_of(promise_state(promise->state)));
+    return DA_OK;
+  }
+  da_json_put_text(row, "state", da_slice_of(function_state(task.state)));
+  cJSON *part = da_json_object();
+  da_json_put_text(part, "state", da_slice_of(da_task_state_name(task.state)));
+  da_json_put_int(part, "version", task.version);
+  if (task.pid.len > 0) da_json_put_text(part, "pid", task.pid);
+  da_json_put(row, "task", part);
+  if (task.state == DA_TASK_HALTED) return add_parked(store, &task, arena, row, err);
+  if (task.state == DA_TASK_SUSPENDED) return add_awaits(store, &task, arena, row, err);
+  return DA_OK;
+}
+
+static void add_value(cJSON *row, const char *name, const da_value *value)
+{
+  da_buf text = {0};
+  if (cli_value_data(value, &text)) da_json_put_text(row, name, da_buf_slice(&text));
+  da_buf_free(&text);
+}
+
+static void add_details(cJSON *row, const da_promise *promise)
+{
+  da_buf func = {0};
+  da_buf args = {0};
+  bool called = promise->call.kind == DA_CALL_ROOT || promise->call.kind == DA_CALL_WORKFLOW;
+  if (called && cli_value_call(&promise->param, &func, &args))
+    da_json_put_text(row, "$args", da_buf_slice(&args));
+  else
+    add_value(row, "$param", &promise->param);
+  da_buf_free(&func);
+  da_buf_free(&args);
+  if (promise->state != DA_PENDING && promise->value.has_data) {
+    da_buf text = {0};
+    cli_value_results(&promise->value, &text);
+    da_json_put_text(row, "$value", da_buf_slice(&text));
+    da_buf_free(&text);
+  }
+  cJSON *tags = da_json_object();
+  for (size_t i = 0; i < promise->tags.count; i++) {
+    char *name = da_xstrndup(promise->tags.items[i].key);
+    da_json_put_text(tags, name, promise->tags.items[i].value);
+    free(name);
+  }
+  da_json_put(row, "tags", tags);
+  if (promise->call.has_bundle) {
+    char hex[33];
+    da_digest_hex(&promise->call.bundle, hex);
+    da_json_put_text(row, "bundle", da_slice_of(hex));
+  }
+  if (promise->call.file.len > 0) {
+    da_json_put_text(row, "file", promise->call.file);
+    da_json_put_int(row, "line", promise->call.line);
+  }
+}
+
+da_status cli_row_of(da_store *store, const da_promise *promise, cli_detail detail, da_arena *arena, cJSON **out,
+                     da_err *err)
+{
+  cJSON *row = da_json_object();
+  *out = row;
+  da_json_put_text(row, "id", promise->id);
+  da_json_put_text(row, "kind", da_slice_of(cli_call_name(promise->call.kind)));
+  if (promise->call.func.len > 0) da_json_put_text(row, "function", promise->call.func);
+  da_status status = add_task(store, promise, arena, row, err);
+  da_json_put_text(row, "promise", da_slice_of(promise_state(promise->state)));
+  da_json_put_int(row, "createdAt", promise->created_at);
+  if (promise->settled_at > 0) da_json_put_int(row, "settledAt", promise->settled_at);
+  if (promise->timeout_at < DA_TIME_MAX) da_json_put_int(row, "timeoutAt", promise->timeout_at);
+  if (promise->call.ordinal > 0) da_json_put_int(row, "ordinal", promise->call.ordinal);
+  if (detail == CLI_FULL) add_details(row, promise);
+  if (status == DA_OK) return DA_OK;
+  cJSON_Delete(row);
+  *out = NULL;
+  return status;
+}
+
+/* ---- pages --------------------------------------------------------------------------------------------- */
+
+/* What a query is about, and how far it has come. Lives in the request. */
+typedef struct query {
+  da_slice prefix; /* tree: the id; borrowed from the request */
+  da_slice state;  /* ps: wanted, or empty: all that is not completed */
+  bool any_depth;  /* ps: children too */
+  size_t left;     /* rows that may still be told */
+  cli_detail detail;
+  da_slice after; /* the last id visited; in the request's arena */
+} query;
+
+typedef struct page {
+  query *query; /* read only here; the loop waits meanwhile */
+  da_store *store;
+  da_arena *arena;
+  cJSON *rows;
+  da_slice last; /* the last id visited */
+  size_t visited;
+  da_status status;
+  da_err *err;
+} page;
+
+static bool is_child(const da_promise *promise)
+{
+  if (da_id_rest(promise->id).len > 0) return true;
+  const da_slice *origin = da_map_get(promise->tags, DA_LIT("resonate:origin"));
+  return origin != NULL && !da_slice_eq(*origin, promise->id);
+}
+
+static bool wanted(const query *q, const cJSON *row)
+{
+  da_slice state = da_json_text(row, "state");
+  if (q->prefix.len > 0) return true;
+  if (da_json_get(row, "task") == NULL) return false;
+  if (da_slice_eq(q->state, DA_LIT("all"))) return true;
+  if (q->state.len > 0) return da_slice_eq(state, q->state);
+  return !da_slice_eq(state, DA_LIT("completed"));
+}
+
+static bool visit_row(void *user, const da_promise *promise)
+{
+  page *p = user;
+  p->last = promise->id;
+  p->visited++;
+  cJSON *row = NULL;
+  if (!p->query->any_depth && p->query->prefix.len == 0 && is_child(promise)) return p->visited < PAGE;
+  p->status = cli_row_of(p->store, promise, p->query->detail, p->arena, &row, p->err);
+  if (p->status != DA_OK) return false;
+  if (wanted(p->query, row))
+    da_json_add(p->rows, row);
+  else
+    cJSON_Delete(row);
+  return p->visited < PAGE && (size_t)cJSON_GetArraySize(p->rows) < p->query->left;
+}
+
+typedef struct root_scan {
+  da_store_visit *visit;
+  void *user;
+  da_arena *arena;
+  da_slice skip; /* go on behind everything below this root */
+  bool stopped;
+} root_scan;
+
+static bool visit_root(void *user, const da_promise *promise)
+{
+  root_scan *scan = user;
+  if (da_id_rest(promise->id).len > 0) {
+    scan->skip = da_arena_dup(scan->arena, da_id_root(promise->id));
+    return false;
+  }
+  scan->stopped = !scan->visit(scan->user, promise);
+  return !scan->stopped;
+}
+
+da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_store_visit *visit, void *user,
+                         da_err *err)
+{
+  root_scan scan = {.visit = visit, .user = user, .arena = arena};
+  for (;;) {
+    scan.skip = DA_NONE;
+    da_status status = da_store_scan_ids(store, DA_NONE, after, arena, visit_root, &scan, err);
+    if (status != DA_OK || scan.stopped || scan.skip.len == 0) return status;
+    /* No id holds the byte 0xff: ids are UTF-8, or else they only come later than they should. */
+    after = da_arena_join(arena, (da_slice[]){scan.skip, DA_LIT(":\xff")}, 2);
+  }
+}
+
+static da_status read_page(da_store *store, da_op *op, da_err *err)
+{
+  page *p = op->call_argument;
+  query *q = p->query;
+  p->store = store;
+  p->arena = &op->arena;
+  p->err = err;
+  p->rows = da_json_array();
+  p->last = DA_NONE;
+  da_slice after = q->after;
+  bool roots = q->prefix.len == 0 && !q->any_depth;
+  da_status status = roots ? cli_scan_roots(store, after, &op->arena, visit_row, p, err)
+                           : da_store_scan_ids(store, q->prefix, after, &op->arena, visit_row, p, err);
+  if (status == DA_OK) status = p->status;
+  if (status != DA_OK) cJSON_Delete(p->rows);
+  return status;
+}
+
+static void ask_page(cli_request *r, void (*done)(da_op *op))
+{
+  page p = {.query = r->state};
+  da_op *op = cli_request_call(r, read_page, &p, sizeof p, done);
+  op->background = true;
+  da_sched_submit(r->service->sched, op, false);
+}
+
+/* Tells the rows of a page. True: there is more to read. The op is deleted. */
+static bool tell_page(da_op *op)
+{
+  cli_request *r = op->user;
+  page *p = op->call_argument;
+  query *q = r->state;
+  bool more = p->visited >= PAGE && !r->gone;
+  if (p->last.len > 0) q->after = da_arena_dup(&r->arena, p->last);
+  for (cJSON *row; (row = cJSON_DetachItemFromArray(p->rows, 0)) != NULL;) {
+    cli_answer_row(r, row);
+    q->left--;
+  }
+  cJSON_Delete(p->rows);
+  if (q->left == 0) {
+    cJSON *row = da_json_object();
+    da_json_put_flag(row, "more", true);
+    cli_answer_row(r, row);
+  }
+  more = more && q->left > 0;
+  da_op_delete(op);
+  return more;
+}
+
+static query *new_query(cli_request *r)
+{
+  query *q = da_arena_zalloc(&r->arena, sizeof *q);
+  r->state = q;
+  int64_t limit = 1000;
+  (void)da_json_int(r->json, "limit", &limit);
+  q->left = limit > 0 ? (size_t)limit : 1;
+  return q;
+}
+
+/* ---- ps ------------------------------------------------------------------------------------------------ */
+
+static void ps_page(da_op *op)
+{
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  if (tell_page(op))
+    ask_page(r, ps_page);
+  else
+    cli_request_end(r);
+}
+
+void cli_serve_ps(cli_request *r)
+{
+  query *q = new_query(r);
+  q->state = da_json_text(r->json, "state");
+  q->any_depth = da_slice_eq(q->state, DA_LIT("parked"));
+  ask_page(r, ps_page);
+}
+
+/* ---- tree ---------------------------------------------------------------------------------------------- */
+
+/* Steps under way have no record yet; this process knows of them if it drives the execution. */
+static void tell_live(cli_request *r, da_slice id)
+{
+  int64_t now = da_clock_now_ms();
+  uint64_t mono = da_clock_mono_ns();
+  for (const cli_node *node = NULL; (node = cli_model_next(&r->service->model, node)) != NULL;) {
+    if (node->end_ns != 0 || node->activity != CLI_CALL || !da_id_below(node->id, id)) continue;
+    if (node->call != DA_CALL_STEP && node->call != DA_CALL_INLINE && node->call != DA_CALL_NATIVE) continue;
+    cJSON *row = da_json_object();
+    da_json_put_text(row, "id", node->id);
+    da_json_put_text(row, "kind", da_slice_of(cli_call_name(node->call)));
+    if (node->func.len > 0) da_json_put_text(row, "function", node->func);
+    da_json_put_text(row, "state", DA_LIT("running"));
+    da_json_put_text(row, "promise", DA_LIT("pending"));
+    da_json_put_int(row, "createdAt", now - (int64_t)((mono - node->begin_ns) / 1000000));
+    if (node->attempt > 0) da_json_put_int(row, "attempt", node->attempt);
+    if (node->note.len > 0) da_json_put_text(row, "note", node->note);
+    cli_answer_row(r, row);
+  }
+}
+
+static void no_such(cli_request *r, da_slice id)
+{
+  cli_refuse(r, CLI_EXIT_REJECTED, "no execution or promise '%.*s' in %s", DA_FMT(id), r->service->place);
+}
+
+static void tree_page(da_op *op)
+{
+  cli_request *r = op->user;
+  query *q = r->state;
+  if (cli_op_failed(op)) return;
+  if (tell_page(op)) {
+    ask_page(r, tree_page);
+    return;
+  }
+  if (q->after.len == 0) {
+    no_such(r, q->prefix);
+    return;
+  }
+  tell_live(r, q->prefix);
+  cli_request_end(r);
+}
+
+void cli_serve_tree(cli_request *r)
+{
+  query *q = new_query(r);
+  q->prefix = da_json_text(r->json, "id");
+  if (q->prefix.len == 0)
+    no_such(r, q->prefix);
+  else
+    ask_page(r, tree_page);
+}
+
+/* ---- get ----------------------------------------------------------------------------------------------- */
+
+typedef struct get_call {
+  da_slice id; /* borrowed from the request */
+  cJSON *row;
+} get_call;
+
+static da_status read_one(da_store *store, da_op *op, da_err *err)
+{
+  get_call *get = op->call_argument;
+  da_view *view = da_store_view(store);
+  da_promise promise;
+  int found = view->ops->promise(view, get->id, &op->arena, &promise);
+  if (found < 0) return failed(found, err);
+  return found == 0 ? DA_OK : cli_row_of(store, &promise, CLI_FULL, &op->arena, &get->row, err);
+}
+
+static void got(da_op *op)
+{
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  get_call *get = op->call_argument;
+  if (get->row == NULL) {
+    no_such(r, get->id);
+  } else {
+    cli_answer_row(r, get->row);
+    cli_request_end(r);
+  }
+  da_op_delete(op);
+}
+
+void cli_serve_get(cli_request *r)
+{
+  get_call get = {.id = da_json_text(r->json, "id")};
+  da_sched_submit(r->service->sched, cli_request_call(r, read_one, &get, sizeof get, got), false);
+}
