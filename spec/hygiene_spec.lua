@@ -155,7 +155,9 @@ rules["a file mentions no machine, account, key or plan"] = function(path, text)
       for _, pattern in ipairs(mention[2]) do
         local at = line:find(pattern)
         -- "../work/" is a folder of ours, not a path of a machine; "you" is nobody.
-        if at and not line:sub(1, at - 1):find("[%w.}]$") and not line:find("^/home/you/", at) then found[#found + 1] = i .. ": " .. mention[1] end
+        if at and not line:sub(1, at - 1):find("[%w.}]$") and not line:find("^/home/you/", at) then
+          found[#found + 1] = i .. ": " .. mention[1]
+        end
       end
     end
     local address = line:match(ADDRESS)
