@@ -308,17 +308,27 @@ bool bind_encode_members(bind_encoder *e, size_t from, size_t to, bind_mark mark
 
 /* ---- errors ---- */
 
+/* A table that is written as a list of errors and nothing else. */
 static bool is_error_list(lua_State *L, int index)
 {
-  if (!lua_istable(L, index) || bind_value_mark(L, index) > BIND_MARK_ARRAY) return false;
-  lua_Integer n = 0;
-  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) n++;
-  for (lua_Integer i = 1; i <= n; i++) {
+  if (!lua_istable(L, index)) return false;
+  bind_mark mark = bind_value_mark(L, index);
+  if (mark > BIND_MARK_ARRAY) return false;
+  lua_Integer count = 0;
+  lua_Integer length = -1; /* the field "n" of a da.array */
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    if (mark == BIND_MARK_ARRAY && lua_type(L, -2) == LUA_TSTRING && da_slice_eq(string_at(L, -2), DA_LIT("n"))) {
+      length = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : 0;
+    } else {
+      count++;
+    }
+  }
+  for (lua_Integer i = 1; i <= count; i++) {
     bool is_error = lua_rawgeti(L, index, i) == LUA_TTABLE && bind_value_mark(L, -1) == BIND_MARK_ERROR;
     lua_pop(L, 1);
     if (!is_error) return false;
   }
-  return n > 0;
+  return count > 0 && (length == -1 || length == count);
 }
 
 static void add_text_member(bind_encoder *e, da_slice key, da_slice text)
