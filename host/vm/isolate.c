@@ -401,6 +401,7 @@ static da_status isolate_start(da_isolate *isolate, da_isolate_load *load, void 
   region->stats.seeded = next_seed.taken;
   atomic_store_explicit(&isolate->running, isolate->L, memory_order_relaxed);
   (void)lua_atpanic(isolate->L, panic);
+  memset(lua_getextraspace(isolate->L), 0, LUA_EXTRASPACE); /* Lua copies it to threads, and leaves it as it came */
   load_call call = {load, user};
   lua_pushcfunction(isolate->L, call_load); /* light: cannot run out of memory */
   lua_pushlightuserdata(isolate->L, &call);

@@ -35,8 +35,8 @@ struct da_isolate {
   uint64_t ordinals;      /* last `table: #n` given */
   uint64_t step_ordinals; /* the same while an inline step runs */
   /* The allocator. */
-  uint64_t grants; /* blocks given, so that two refusals in a row can be told from two apart */
-  uint64_t refused_grants;
+  uint64_t grants;         /* blocks given, so that two refusals in a row can be told from two apart */
+  uint64_t refused_grants; /* UINT64_MAX: never refused */
   size_t refused_size;
   size_t used; /* malloc mode only: bytes */
   da_slot_alloc alloc;

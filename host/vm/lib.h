@@ -68,6 +68,11 @@ bool da_lib_can_await(lua_State *L);
  */
 void da_lib_check_await(lua_State *L, const char *what);
 
+/* Is the error on top of L, which ended a call with `status`, a lack of memory? Then the isolate is poisoned.
+ * LUA_ERRMEM is not all: a string buffer of the auxiliary library that cannot grow raises the same words as a plain
+ * text. Whoever catches errors of a script asks this first. */
+bool da_lib_out_of_memory(lua_State *L, int status);
+
 /* Use as `return da_lib_park(L)` in a native when the isolate is poisoned: yields to the host and never returns; where
  * that cannot be, raises, and the next pcall does it. */
 int da_lib_park(lua_State *L);

@@ -39,32 +39,44 @@ bool lib_passes_yields(lua_CFunction fn)
   return false;
 }
 
-/* The name of the innermost function that Lua cannot yield across, as its caller knows it, or NULL. */
-static const char *name_in_the_way(lua_State *L, lua_Debug *ar)
+static int lib_handler(lua_State *L);
+
+/* What the innermost function that Lua cannot yield across is to its caller, or NULL. */
+static const char *what_is_in_the_way(lua_State *L)
 {
-  for (int level = 1; lua_getstack(L, level, ar); level++) {
-    lua_getinfo(L, "Snf", ar);
+  lua_Debug ar;
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Snf", &ar);
     lua_CFunction fn = lua_tocfunction(L, -1);
     lua_pop(L, 1);
-    if (fn != NULL && !lib_passes_yields(fn) && ar->name != NULL) return ar->name;
+    if (fn == lib_handler) return "a message handler of xpcall";
+    if (fn != NULL && !lib_passes_yields(fn) && ar.name != NULL) {
+      return lua_pushfstring(L, "a callback of '%s'", ar.name);
+    }
   }
+  if (thread_flags(L) & THREAD_BLOCKED) return "a coroutine resumed in a callback";
   return NULL;
 }
 
 void da_lib_check_await(lua_State *L, const char *what)
 {
   if (da_lib_can_await(L)) return;
-  lua_Debug ar;
-  const char *name = name_in_the_way(L, &ar);
-  if (name != NULL) {
-    luaL_error(
-        L, "%s: cannot suspend inside a callback of '%s' (Lua cannot yield across it); %s before or after that call",
-        what, name, what);
-  }
+  const char *where = what_is_in_the_way(L);
   bool main = lua_pushthread(L) == 1;
-  lua_pop(L, 1);
-  if (main) luaL_error(L, "%s: no execution is running here; loading a file is for definitions", what);
-  luaL_error(L, "%s: cannot suspend here (a message handler, or a callback Lua cannot yield across)", what);
+  if (where == NULL && main) luaL_error(L, "%s: no execution is running here; loading a file is for definitions", what);
+  luaL_error(L, "%s: cannot suspend inside %s (Lua cannot yield across it); %s before or after that call", what,
+             where != NULL ? where : "this call", what);
+}
+
+bool da_lib_out_of_memory(lua_State *L, int status)
+{
+  const da_isolate *isolate = da_isolate_of(L);
+  bool memory = status == LUA_ERRMEM;
+  if (status == LUA_ERRRUN && isolate->refused_grants != UINT64_MAX && lua_type(L, -1) == LUA_TSTRING) {
+    memory = strcmp(lua_tostring(L, -1), "not enough memory") == 0;
+  }
+  if (memory) da_isolate_poison(L, DA_POISON_MEMORY);
+  return memory;
 }
 
 /* ---- error, assert ---- */
@@ -120,7 +132,7 @@ enum { SKIP_MASK = 3, CLOSING_BEFORE = 4 };
 /* ctx: how many stack slots are not results; was the coroutine already being closed when the call began? */
 static int pcall_k(lua_State *L, int status, lua_KContext ctx)
 {
-  if (status == LUA_ERRMEM) da_isolate_poison(L, DA_POISON_MEMORY);
+  (void)da_lib_out_of_memory(L, status);
   if (da_isolate_poisoned(L)) return da_lib_park(L);
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)(ctx & SKIP_MASK);
   /* coroutine.close unwinds by an error that only calls begun by the closing itself may catch. */
@@ -149,6 +161,7 @@ int lib_pcall(lua_State *L)
 static int lib_handler(lua_State *L)
 {
   lua_settop(L, 1);
+  (void)da_lib_out_of_memory(L, LUA_ERRRUN);
   if (lua_isnil(L, 1) || da_isolate_poisoned(L)) return 1;
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);

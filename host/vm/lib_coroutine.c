@@ -46,7 +46,7 @@ static co_status status_of(lua_State *L, lua_State *co)
 static int body_k(lua_State *L, int status, lua_KContext ctx)
 {
   (void)ctx;
-  if (status == LUA_ERRMEM) da_isolate_poison(L, DA_POISON_MEMORY);
+  (void)da_lib_out_of_memory(L, status);
   if (da_isolate_poisoned(L)) return da_lib_park(L);
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
   return lua_error(L);
@@ -77,7 +77,7 @@ static int step(lua_State *L, lua_State *co, int args)
   int count = 0;
   int status = lua_resume(co, L, args, &count);
   da_isolate_set_running(isolate, L);
-  if (status == LUA_ERRMEM) da_isolate_poison(L, DA_POISON_MEMORY);
+  (void)da_lib_out_of_memory(co, status);
   bool wait = isolate->poison != DA_POISON_NONE;
   if (status == LUA_YIELD && (wait || yielded_to_host(isolate, co, count))) {
     lua_pop(co, count);

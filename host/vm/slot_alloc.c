@@ -2,7 +2,7 @@
  *
  * A block is taken, in this order, from: its exact bin; its own range bin, first fit among a few; the smallest bin
  * above, split; the bump pointer. Merging neighbours at every free would need a header per block; instead all free
- * blocks are sorted by address now and then, when the bump pointer would climb by a good part of the heap.
+ * blocks are sorted by address now and then, before the bump pointer climbs.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "slot_alloc.h"
@@ -13,9 +13,10 @@
 #include "../base/status.h"
 
 enum {
-  FIT_TRIES = 8,       /* blocks of the own range bin looked at before going one bin up */
-  MERGE_FIRST = 16384, /* granules, 256 KiB: below that a merge would save nothing worth its time */
-  MERGE_STEP = 8192    /* granules, 128 KiB: the least climb between two merges */
+  FIT_TRIES = 8,     /* blocks of the own range bin looked at before going one bin up */
+  MERGE_LOOSE = 256, /* merge only after so many more frees than blocks were left by the last merge: that bounds its
+                      * time per free */
+  MERGE_WORTHY = 8   /* and only if this part of the heap is free */
 };
 
 typedef struct free_block { /* the first 8 bytes of a free block */
@@ -55,7 +56,6 @@ void da_slot_alloc_init(da_slot_alloc *alloc, size_t used, size_t size)
   memset(alloc, 0, sizeof *alloc);
   alloc->top = alloc->peak = (uint32_t)top;
   alloc->limit = (uint32_t)limit;
-  alloc->merge_at = MERGE_FIRST;
 }
 
 static void bin_push(da_slot_alloc *alloc, char *base, uint32_t at, uint32_t size)
@@ -66,12 +66,16 @@ static void bin_push(da_slot_alloc *alloc, char *base, uint32_t at, uint32_t siz
   block->size = size;
   alloc->bins[bin] = at;
   alloc->map[bin / 64] |= UINT64_C(1) << bin % 64;
+  alloc->free += size;
+  alloc->loose++;
 }
 
 static uint32_t bin_pop(da_slot_alloc *alloc, char *base, unsigned bin)
 {
   uint32_t at = alloc->bins[bin];
-  alloc->bins[bin] = block_at(base, at)->next;
+  const free_block *block = block_at(base, at);
+  alloc->free -= block->size;
+  alloc->bins[bin] = block->next;
   if (alloc->bins[bin] == 0) alloc->map[bin / 64] &= ~(UINT64_C(1) << bin % 64);
   return at;
 }
@@ -95,6 +99,7 @@ static uint32_t take_from_range(da_slot_alloc *alloc, char *base, unsigned bin, 
     if (block->size >= size) {
       if (before == 0) return bin_pop(alloc, base, bin);
       block_at(base, before)->next = block->next;
+      alloc->free -= block->size;
       return at;
     }
     before = at;
@@ -136,12 +141,15 @@ static uint32_t take(da_slot_alloc *alloc, char *base, uint64_t size)
   if (size > alloc->limit) return 0;
   uint32_t at = take_from_bins(alloc, base, (uint32_t)size);
   if (at != 0) return at;
-  if (alloc->top + size > alloc->merge_at || alloc->top + size > alloc->limit) {
+  bool full = alloc->top + size > alloc->limit;
+  bool worthy = alloc->loose >= alloc->merged + MERGE_LOOSE && alloc->free > alloc->top / MERGE_WORTHY;
+  if ((full || worthy) && alloc->loose > 0) {
     da_slot_merge(alloc, base);
     at = take_from_bins(alloc, base, (uint32_t)size);
     if (at != 0) return at;
-    if (alloc->top + size > alloc->limit) return 0;
+    full = alloc->top + size > alloc->limit;
   }
+  if (full) return 0;
   at = alloc->top;
   alloc->top += (uint32_t)size;
   if (alloc->top > alloc->peak) alloc->peak = alloc->top;
@@ -220,6 +228,7 @@ static uint32_t drain_sorted(da_slot_alloc *alloc, char *base)
 void da_slot_merge(da_slot_alloc *alloc, char *base)
 {
   uint32_t at = drain_sorted(alloc, base);
+  alloc->loose = 0;
   while (at != 0) {
     uint32_t low = at;
     uint32_t size = block_at(base, at)->size;
@@ -232,9 +241,8 @@ void da_slot_merge(da_slot_alloc *alloc, char *base)
     /* From high to low, so that each bin begins with its lowest block: the heap fills from the bottom again. */
     give(alloc, base, low, size);
   }
-  uint32_t step = alloc->top / 2 > MERGE_STEP ? alloc->top / 2 : MERGE_STEP;
-  alloc->merge_at = UINT32_MAX - alloc->top > step ? alloc->top + step : UINT32_MAX;
-  if (alloc->merge_at < MERGE_FIRST) alloc->merge_at = MERGE_FIRST;
+  alloc->merged = alloc->loose; /* what was pushed just now */
+  alloc->loose = 0;
 }
 
 void da_slot_scrub(const da_slot_alloc *alloc, char *base)

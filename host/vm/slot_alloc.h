@@ -1,6 +1,6 @@
 /* slot_alloc.h - the allocator of one isolate: it lives inside the slot it hands out.
  *
- * Here:     a bump pointer, free lists in 16-byte granules, merging of neighbours when the bump pointer climbs.
+ * Here:     a bump pointer, free lists in 16-byte granules, merging of neighbours before the bump pointer climbs.
  * Promise:  deterministic: what it answers depends on the calls made and on nothing else (no addresses, no clock). All
  *           of its state is this struct and the free blocks, so the bytes [base, base + top) are the whole of it and
  *           may be copied back at any later time.
@@ -28,7 +28,9 @@ typedef struct da_slot_alloc {
   uint32_t top;                    /* everything from here on is unused */
   uint32_t peak;                   /* highest top ever: pages above were never touched */
   uint32_t limit;                  /* end of the slot */
-  uint32_t merge_at;               /* merge free neighbours before top climbs past this */
+  uint32_t free;                   /* in free blocks */
+  uint32_t loose;                  /* free blocks added since the last merge */
+  uint32_t merged;                 /* free blocks the last merge left */
   uint64_t map[DA_SLOT_MAP_WORDS]; /* bit set: the bin has a block */
   uint32_t bins[DA_SLOT_BINS];     /* first free block */
 } da_slot_alloc;
@@ -45,7 +47,7 @@ void da_slot_merge(da_slot_alloc *alloc, char *base);
 /* Zeroes every free block but its link: dead bytes of a script's data do not reach an image. */
 void da_slot_scrub(const da_slot_alloc *alloc, char *base);
 
-/* Bytes in free blocks; walks them all. For tests and tools. */
+/* Bytes in free blocks, counted by walking them all. For tests. */
 size_t da_slot_free_bytes(const da_slot_alloc *alloc, const char *base);
 
 #endif
