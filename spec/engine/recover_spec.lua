@@ -50,17 +50,17 @@ describe("recover", function()
       world:run(("create P%d target=poll://any@here timeout=5000"):format(i))
       world:run(("taskcreate Q%d target=poll://any@here timeout=5000 pid=local/old %s"):format(i, FOREVER))
     end
-    local sent, pages, after = {}, 0, nil
+    local sent, pages, cursor = {}, 0, nil
     repeat
       world.now = world.now + 1
-      local status, data, messages = world:ask("recover", { pid = "local/new", limit = 7, after = after })
+      local status, data, messages = world:ask("recover", { pid = "local/new", limit = 7, cursor = cursor })
       assert.equal(200, status)
       assert.is_true(data.count <= 7)
       for _, m in ipairs(messages) do
         sent[m] = (sent[m] or 0) + 1
         assert.equal(1, sent[m], m)
       end
-      after = data.cursor
+      cursor = data.cursor
       pages = pages + 1
       assert.is_true(pages < 20)
     until not data.more

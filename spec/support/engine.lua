@@ -396,8 +396,9 @@ local function run_line(world, line)
     if wrong then error(("%s: %s"):format(fact:match("^%s*(.-)%s*$"), wrong), 0) end
   end
   if right and #world.messages ~= 0 then error("also sent: " .. list_text(world.messages), 0) end
-  local broken = world.probe:check(world.now)
-  if broken and #broken ~= 0 then error("broken: " .. table.concat(broken, "; "), 0) end
+  for _, broken in ipairs(world.probe:check(world.now)) do
+    error(("broken: %s of %s: %s"):format(broken.property, broken.id, broken.words), 0)
+  end
 end
 
 -- The requests of a table: comments off, what goes on in the next line put together.

@@ -396,6 +396,9 @@ end
 
 ask["task.heartbeat"] = function(g, o, _, slot, t)
   local entries, pid = { { id = slot.id, version = t and t.version or 0 } }, t and t.pid
+  if g:chance(15) then
+    pid = g:pick(PIDS) -- somebody else's, as often as not
+  end
   for _ = 1, g:int(3) - 1 do
     local id = g:any_id()
     local other = o.tasks[id]
@@ -897,6 +900,18 @@ situations["the end of a crowd"] = function(g, o, now)
   return req, now, true
 end
 
+-- The holder's heartbeat, right in everything but too late for its promise.
+situations["heartbeat of the dead"] = function(g, o, now)
+  local slot, p, t = g:find(o, function(_, p, t)
+    return t and t.state == "acquired" and p.record.timeoutAt - now < JUMP_MS_MAX
+  end)
+  if slot then
+    local entry = { id = slot.id, version = t.version }
+    now = math.max(now, p.record.timeoutAt)
+    return request("task.heartbeat", { pid = t.pid, tasks = { entry } }), now
+  end
+end
+
 -- Several promises past their deadlines, all named by one request that finds out.
 situations["joint expiry"] = function(g, o, now)
   local at, awaited = now, {}
@@ -966,6 +981,7 @@ for _, name in ipairs({
   "crowd of callbacks",
   "crowd of listeners",
   "the end of a crowd",
+  "heartbeat of the dead",
   "joint expiry",
 }) do
   ROWS[#ROWS + 1] = { name = name, state = "pending", how = situations[name], cost = 1 }

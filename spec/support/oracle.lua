@@ -1211,6 +1211,19 @@ run["task.spawn"] = function(o, d, now, out)
   return ok({ promise = o.promises[id].record, task = spawned and task_record(spawned) })
 end
 
+-- Does the request name, anywhere, an id beyond the limits? The words for that are an implementation's own, and
+-- whether they stand beside other words or instead of them as well.
+local function names_long_id(data)
+  for name, item in pairs(data) do
+    if type(item) == "table" and names_long_id(item) then
+      return true
+    elseif type(item) == "string" and (name == "id" or name == "awaited" or name == "awaiter") and too_long(item) then
+      return true
+    end
+  end
+  return false
+end
+
 local function decide(o, request, now, out)
   local kind, data = request.kind, request.data
   if type(kind) ~= "string" or kind == "" then
@@ -1222,7 +1235,11 @@ local function decide(o, request, now, out)
   elseif not fits(SHAPES[kind], data) then
     return loose(400, "Invalid request: shape")
   end
-  return check[kind](o, data, now) or run[kind](o, data, now, out)
+  local refusal = check[kind](o, data, now)
+  if refusal and names_long_id(data) then
+    refusal.loose = true
+  end
+  return refusal or run[kind](o, data, now, out)
 end
 
 local function collect(out)
