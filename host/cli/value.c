@@ -201,6 +201,7 @@ void cli_value_error_text(da_slice json, da_buf *text, da_buf *code)
 bool cli_value_data(const da_value *value, da_buf *out)
 {
   if (!value->has_data) return false;
+  if (value->encoding == DA_JSON && value->data.len == 0) return false; /* a function without a result */
   if (value->encoding == DA_JSON)
     da_buf_add_slice(out, value->data);
   else

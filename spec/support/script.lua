@@ -1,0 +1,49 @@
+-- script.lua - runs a script given as text with the shipped program, in each of the ways that must come to the same.
+--
+-- Ways: warm (a suspended isolate stays in memory), cold (DAHOST_WARM=0: evicted at every await, so that every resume is
+-- a replay). both() demands equal results and returns the warm one.
+-- SPDX-License-Identifier: Apache-2.0
+local harness = require("spec.support.harness")
+
+local M = {}
+
+-- spec: script (text), or files = { name = text } with main = name; func, args (list of strings), env, id.
+-- Returns what harness.dahost() does, with .place kept if keep is set.
+function M.run(spec)
+  local place = spec.place or harness.place()
+  local files = spec.files or { ["s.lua"] = spec.script }
+  for name, text in pairs(files) do
+    local file = assert(io.open(place.dir .. "/" .. name, "w"))
+    file:write(text)
+    file:close()
+  end
+  local args = { "run", place.dir .. "/" .. (spec.main or "s.lua") }
+  if spec.func then args[#args + 1] = spec.func end
+  for _, arg in ipairs(spec.args or {}) do args[#args + 1] = arg end
+  for _, arg in ipairs { "--data", place.data, "--id", spec.id or "x", "--quiet" } do args[#args + 1] = arg end
+  local result = harness.dahost(args, { env = spec.env or {} })
+  if spec.keep then
+    result.place = place
+  else
+    harness.remove(place)
+  end
+  return result
+end
+
+function M.cold(spec)
+  local copy = { env = { DAHOST_WARM = "0" } }
+  for k, v in pairs(spec) do
+    if k ~= "env" then copy[k] = v end
+  end
+  for k, v in pairs(spec.env or {}) do copy.env[k] = v end
+  return M.run(copy)
+end
+
+function M.both(spec)
+  local warm, cold = M.run(spec), M.cold(spec)
+  assert(warm.out == cold.out and warm.code == cold.code,
+    ("warm and cold differ: %s (%s) %s\n--\n%s (%s) %s"):format(warm.out, warm.code, warm.err, cold.out, cold.code, cold.err))
+  return warm
+end
+
+return M
