@@ -216,7 +216,8 @@ static da_status apply(da_world *w, const da_request *request, int64_t now, da_o
   *out = (da_outcome){0};
   da_status status = da_engine_apply(&env, da_store_view(w->store), request, &w->arena, out);
   if (status != DA_OK) return da_fail(err, status, "%s", da_store_fault_words(w->store));
-  status = write_all(w, out, err);
+  status = da_probe_check_apply(w, request, out, err);
+  if (status == DA_OK) status = write_all(w, out, err);
   return status == DA_OK ? da_store_set_seq(w->store, env.next_seq, err) : status;
 }
 

@@ -25,6 +25,9 @@ int da_probe_raise(lua_State *L, da_status status, const char *words);
 /* nil, NAME, words. */
 int da_probe_fail(lua_State *L, da_status status, const char *words);
 
+/* Is what the apply is about to write lawful? DA_EINVAL and the broken property if not. bind_probe_check.c */
+da_status DA_MUST_USE da_probe_check_apply(da_world *w, const da_request *request, const da_outcome *out, da_err *err);
+
 /* ---- tables into records: bind_probe_read.c ------------------------------------------------------------ */
 
 /* Reads the request at index. NULL, or the sentence of the 400 that a wire layer would answer. Slices are borrowed from

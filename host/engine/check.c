@@ -7,6 +7,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include <stdlib.h>
+
 #include "../base/limits.h"
 #include "rule.h"
 
@@ -376,38 +378,104 @@ int da_check_step(const da_promise *promise_before, const da_promise *promise_af
   return j.broken;
 }
 
-/* ---- one outcome --------------------------------------------------------------------------------------- */
+/* ---- one apply ----------------------------------------------------------------------------------------- */
 
-static void judge_execute(judge *j, const da_outcome *out, const da_message *message)
+/* What an apply writes, to be found by id. */
+typedef struct written {
+  const da_promise **promises;
+  const da_task **tasks;
+  size_t promise_count;
+  size_t task_count;
+} written;
+
+static int promise_order(const void *a, const void *b)
 {
+  return da_slice_cmp((*(const da_promise *const *)a)->id, (*(const da_promise *const *)b)->id);
+}
+
+static int task_order(const void *a, const void *b)
+{
+  return da_slice_cmp((*(const da_task *const *)a)->id, (*(const da_task *const *)b)->id);
+}
+
+static written sort_writes(const da_outcome *out, da_arena *arena)
+{
+  written w = {.promises = da_arena_alloc(arena, out->write_count * sizeof(const da_promise *)),
+               .tasks = da_arena_alloc(arena, out->write_count * sizeof(const da_task *))};
   for (size_t i = 0; i < out->write_count; i++) {
-    const da_write *w = &out->writes[i];
-    if (w->table != DA_TABLE_TASK || !da_slice_eq(w->row.task->id, message->id)) continue;
-    if (w->row.task->state == DA_TASK_PENDING && w->row.task->version == message->version) return;
+    const da_write *write = &out->writes[i];
+    if (write->table == DA_TABLE_PROMISE) w.promises[w.promise_count++] = write->row.promise;
+    if (write->table == DA_TABLE_TASK) w.tasks[w.task_count++] = write->row.task;
   }
-  judge_tell(j, "dispatch.execute_is_current", "an execute goes out with a task made pending, in its version");
+  qsort(w.promises, w.promise_count, sizeof(const da_promise *), promise_order);
+  qsort(w.tasks, w.task_count, sizeof(const da_task *), task_order);
+  return w;
 }
 
-static void judge_unblock(judge *j, const da_outcome *out, const da_message *message)
+static const da_promise *written_promise(const written *w, da_slice id)
 {
-  for (size_t i = 0; i < out->settled_count; i++)
-    if (da_slice_eq(out->settled[i]->id, message->id)) return;
-  judge_tell(j, "dispatch.unblock_is_settled", "an unblock goes out with the settlement it tells of");
+  da_promise wanted = {.id = id};
+  const da_promise *key = &wanted;
+  const da_promise **found_at = bsearch(&key, w->promises, w->promise_count, sizeof(const da_promise *), promise_order);
+  return found_at != NULL ? *found_at : NULL;
 }
 
-int da_check_outcome(const da_outcome *out, da_check_fn *report, void *user)
+static const da_task *written_task(const written *w, da_slice id)
 {
-  judge j = {report, user, DA_NONE, 0};
+  da_task wanted = {.id = id};
+  const da_task *key = &wanted;
+  const da_task **found_at = bsearch(&key, w->tasks, w->task_count, sizeof(const da_task *), task_order);
+  return found_at != NULL ? *found_at : NULL;
+}
+
+static void judge_step_of(judge *j, reader *r, const written *w, da_slice id)
+{
+  da_promise promise;
+  da_task task;
+  const da_promise *promise_before = read_promise(r, id, &promise) ? &promise : NULL;
+  const da_task *task_before = read_task(r, id, &task) ? &task : NULL;
+  const da_promise *promise_after = written_promise(w, id);
+  const da_task *task_after = written_task(w, id);
+  if (r->status != 0) return;
+  if (promise_after == NULL) promise_after = promise_before;
+  if (task_after == NULL) task_after = task_before;
+  j->broken += da_check_step(promise_before, promise_after, task_before, task_after, j->report, j->user);
+}
+
+static void judge_message(judge *j, const written *w, const da_message *message)
+{
+  if (message->address.len == 0) judge_tell(j, "dispatch.has_address", "a message names where to");
+  if (message->kind == DA_EXECUTE) {
+    const da_task *task = written_task(w, message->id);
+    if (task == NULL || task->state != DA_TASK_PENDING || task->version != message->version)
+      judge_tell(j, "dispatch.execute_is_current", "an execute goes out with a task made pending, in its version");
+  } else {
+    const da_promise *promise = written_promise(w, message->id);
+    if (promise == NULL || promise->state == DA_PENDING)
+      judge_tell(j, "dispatch.unblock_is_settled", "an unblock goes out with the settlement it tells of");
+  }
+}
+
+static void judge_messages(judge *j, const written *w, const da_outcome *out)
+{
   for (size_t i = 0; i < out->message_count; i++) {
     const da_message *message = &out->messages[i];
-    j.id = message->id;
-    if (message->address.len == 0) judge_tell(&j, "dispatch.has_address", "a message names where to");
+    j->id = message->id;
     if (i > 0 && out->messages[i - 1].kind > message->kind)
-      judge_tell(&j, "dispatch.executes_first", "executes before unblocks");
-    if (message->kind == DA_EXECUTE)
-      judge_execute(&j, out, message);
-    else
-      judge_unblock(&j, out, message);
+      judge_tell(j, "dispatch.executes_first", "executes before unblocks");
+    judge_message(j, w, message);
   }
-  return j.broken;
+}
+
+int da_check_apply(da_view *view, const da_request *request, const da_outcome *out, da_arena *arena,
+                   da_check_fn *report, void *user)
+{
+  judge j = {report, user, DA_NONE, 0};
+  reader r = {view, arena, 0};
+  written w = sort_writes(out, arena);
+  for (size_t i = 0; i < w.promise_count; i++) judge_step_of(&j, &r, &w, w.promises[i]->id);
+  for (size_t i = 0; i < w.task_count; i++)
+    if (written_promise(&w, w.tasks[i]->id) == NULL) judge_step_of(&j, &r, &w, w.tasks[i]->id);
+  if (request->kind != DA_REQ_CLAIM) judge_messages(&j, &w, out); /* what is claimed was sent before */
+  return r.status < 0 ? r.status : j.broken;
 }

@@ -24,8 +24,10 @@ int da_check_promise(da_view *view, const da_profile *profile, da_slice id, int6
 int da_check_step(const da_promise *promise_before, const da_promise *promise_after, const da_task *task_before,
                   const da_task *task_after, da_check_fn *report, void *user);
 
-/* Checks the messages of one apply (not of a claim) against its own writes: an execute is sent with the task it
- * dispatches, in its version and to its target; an unblock with the settlement it tells of. */
-int da_check_outcome(const da_outcome *out, da_check_fn *report, void *user);
+/* Checks what one apply is about to do; to be called before its writes reach the store behind `view`. Every record it
+ * writes takes a lawful step; an execute goes out with a task made pending, in its version; an unblock with the
+ * settlement it tells of. */
+int da_check_apply(da_view *view, const da_request *request, const da_outcome *out, da_arena *arena,
+                   da_check_fn *report, void *user);
 
 #endif

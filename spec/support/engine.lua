@@ -340,7 +340,8 @@ local function message_text(m)
 end
 
 local function request(world, kind, data)
-  local answer, messages = world.probe:apply({ kind = kind, data = data }, world.now)
+  local answer, messages, words = world.probe:apply({ kind = kind, data = data }, world.now)
+  if not answer then error(("%s: %s"):format(messages, words), 0) end
   world.answer = answer
   world.messages = {}
   for i, m in ipairs(messages) do world.messages[i] = message_text(m) end

@@ -69,14 +69,14 @@ end
 
 -- A sweep does a bounded piece at a time; all of them together are the oracle's sweep.
 local function apply(world, request, now)
-  local reply, messages = world:apply(request, now)
-  while request.kind == "sweep" and reply.data.more do
-    local next_reply, further = world:apply(request, now)
-    table.move(further, 1, #further, #messages + 1, messages)
-    reply = next_reply
+  local swept = {}
+  while true do
+    local reply, messages, words = world:apply(request, now)
+    if not reply then return nil, ("%s: %s"):format(messages, words) end
+    if request.kind ~= "sweep" then return reply, messages end
+    table.move(messages, 1, #messages, #swept + 1, swept)
+    if not reply.data.more then return { status = reply.status, data = {} }, swept end
   end
-  if request.kind == "sweep" then reply.data = {} end
-  return reply, messages
 end
 
 ---------------------------------------------------------------------------------------------------- the run
@@ -97,6 +97,7 @@ end
 function Run:step(request, now)
   local want, want_messages = self.oracle:apply(request, now)
   local got, got_messages = apply(self.world, request, now)
+  if not got then return "apply: " .. got_messages end
   local after, stored = self.oracle:snapshot(), self.world:snapshot()
   stored.messages = nil
   local same, where = oracle.agrees(want, got)
