@@ -29,7 +29,7 @@ enum {
 #define CLI_FLAG_MAP(X)                                                                                \
   X(DATA, "data", "DIR", "directory of the store (default ./.dahost)")                                 \
   X(JSON, "json", NULL, "print JSON instead of the human view")                                        \
-  X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay)")               \
+  X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay); -q")           \
   X(HELP, "help", NULL, "this text")                                                                   \
   X(ID, "id", "ID", "id of the execution (default: FUNCTION and four random characters)")              \
   X(ARGS, "args", "JSON", "all arguments as one JSON array")                                           \

@@ -63,6 +63,7 @@ typedef struct looker {
   bool several;     /* a line {"id",...} for each end */
   const char *what; /* resume: the id, or what else to put into the resume line */
   bool told_id;
+  bool told_parked;
   int64_t begun_ms;
   size_t ended;
   int code; /* the worst end */
@@ -123,7 +124,8 @@ static void say_failure(looker *l, const cJSON *row, da_slice end)
   da_slice id = da_json_text(row, "id");
   if (da_slice_eq(end, DA_LIT("parked"))) {
     da_slice who = da_json_text(row, "parked");
-    cli_view_say(l->view, true, "%.*s is parked: %.*s", DA_FMT(who), DA_FMT(da_json_text(row, "text")));
+    if (!l->told_parked)
+      cli_view_say(l->view, true, "%.*s is parked: %.*s", DA_FMT(who), DA_FMT(da_json_text(row, "text")));
   } else {
     da_slice value = da_json_text(row, "$value");
     if (da_slice_eq(value, DA_LIT("null"))) value = DA_NONE;
@@ -202,6 +204,7 @@ static void hear_row(void *user, const cJSON *row)
 static void hear_event(void *user, const da_event *event, const cli_model *model)
 {
   looker *l = user;
+  if (event->kind == DA_EVENT_PARKED) l->told_parked = true;
   cli_view_event(l->view, event, model);
 }
 

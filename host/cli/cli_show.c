@@ -269,7 +269,7 @@ static bool good_state(da_slice state)
   }
   cli_fail(CLI_EXIT_USAGE, "no state '%.*s'%s%.*s%s; there are running, suspended, completed, parked, all",
            DA_FMT(state), nearest.best.len > 0 ? "; did you mean '" : "", DA_FMT(nearest.best),
-           nearest.best.len > 0 ? "'?" : "");
+           nearest.best.len > 0 ? "'" : "");
   return false;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "value.h"
 
 /* ---- nodes --------------------------------------------------------------------------------------------- */
 
@@ -14,6 +15,20 @@ static void keep(da_slice *where, da_slice text)
   char *copy = text.len > 0 ? da_xstrndup(text) : NULL;
   free((void *)(uintptr_t)where->ptr);
   *where = da_slice_make(copy, text.len);
+}
+
+/* The first line of an error's words; `text` is its JSON, or words already. */
+static void keep_error(da_slice *where, da_slice text)
+{
+  da_buf words = {0};
+  da_buf code = {0};
+  bool json = text.len > 0 && text.ptr[0] == '{';
+  if (json) cli_value_error_text(text, &words, &code);
+  da_slice line = json ? da_buf_slice(&words) : text;
+  ptrdiff_t end = da_slice_find(line, '\n');
+  keep(where, end >= 0 ? da_slice_make(line.ptr, (size_t)end) : line);
+  da_buf_free(&words);
+  da_buf_free(&code);
 }
 
 static void free_node(cli_node *node)
@@ -171,7 +186,7 @@ static void tell_call(cli_model *model, cli_node *node, const da_event *event)
   case DA_EVENT_ATTEMPT:
     node->attempt = event->attempt;
     node->retry_at = event->at_ms;
-    keep(&node->note, event->text);
+    keep_error(&node->note, event->text);
     break;
   case DA_EVENT_SETTLED:
     settle(model, node, event->state);

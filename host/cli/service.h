@@ -82,7 +82,7 @@ void cli_serve_tree(cli_request *r);
 void cli_serve_get(cli_request *r);
 /* A promise and, if it has one, its task as a row. On the store thread. NULL and err if a read failed. */
 typedef enum cli_detail { CLI_BRIEF, CLI_FULL } cli_detail;
-da_status cli_row_of(da_store *store, const da_promise *promise, cli_detail detail, da_arena *arena, cJSON **row,
+da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **row,
                      da_err *err);
 /* Visits the root executions behind `after`, without reading what lies below them. On the store thread. */
 da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_store_visit *visit, void *user,

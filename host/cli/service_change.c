@@ -45,6 +45,7 @@ static da_status read_row(da_store *store, da_op *op, da_err *err)
 typedef struct change {
   const char *member; /* a flag added to the row, or NULL */
   bool value;
+  bool drive; /* say whether this process drives it */
 } change;
 
 static void shown(da_op *op)
@@ -55,7 +56,7 @@ static void shown(da_op *op)
   const change *c = r->state;
   if (show->row != NULL) {
     if (c->member != NULL) da_json_put_flag(show->row, c->member, c->value);
-    da_json_put_flag(show->row, "driven", cli_run_drives(r->service, show->id));
+    if (c->drive) da_json_put_flag(show->row, "driven", cli_run_drives(r->service, show->id));
     cli_answer_row(r, show->row);
   }
   cli_request_end(r);
@@ -66,7 +67,8 @@ static void shown(da_op *op)
 static void answer_record(cli_request *r, const char *member, bool value)
 {
   change *c = da_arena_zalloc(&r->arena, sizeof *c);
-  *c = (change){member, value};
+  bool drive = !da_slice_starts(da_json_text(r->json, "verb"), DA_LIT("promise"));
+  *c = (change){member, value, drive};
   r->state = c;
   show_call show = {.id = da_json_text(r->json, "id")};
   da_sched_submit(r->service->sched, cli_request_call(r, read_row, &show, sizeof show, shown), false);

@@ -95,14 +95,15 @@ static da_status add_task(da_store *store, const da_promise *promise, da_arena *
     da_json_put_text(row, "state", da_slice_of(promise_state(promise->state)));
     return DA_OK;
   }
-  da_json_put_text(row, "state", da_slice_of(function_state(task.state)));
+  da_task_state state = promise->state != DA_PENDING ? DA_TASK_FULFILLED : task.state;
+  da_json_put_text(row, "state", da_slice_of(function_state(state)));
   cJSON *part = da_json_object();
   da_json_put_text(part, "state", da_slice_of(da_task_state_name(task.state)));
   da_json_put_int(part, "version", task.version);
   if (task.pid.len > 0) da_json_put_text(part, "pid", task.pid);
   da_json_put(row, "task", part);
-  if (task.state == DA_TASK_HALTED) return add_parked(store, &task, arena, row, err);
-  if (task.state == DA_TASK_SUSPENDED) return add_awaits(store, &task, arena, row, err);
+  if (state == DA_TASK_HALTED) return add_parked(store, &task, arena, row, err);
+  if (state == DA_TASK_SUSPENDED) return add_awaits(store, &task, arena, row, err);
   return DA_OK;
 }
 
@@ -148,9 +149,21 @@ static void add_details(cJSON *row, const da_promise *promise)
   }
 }
 
-da_status cli_row_of(da_store *store, const da_promise *promise, cli_detail detail, da_arena *arena, cJSON **out,
+/* Past its deadline a promise is settled, whether or not a sweep has been by. */
+static da_promise_state projected(const da_promise *promise)
+{
+  if (promise->state != DA_PENDING || promise->timeout_at > da_clock_now_ms()) return promise->state;
+  const da_slice *timer = da_map_get(promise->tags, DA_LIT("resonate:timer"));
+  return timer != NULL && da_slice_eq(*timer, DA_LIT("true")) ? DA_RESOLVED : DA_TIMEDOUT;
+}
+
+da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **out,
                      da_err *err)
 {
+  da_promise seen = *stored;
+  const da_promise *promise = &seen;
+  seen.state = projected(stored);
+  if (seen.state != stored->state) seen.settled_at = stored->timeout_at;
   cJSON *row = da_json_object();
   *out = row;
   da_json_put_text(row, "id", promise->id);

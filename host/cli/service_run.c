@@ -1,10 +1,7 @@
-/* service_run.c - run, start, resume: beginning an execution or attaching to it, and following it to its end.
+/* service_run.c - run, start, resume: which function with which arguments, beginning it or attaching to it.
  *
- * A request follows one execution or many. A following ends when its promise is settled, or when its lineage has come
- * to a stop: something in it is parked, nothing in it runs and no timer of it is set.
- *
- *     asked --script loaded, function chosen--> starting --new--> following --settled or stopped--> told
- *                                                  +--there already, same call--> attaching --lineage read--> following
+ *     asked --script loaded, function chosen--> starting --new--> followed (service_follow.c)
+ *                                                  +--there already, same call--> attached, followed
  *                                                  +--there already, other call--> refused
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -14,39 +11,11 @@
 #include "../base/id.h"
 #include "../base/limits.h"
 #include "cli.h"
-#include "event.h"
-#include "service.h"
+#include "service_run.h"
 #include "text.h"
 #include "value.h"
 
 enum { RESTING_TOLD = 4, RESTING_SEEN = 200, ROOTS_MAX = 10000 };
-
-struct cli_following {
-  cli_request *r; /* NULL: nothing more is told of it; the worker still knows it until its promise settles */
-  cli_service *service;
-  da_slice id; /* owned */
-  da_slice root;
-  bool parked;   /* something of the lineage is */
-  bool checking; /* an op asks whether it has stopped */
-  bool settled;  /* the worker's callback came */
-  cli_following *prev, *next;
-};
-
-/* The handler's state of a run or a resume. */
-typedef struct run {
-  const char *id; /* in the request's arena, as are the next two */
-  const char *func;
-  const char *args;
-  bool start_only;
-  bool no_rest;    /* do not name the resting ones */
-  int asking;      /* ops and starts under way: the request cannot end yet */
-  size_t followed; /* followings not ended */
-} run;
-
-static run *run_of(const cli_request *r)
-{
-  return r->state;
-}
 
 /* A terminated copy that lives as long as the request. */
 static const char *text_dup(cli_request *r, da_slice s)
@@ -54,24 +23,16 @@ static const char *text_dup(cli_request *r, da_slice s)
   return da_arena_printf(&r->arena, "%.*s", DA_FMT(s)).ptr;
 }
 
-/* Ends the request when nothing of it is left. */
-static void settle_request(cli_request *r)
-{
-  run *state = run_of(r);
-  if (state->asking > 0 || state->followed > 0) return;
-  cli_request_end(r);
-}
-
 /* Refuses a request that follows nothing. */
 static void refuse_run(cli_request *r, int code, const char *words)
 {
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   cJSON *row = da_json_object();
   da_json_put_text(row, "error", da_slice_of(words));
   da_json_put_int(row, "code", code);
   cli_answer_row(r, row);
   state->asking--;
-  settle_request(r);
+  cli_run_settle(r);
 }
 
 static bool run_op_failed(da_op *op)
@@ -81,215 +42,6 @@ static bool run_op_failed(da_op *op)
   refuse_run(op->user, CLI_EXIT_FAILED, words);
   da_op_delete(op);
   return true;
-}
-
-/* ---- followings ---------------------------------------------------------------------------------------- */
-
-static void drop_following(cli_following *f)
-{
-  *(f->prev != NULL ? &f->prev->next : &f->service->followings) = f->next;
-  if (f->next != NULL) f->next->prev = f->prev;
-  free((void *)(uintptr_t)f->id.ptr);
-  free(f);
-}
-
-void cli_run_destroy(cli_service *service)
-{
-  while (service->followings != NULL) drop_following(service->followings);
-}
-
-/* Nothing more is told of it. The request may end with it. */
-static void end_following(cli_following *f)
-{
-  cli_request *r = f->r;
-  f->r = NULL;
-  run_of(r)->followed--;
-  settle_request(r);
-}
-
-static void tell_end(cli_following *f, const char *state, const da_promise *promise, cJSON *row)
-{
-  da_json_put_text(row, "end", da_slice_of(state));
-  da_json_put_text(row, "id", f->id);
-  if (promise != NULL) {
-    da_buf value = {0};
-    cli_value_results(&promise->value, &value);
-    da_json_put_text(row, "$value", da_buf_slice(&value));
-    da_buf_free(&value);
-    da_json_put_int(row, "settledAt", promise->settled_at);
-  }
-  cli_answer_row(f->r, row);
-  end_following(f);
-}
-
-static const char *const ends[] = {[DA_PENDING] = "pending",
-                                   [DA_RESOLVED] = "resolved",
-                                   [DA_REJECTED] = "rejected",
-                                   [DA_CANCELED] = "canceled",
-                                   [DA_TIMEDOUT] = "timedout"};
-
-static void on_settled(void *user, const da_promise *promise)
-{
-  cli_following *f = user;
-  f->settled = true;
-  if (f->r != NULL && promise != NULL) {
-    tell_end(f, ends[promise->state], promise, da_json_object());
-  } else if (f->r != NULL) {
-    cJSON *row = da_json_object();
-    da_json_put_text(row, "error", DA_LIT("its record could not be read"));
-    da_json_put_int(row, "code", CLI_EXIT_FAILED);
-    cli_answer_row(f->r, row);
-    end_following(f);
-  }
-  if (!f->checking) drop_following(f);
-}
-
-static void follow(cli_request *r, da_slice id)
-{
-  cli_following *f = da_xcalloc(1, sizeof *f);
-  f->r = r;
-  f->service = r->service;
-  f->id = da_slice_make(da_xstrndup(id), id.len);
-  f->root = da_id_root(f->id);
-  f->next = r->service->followings;
-  if (f->next != NULL) f->next->prev = f;
-  r->service->followings = f;
-  run_of(r)->followed++;
-  da_worker_follow(r->service->worker, f->id, on_settled, f);
-}
-
-static void gone(cli_request *r)
-{
-  run_of(r)->asking++; /* keeps the request while the list is walked */
-  for (cli_following *f = r->service->followings; f != NULL; f = f->next)
-    if (f->r == r) end_following(f);
-  run_of(r)->asking--;
-  settle_request(r);
-}
-
-/* ---- has it stopped? ----------------------------------------------------------------------------------- */
-
-typedef struct lineage {
-  da_slice root;
-  da_store *store;
-  da_arena *arena;
-  bool moves;        /* something runs, may run, or a timer is set */
-  da_slice parked;   /* the first parked function */
-  da_slice words;    /* of its mark */
-  da_slice *pending; /* functions to be dispatched; heap */
-  size_t count, cap;
-  int fault;
-} lineage;
-
-static void keep_pending(lineage *l, da_slice id)
-{
-  if (l->count == l->cap) {
-    l->cap = l->cap > 0 ? l->cap * 2 : 8;
-    l->pending = da_xrealloc(l->pending, l->cap * sizeof *l->pending);
-  }
-  l->pending[l->count++] = id;
-}
-
-static bool visit_lineage(void *user, const da_promise *promise)
-{
-  lineage *l = user;
-  if (promise->state != DA_PENDING) return true;
-  if (promise->armed && da_map_get(promise->tags, DA_LIT("resonate:timer")) != NULL) l->moves = true;
-  if (da_map_get(promise->tags, DA_LIT("resonate:target")) == NULL) return true;
-  da_view *view = da_store_view(l->store);
-  da_task task;
-  l->fault = view->ops->task(view, promise->id, l->arena, &task);
-  if (l->fault < 0) return false;
-  if (l->fault == 0) return true;
-  if (task.state == DA_TASK_PENDING || task.state == DA_TASK_ACQUIRED) l->moves = true;
-  if (task.state == DA_TASK_PENDING) keep_pending(l, promise->id);
-  if (task.state != DA_TASK_HALTED || l->parked.len > 0) return true;
-  l->parked = promise->id;
-  return cli_parked_words(l->store, &task, l->arena, &l->words, NULL) == DA_OK;
-}
-
-static da_status read_lineage(da_store *store, da_op *op, da_err *err)
-{
-  lineage *l = op->call_argument;
-  l->store = store;
-  l->arena = &op->arena;
-  da_status status = da_store_scan_ids(store, l->root, DA_NONE, &op->arena, visit_lineage, l, err);
-  if (status == DA_OK && l->fault < 0) status = da_fail(err, (da_status)l->fault, "cannot read a task");
-  return status;
-}
-
-static void tell_parked(cli_following *f, const lineage *l)
-{
-  cJSON *row = da_json_object();
-  da_json_put_text(row, "parked", l->parked);
-  cJSON *words = da_json_parse(l->words, NULL);
-  da_slice text = da_json_text(words, "text");
-  da_json_put_text(row, "text", text.len > 0 ? text : DA_LIT("it was halted by hand"));
-  cJSON_Delete(words);
-  tell_end(f, "parked", NULL, row);
-}
-
-static void checked(da_op *op)
-{
-  cli_following *f = op->user;
-  lineage *l = op->call_argument;
-  f->checking = false;
-  f->parked = l->parked.len > 0;
-  if (f->r != NULL && op->status == DA_OK && !l->moves && f->parked) tell_parked(f, l);
-  if (f->settled) drop_following(f);
-  free(l->pending);
-  da_op_delete(op);
-}
-
-static void check(cli_following *f)
-{
-  if (f->checking) return;
-  f->checking = true;
-  lineage l = {.root = f->root};
-  da_op *op = cli_request_call(f->r, read_lineage, &l, sizeof l, checked);
-  op->user = f;
-  da_sched_submit(f->service->sched, op, false);
-}
-
-/* ---- events -------------------------------------------------------------------------------------------- */
-
-/* Does an event of this kind mean that a lineage with something parked may have come to a stop? */
-static bool may_stop(da_event_kind kind)
-{
-  return kind == DA_EVENT_PARKED || kind == DA_EVENT_SUSPENDED || kind == DA_EVENT_COMPLETED;
-}
-
-static void tell_event(cli_request *r, const da_event *event, uint64_t stamp)
-{
-  if (r == NULL || r->gone || r->stamp == stamp || r->sink.event == NULL) return;
-  r->stamp = stamp;
-  r->sink.event(r->sink.user, event);
-}
-
-/* To whoever follows the lineage; what nobody follows is told to all that follow anything. */
-void cli_run_event(cli_service *service, const da_event *event)
-{
-  uint64_t stamp = ++service->stamp;
-  da_slice root = da_id_root(event->execution);
-  bool heard = false;
-  for (cli_following *f = service->followings, *next; f != NULL; f = next) {
-    next = f->next;
-    if (f->r == NULL || !da_slice_eq(f->root, root)) continue;
-    heard = true;
-    tell_event(f->r, event, stamp);
-    if (event->kind == DA_EVENT_PARKED) f->parked = true;
-    if (f->parked && may_stop(event->kind)) check(f); /* the request is there: telling an event ends none */
-  }
-  if (heard) return;
-  for (cli_request *r = service->requests; r != NULL; r = r->next)
-    if (r->on_gone == gone) tell_event(r, event, stamp);
-}
-
-bool cli_run_drives(const cli_service *service, da_slice id)
-{
-  for (const cli_following *f = service->followings; f != NULL; f = f->next)
-    if (da_slice_eq(f->root, da_id_root(id))) return true;
-  return false;
 }
 
 /* ---- which function, which arguments ------------------------------------------------------------------- */
@@ -401,7 +153,7 @@ static da_status read_args(const cJSON *json, bool used, da_buf *out, da_err *er
 /* Fills func, args and id. False: refused. */
 static bool choose(cli_request *r)
 {
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   da_err err = {{0}};
   choice c = read_functions(r);
   const char *word = cJSON_GetStringValue(cJSON_GetArrayItem(da_json_get(r->json, "operands"), 0));
@@ -435,7 +187,7 @@ static bool choose(cli_request *r)
 /* False: the record is of another call; refused. */
 static bool same_call(cli_request *r, const da_promise *promise)
 {
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   da_buf func = {0};
   da_buf args = {0};
   da_buf words = {0};
@@ -453,34 +205,6 @@ static bool same_call(cli_request *r, const da_promise *promise)
   da_buf_free(&func);
   da_buf_free(&args);
   return same;
-}
-
-static void attached(da_op *op)
-{
-  cli_following *f = op->user;
-  lineage *l = op->call_argument;
-  f->checking = false;
-  f->parked = l->parked.len > 0;
-  if (f->r != NULL && op->status == DA_OK) {
-    for (size_t i = 0; i < l->count; i++) da_worker_dispatch(f->service->worker, l->pending[i]);
-    if (f->parked && !l->moves) tell_parked(f, l);
-  }
-  if (f->settled) drop_following(f);
-  free(l->pending);
-  da_op_delete(op);
-}
-
-/* Follows an execution that is there, and has everything of its lineage that waits for a worker dispatched. */
-static void attach(cli_request *r, da_slice id)
-{
-  da_worker_admit(r->service->worker, da_id_root(id));
-  follow(r, id);
-  cli_following *f = r->service->followings; /* just made */
-  f->checking = true;
-  lineage l = {.root = f->root};
-  da_op *op = cli_request_call(r, read_lineage, &l, sizeof l, attached);
-  op->user = f;
-  da_sched_submit(r->service->sched, op, false);
 }
 
 /* ---- who rests ----------------------------------------------------------------------------------------- */
@@ -519,7 +243,7 @@ static void told_resting(da_op *op)
 {
   cli_request *r = op->user;
   resting *rest = op->call_argument;
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   if (op->status == DA_OK && cJSON_GetArraySize(rest->ids) > 0) {
     cJSON *row = da_json_object();
     da_json_put(row, "resting", rest->ids);
@@ -530,12 +254,12 @@ static void told_resting(da_op *op)
   }
   da_op_delete(op);
   state->asking--;
-  settle_request(r);
+  cli_run_settle(r);
 }
 
 static void ask_resting(cli_request *r)
 {
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   state->asking++;
   resting rest = {.but = da_slice_of(state->id)};
   da_op *op = cli_request_call(r, read_resting, &rest, sizeof rest, told_resting);
@@ -553,7 +277,7 @@ static void note_old_code(cli_request *r, const da_promise *promise)
   da_buf words = {0};
   da_buf_addf(&words,
               "%s keeps the code it started with; %.*s has changed since (workflows run the old code, steps the new)",
-              run_of(r)->id, DA_FMT(file));
+              cli_run_of(r)->id, DA_FMT(file));
   da_json_put_text(row, "note", da_buf_slice(&words));
   da_buf_free(&words);
   cli_answer_row(r, row);
@@ -561,20 +285,20 @@ static void note_old_code(cli_request *r, const da_promise *promise)
 
 static void follow_started(cli_request *r, const da_promise *promise, bool created)
 {
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   bool pending = promise->state == DA_PENDING;
   if (!created && pending) note_old_code(r, promise);
   if (pending && !state->no_rest) ask_resting(r);
   if (created)
-    follow(r, da_slice_of(state->id));
+    cli_follow(r, da_slice_of(state->id));
   else
-    attach(r, da_slice_of(state->id));
+    cli_attach(r, da_slice_of(state->id));
 }
 
 static void started(void *user, const da_promise *promise, bool created, da_status status, const da_err *err)
 {
   cli_request *r = user;
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   if (promise == NULL) {
     refuse_run(r, status == DA_EINVAL ? CLI_EXIT_USAGE : CLI_EXIT_FAILED, err->text);
     return;
@@ -591,7 +315,7 @@ static void started(void *user, const da_promise *promise, bool created, da_stat
     follow_started(r, promise, created);
   }
   state->asking--;
-  settle_request(r);
+  cli_run_settle(r);
 }
 
 static void recorded(da_op *op)
@@ -611,7 +335,7 @@ static void recorded(da_op *op)
 /* A process that drives nothing only writes the record: the task is left to whoever drives the store next. */
 static void record_start(cli_request *r)
 {
-  const run *state = run_of(r);
+  const cli_run_state *state = cli_run_of(r);
   da_op *op = cli_request_op(r, recorded);
   da_slice id = da_slice_of(state->id);
   da_op_request(op, DA_REQ_PROMISE_GET)->id = id;
@@ -643,9 +367,9 @@ static da_bundle *take_bundle(const cJSON *json, da_err *err)
 
 void cli_serve_run(cli_request *r)
 {
-  run *state = da_arena_zalloc(&r->arena, sizeof *state);
+  cli_run_state *state = da_arena_zalloc(&r->arena, sizeof *state);
   r->state = state;
-  r->on_gone = gone;
+  r->on_gone = cli_follow_gone;
   state->start_only = da_json_flag(r->json, "start");
   state->no_rest = da_json_flag(r->json, "quiet");
   state->asking = 1;
@@ -710,7 +434,7 @@ static da_status read_roots(da_store *store, da_op *op, da_err *err)
 
 static void resume_found(cli_request *r, const roots *all)
 {
-  run *state = run_of(r);
+  cli_run_state *state = cli_run_of(r);
   const cJSON *item;
   if (cJSON_GetArraySize(all->missing) > 0) {
     const char *id = cJSON_GetStringValue(cJSON_GetArrayItem(all->missing, 0));
@@ -726,11 +450,11 @@ static void resume_found(cli_request *r, const roots *all)
   } else if (!r->gone) {
     cJSON_ArrayForEach(item, all->found)
     {
-      attach(r, da_slice_of(cJSON_GetStringValue(item)));
+      cli_attach(r, da_slice_of(cJSON_GetStringValue(item)));
     }
   }
   state->asking--;
-  settle_request(r);
+  cli_run_settle(r);
 }
 
 static void resumed(da_op *op)
@@ -748,9 +472,9 @@ static void resumed(da_op *op)
 
 void cli_serve_resume(cli_request *r)
 {
-  run *state = da_arena_zalloc(&r->arena, sizeof *state);
+  cli_run_state *state = da_arena_zalloc(&r->arena, sizeof *state);
   r->state = state;
-  r->on_gone = gone;
+  r->on_gone = cli_follow_gone;
   state->asking = 1;
   if (da_json_flag(r->json, "all")) da_worker_drive(r->service->worker, true);
   roots all = {.ids = da_json_get(r->json, "ids")};

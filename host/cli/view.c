@@ -236,11 +236,13 @@ static void draw_tree(cli_view *view, da_buf *out, size_t columns, size_t rows)
   if (view->model == NULL) return;
   level hide = SHOW_ALL;
   while (hide < HIDE_SETTLED && count_lines(view, hide, rows) > rows) hide++;
+  bool fits = count_lines(view, hide, rows) <= rows;
+  size_t limit = fits ? rows : rows - 1; /* the last one says how many are missing */
   size_t left_out = 0;
   for (const cli_node *node = NULL; (node = cli_model_next(view->model, node)) != NULL;) {
     if (!shown(view, node, hide)) continue;
-    if (view->lines + 1 < rows)
-      draw_node(view, out, node, hide, columns, rows - 1);
+    if (view->lines < limit)
+      draw_node(view, out, node, hide, columns, limit);
     else
       left_out++;
   }
@@ -374,10 +376,11 @@ static void say_completed(cli_view *view, const da_event *event)
 static void say_attempt(cli_view *view, const da_event *event)
 {
   char wait[32];
+  const cli_node *node = cli_model_find(view->model, event->child);
   cli_duration_text(event->at_ms - da_clock_now_ms(), wait);
   cli_view_say(view, false, "%.*s %s %.*s attempt %d failed, again in %s: %.*s", DA_FMT(event->execution),
                cli_call_name(event->call), DA_FMT(cli_short_id(event->child, event->execution)), event->attempt, wait,
-               DA_FMT(event->text));
+               DA_FMT(node != NULL ? node->note : event->text));
 }
 
 static void say_waits(cli_view *view, const da_event *event)

@@ -1,0 +1,399 @@
+/* service_follow.c - following executions: what they do is told to whoever asked, until they end.
+ *
+ * A following ends when its promise is settled, or when its lineage has come to a stop: something in it is parked,
+ * nothing in it runs and no timer of it is set. Whoever attaches to an execution that was there before is first told
+ * what is known of it, as events: from the model if it is driven here, else from the records.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "../base/id.h"
+#include "cli.h"
+#include "event.h"
+#include "service_run.h"
+#include "value.h"
+
+enum { KNOWN_MAX = 5000 }; /* records told to who attaches; beyond it the tree is cut */
+
+struct cli_following {
+  cli_request *r; /* NULL: nothing more is told of it; the worker still knows it until its promise settles */
+  cli_service *service;
+  da_slice id; /* owned */
+  da_slice root;
+  bool parked;   /* something of the lineage is */
+  bool checking; /* an op reads its lineage */
+  bool again;    /* it is to be read once more */
+  bool settled;  /* the worker's callback came */
+  cli_following *prev, *next;
+};
+
+/* ---- followings ---------------------------------------------------------------------------------------- */
+
+void cli_run_settle(cli_request *r)
+{
+  const cli_run_state *state = cli_run_of(r);
+  if (state->asking == 0 && state->followed == 0) cli_request_end(r);
+}
+
+static void drop_following(cli_following *f)
+{
+  *(f->prev != NULL ? &f->prev->next : &f->service->followings) = f->next;
+  if (f->next != NULL) f->next->prev = f->prev;
+  free((void *)(uintptr_t)f->id.ptr);
+  free(f);
+}
+
+void cli_run_destroy(cli_service *service)
+{
+  while (service->followings != NULL) drop_following(service->followings);
+}
+
+/* Nothing more is told of it. The request may end with it. */
+static void end_following(cli_following *f)
+{
+  cli_request *r = f->r;
+  f->r = NULL;
+  cli_run_of(r)->followed--;
+  cli_run_settle(r);
+}
+
+static void tell_end(cli_following *f, const char *state, const da_promise *promise, cJSON *row)
+{
+  da_json_put_text(row, "end", da_slice_of(state));
+  da_json_put_text(row, "id", f->id);
+  if (promise != NULL) {
+    da_buf value = {0};
+    cli_value_results(&promise->value, &value);
+    da_json_put_text(row, "$value", da_buf_slice(&value));
+    da_buf_free(&value);
+    da_json_put_int(row, "settledAt", promise->settled_at);
+  }
+  cli_answer_row(f->r, row);
+  end_following(f);
+}
+
+static const char *const ends[] = {[DA_PENDING] = "pending",
+                                   [DA_RESOLVED] = "resolved",
+                                   [DA_REJECTED] = "rejected",
+                                   [DA_CANCELED] = "canceled",
+                                   [DA_TIMEDOUT] = "timedout"};
+
+static void on_settled(void *user, const da_promise *promise)
+{
+  cli_following *f = user;
+  f->settled = true;
+  if (f->r != NULL && promise != NULL) {
+    tell_end(f, ends[promise->state], promise, da_json_object());
+  } else if (f->r != NULL) {
+    cJSON *row = da_json_object();
+    da_json_put_text(row, "error", DA_LIT("its record could not be read"));
+    da_json_put_int(row, "code", CLI_EXIT_FAILED);
+    cli_answer_row(f->r, row);
+    end_following(f);
+  }
+  if (!f->checking) drop_following(f);
+}
+
+void cli_follow(cli_request *r, da_slice id)
+{
+  cli_following *f = da_xcalloc(1, sizeof *f);
+  f->r = r;
+  f->service = r->service;
+  f->id = da_slice_make(da_xstrndup(id), id.len);
+  f->root = da_id_root(f->id);
+  f->next = r->service->followings;
+  if (f->next != NULL) f->next->prev = f;
+  r->service->followings = f;
+  cli_run_of(r)->followed++;
+  da_worker_follow(r->service->worker, f->id, on_settled, f);
+}
+
+void cli_follow_gone(cli_request *r)
+{
+  cli_run_of(r)->asking++; /* keeps the request while the list is walked */
+  for (cli_following *f = r->service->followings; f != NULL; f = f->next)
+    if (f->r == r) end_following(f);
+  cli_run_of(r)->asking--;
+  cli_run_settle(r);
+}
+
+/* ---- reading a lineage --------------------------------------------------------------------------------- */
+
+/* What the records below a root say: whether it moves, what is parked, what waits for a worker, and, if wanted, the
+ * same as events. */
+typedef struct lineage {
+  da_slice root;
+  bool tell;
+  da_store *store;
+  da_arena *arena;
+  bool moves;        /* something runs, may run, or a timer is set */
+  da_slice parked;   /* the first parked function */
+  da_slice words;    /* of its mark */
+  da_slice *pending; /* functions to be dispatched; heap */
+  size_t count, cap;
+  da_event *events; /* heap; their slices lie in the arena */
+  size_t event_count, event_cap;
+  int fault;
+} lineage;
+
+static void free_lineage(lineage *l)
+{
+  free(l->pending);
+  free(l->events);
+}
+
+static void keep_pending(lineage *l, da_slice id)
+{
+  if (l->count == l->cap) {
+    l->cap = l->cap > 0 ? l->cap * 2 : 8;
+    l->pending = da_xrealloc(l->pending, l->cap * sizeof *l->pending);
+  }
+  l->pending[l->count++] = id;
+}
+
+static void keep_event(lineage *l, const da_event *event)
+{
+  if (!l->tell || l->event_count == KNOWN_MAX) return;
+  if (l->event_count == l->event_cap) {
+    l->event_cap = l->event_cap > 0 ? l->event_cap * 2 : 16;
+    l->events = da_xrealloc(l->events, l->event_cap * sizeof *l->events);
+  }
+  l->events[l->event_count++] = *event;
+}
+
+/* As if the call had been met on a replay. */
+static void keep_call(lineage *l, const da_promise *promise)
+{
+  if (da_slice_eq(promise->id, l->root) || promise->call.kind == DA_CALL_MARK) return;
+  da_event event = {.kind = DA_EVENT_REPLAYED,
+                    .execution = l->root,
+                    .child = promise->id,
+                    .call = promise->call.kind,
+                    .func = promise->call.func,
+                    .state = promise->state,
+                    .branch = promise->call.kind == DA_CALL_WORKFLOW || promise->call.kind == DA_CALL_BRANCH,
+                    .at_ms = promise->call.kind == DA_CALL_SLEEP ? promise->timeout_at : 0};
+  keep_event(l, &event);
+}
+
+static void keep_suspended(lineage *l, const da_promise *promise)
+{
+  da_view *view = da_store_view(l->store);
+  da_wait first = {.kind = DA_WAIT_AWAITED, .first = promise->id};
+  da_wait wait;
+  da_promise awaited;
+  da_event event = {.kind = DA_EVENT_SUSPENDED, .execution = promise->id, .func = promise->call.func};
+  if (!l->tell || view->ops->wait_next(view, &first, l->arena, &wait) <= 0) return;
+  event.child = wait.second;
+  if (view->ops->promise(view, wait.second, l->arena, &awaited) > 0) {
+    event.call = awaited.call.kind;
+    event.at_ms = awaited.timeout_at;
+  }
+  keep_event(l, &event);
+}
+
+static da_slice parked_text(da_slice words, da_arena *arena)
+{
+  cJSON *json = da_json_parse(words, NULL);
+  da_slice text = da_json_text(json, "text");
+  text = da_arena_dup(arena, text.len > 0 ? text : DA_LIT("it was halted by hand"));
+  cJSON_Delete(json);
+  return text;
+}
+
+static void visit_task(lineage *l, const da_promise *promise, const da_task *task)
+{
+  switch (task->state) {
+  case DA_TASK_PENDING:
+    keep_pending(l, promise->id);
+    l->moves = true;
+    break;
+  case DA_TASK_ACQUIRED:
+    l->moves = true;
+    break;
+  case DA_TASK_SUSPENDED:
+    keep_suspended(l, promise);
+    break;
+  case DA_TASK_HALTED: {
+    da_slice words = DA_NONE;
+    if (cli_parked_words(l->store, task, l->arena, &words, NULL) != DA_OK) l->fault = DA_EIO;
+    da_event event = {.kind = DA_EVENT_PARKED, .execution = promise->id, .func = promise->call.func};
+    event.text = parked_text(words, l->arena);
+    keep_event(l, &event);
+    if (l->parked.len == 0) {
+      l->parked = promise->id;
+      l->words = event.text;
+    }
+    break;
+  }
+  case DA_TASK_FULFILLED:
+    break;
+  }
+}
+
+static bool visit_lineage(void *user, const da_promise *promise)
+{
+  lineage *l = user;
+  keep_call(l, promise);
+  if (promise->state != DA_PENDING) return true;
+  if (promise->armed && da_map_get(promise->tags, DA_LIT("resonate:timer")) != NULL) l->moves = true;
+  if (da_map_get(promise->tags, DA_LIT("resonate:target")) == NULL) return true;
+  da_view *view = da_store_view(l->store);
+  da_task task;
+  int found = view->ops->task(view, promise->id, l->arena, &task);
+  if (found < 0) l->fault = found;
+  if (found > 0) visit_task(l, promise, &task);
+  return l->fault == 0;
+}
+
+static da_status read_lineage(da_store *store, da_op *op, da_err *err)
+{
+  lineage *l = op->call_argument;
+  l->store = store;
+  l->arena = &op->arena;
+  da_status status = da_store_scan_ids(store, l->root, DA_NONE, &op->arena, visit_lineage, l, err);
+  if (status == DA_OK && l->fault < 0) status = da_fail(err, (da_status)l->fault, "cannot read a task");
+  return status;
+}
+
+static void ask_lineage(cli_following *f, bool tell, void (*done)(da_op *op))
+{
+  f->checking = true;
+  lineage l = {.root = f->root, .tell = tell};
+  da_op *op = cli_request_call(f->r, read_lineage, &l, sizeof l, done);
+  op->user = f;
+  da_sched_submit(f->service->sched, op, false);
+}
+
+static void check(cli_following *f);
+
+/* What both readings end with. The op is deleted. */
+static void end_reading(da_op *op)
+{
+  cli_following *f = op->user;
+  lineage *l = op->call_argument;
+  f->checking = false;
+  f->parked = l->parked.len > 0;
+  if (f->r != NULL && op->status == DA_OK && !l->moves && f->parked) {
+    cJSON *row = da_json_object();
+    da_json_put_text(row, "parked", l->parked);
+    da_json_put_text(row, "text", l->words);
+    tell_end(f, "parked", NULL, row);
+  }
+  free_lineage(l);
+  da_op_delete(op);
+  if (f->settled)
+    drop_following(f);
+  else if (f->again && f->r != NULL)
+    check(f);
+}
+
+/* ---- has it stopped? ----------------------------------------------------------------------------------- */
+
+static void check(cli_following *f)
+{
+  f->again = f->checking;
+  if (!f->checking) ask_lineage(f, false, end_reading);
+}
+
+/* ---- attaching ----------------------------------------------------------------------------------------- */
+
+static void tell_known(cli_following *f, const da_event *event, bool to_model)
+{
+  cli_request *r = f->r;
+  if (to_model) (void)cli_model_tell(&f->service->model, event);
+  if (!r->gone && r->sink.event != NULL) r->sink.event(r->sink.user, event);
+}
+
+static void tell_node(cli_following *f, const cli_node *node)
+{
+  da_event event = {.kind = DA_EVENT_REPLAYED,
+                    .execution = f->root,
+                    .child = node->id,
+                    .call = node->call,
+                    .func = node->func,
+                    .state = node->state,
+                    .at_ms = node->due_at};
+  if (!da_slice_eq(node->id, f->root)) tell_known(f, &event, false);
+  event = (da_event){.execution = node->id, .func = node->func};
+  switch (node->activity) {
+  case CLI_RUNNING:
+    event.kind = DA_EVENT_RESUMED;
+    break;
+  case CLI_SUSPENDED:
+    event.kind = DA_EVENT_SUSPENDED;
+    event.child = node->waits;
+    break;
+  case CLI_STOPPED:
+    event.kind = DA_EVENT_PARKED;
+    event.text = node->note;
+    break;
+  case CLI_CALL:
+  case CLI_COMPLETED:
+    return;
+  }
+  tell_known(f, &event, false);
+}
+
+static void attached(da_op *op)
+{
+  cli_following *f = op->user;
+  const lineage *l = op->call_argument;
+  const cli_model *model = &f->service->model;
+  bool known = cli_model_find(model, f->root) != NULL;
+  if (f->r != NULL && !f->settled && op->status == DA_OK) {
+    for (size_t i = 0; !known && i < l->event_count; i++) tell_known(f, &l->events[i], true);
+    for (const cli_node *node = NULL; known && (node = cli_model_next(model, node)) != NULL;)
+      if (da_slice_eq(da_id_root(node->id), f->root)) tell_node(f, node);
+    for (size_t i = 0; i < l->count; i++) da_worker_dispatch(f->service->worker, l->pending[i]);
+  }
+  end_reading(op);
+}
+
+void cli_attach(cli_request *r, da_slice id)
+{
+  da_worker_admit(r->service->worker, da_id_root(id));
+  cli_follow(r, id);
+  ask_lineage(r->service->followings, true, attached); /* the one just made */
+}
+
+/* ---- events -------------------------------------------------------------------------------------------- */
+
+/* Does an event of this kind mean that a lineage with something parked may have come to a stop? */
+static bool may_stop(da_event_kind kind)
+{
+  return kind == DA_EVENT_PARKED || kind == DA_EVENT_SUSPENDED || kind == DA_EVENT_COMPLETED;
+}
+
+static void tell_event(cli_request *r, const da_event *event, uint64_t stamp)
+{
+  if (r == NULL || r->gone || r->stamp == stamp || r->sink.event == NULL) return;
+  r->stamp = stamp;
+  r->sink.event(r->sink.user, event);
+}
+
+/* To whoever follows the lineage; what nobody follows is told to all that follow anything. */
+void cli_run_event(cli_service *service, const da_event *event)
+{
+  uint64_t stamp = ++service->stamp;
+  da_slice root = da_id_root(event->execution);
+  bool heard = false;
+  for (cli_following *f = service->followings, *next; f != NULL; f = next) {
+    next = f->next;
+    if (f->r == NULL || !da_slice_eq(f->root, root)) continue;
+    heard = true;
+    tell_event(f->r, event, stamp);
+    if (event->kind == DA_EVENT_PARKED) f->parked = true;
+    if (f->parked && may_stop(event->kind)) check(f); /* the request is there: telling an event ends none */
+  }
+  if (heard) return;
+  for (cli_request *r = service->requests; r != NULL; r = r->next)
+    if (r->on_gone == cli_follow_gone) tell_event(r, event, stamp);
+}
+
+bool cli_run_drives(const cli_service *service, da_slice id)
+{
+  for (const cli_following *f = service->followings; f != NULL; f = f->next)
+    if (da_slice_eq(f->root, da_id_root(id))) return true;
+  return false;
+}
