@@ -5,47 +5,54 @@
  * no list. next(t, k) gives the least key above k and keeps nothing, so it costs a look at every key.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdlib.h>
 
 #include "lib_parts.h"
 
-typedef enum key_kind { KEY_INTEGER, KEY_FLOAT, KEY_STRING, KEY_BOOLEAN } key_kind;
+typedef enum key_kind { KEY_NUMBER, KEY_STRING, KEY_BOOLEAN } key_kind;
 
 typedef struct key {
+  uint64_t head; /* decides most comparisons: the nearest float as ordered bits, the first 8 bytes of a string */
   union {
     lua_Integer integer; /* and boolean */
     lua_Number number;
-    struct {
-      uint64_t head;   /* the first 8 bytes, big-endian: decides most comparisons */
-      const char *ptr; /* kept alive by the table the key is in */
-      size_t len;
-    } string;
+    const char *text; /* kept alive by the table the key is in */
   } u;
-  key_kind kind;
+  size_t len;   /* of a string */
+  uint8_t kind; /* key_kind */
+  bool is_float;
+  uint8_t place; /* where a key of the first few lies on the stack */
 } key;
 
-enum { KEYS_INLINE = 48, INSERTION_MAX = 12 };
+enum { KEYS_FEW = 32, RUN_KEYS = 16 };
 
 static uint64_t string_head(const char *text, size_t len)
 {
-  uint64_t head = 0;
-  if (len >= 8) {
-    memcpy(&head, text, 8);
-    return __builtin_bswap64(head);
-  }
-  for (size_t i = 0; i < len; i++) head |= (uint64_t)(unsigned char)text[i] << (56 - 8 * i);
-  return head;
+  char head[8] = {0};
+  memcpy(head, text, len < 8 ? len : 8);
+  return da_get_u64(head); /* big-endian: the first byte weighs most */
+}
+
+/* Maps floats to integers of the same order. */
+static uint64_t float_head(lua_Number f)
+{
+  uint64_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
 static void read_number(lua_State *L, int index, key *out)
 {
   int whole;
-  out->kind = KEY_INTEGER;
+  out->kind = KEY_NUMBER;
   out->u.integer = lua_tointegerx(L, index, &whole); /* 2.0 is the key 2 */
-  if (whole) return;
-  out->kind = KEY_FLOAT;
+  out->is_float = !whole;
+  if (whole) {
+    out->head = float_head((lua_Number)out->u.integer);
+    return;
+  }
   out->u.number = lua_tonumber(L, index);
   if (isnan(out->u.number)) luaL_error(L, "nan is no key");
+  out->head = float_head(out->u.number);
 }
 
 /* The key at stack index; raises if it has no order. */
@@ -57,12 +64,12 @@ static void key_read(lua_State *L, int index, key *out)
     return;
   case LUA_TSTRING:
     out->kind = KEY_STRING;
-    out->u.string.ptr = lua_tolstring(L, index, &out->u.string.len);
-    out->u.string.head = string_head(out->u.string.ptr, out->u.string.len);
+    out->u.text = lua_tolstring(L, index, &out->len);
+    out->head = string_head(out->u.text, out->len);
     return;
   case LUA_TBOOLEAN:
     out->kind = KEY_BOOLEAN;
-    out->u.integer = lua_toboolean(L, index);
+    out->head = (uint64_t)lua_toboolean(L, index);
     return;
   default:
     luaL_error(L, "a %s key has no reproducible order; key the table by string or number", luaL_typename(L, index));
@@ -71,89 +78,115 @@ static void key_read(lua_State *L, int index, key *out)
 
 static void key_push(lua_State *L, const key *k)
 {
-  switch (k->kind) {
-  case KEY_INTEGER:
-    lua_pushinteger(L, k->u.integer);
-    return;
-  case KEY_FLOAT:
+  if (k->kind == KEY_STRING) {
+    lua_pushlstring(L, k->u.text, k->len);
+  } else if (k->kind == KEY_BOOLEAN) {
+    lua_pushboolean(L, k->head != 0);
+  } else if (k->is_float) {
     lua_pushnumber(L, k->u.number);
-    return;
-  case KEY_STRING:
-    lua_pushlstring(L, k->u.string.ptr, k->u.string.len);
-    return;
-  case KEY_BOOLEAN:
-    lua_pushboolean(L, (int)k->u.integer);
-    return;
+  } else {
+    lua_pushinteger(L, k->u.integer);
   }
 }
 
-/* An integer against a float. As a key the float is never a whole number that fits an integer, so they never tie. */
-static int compare_mixed(lua_Integer i, lua_Number f)
+/* Keys of one kind and equal head. */
+static bool tie_less(const key *a, const key *b)
 {
-  if (f >= 9223372036854775808.0) return -1;
-  if (f < -9223372036854775808.0) return 1;
-  lua_Integer whole = (lua_Integer)f; /* towards zero */
-  if (i != whole) return i < whole ? -1 : 1;
-  return (lua_Number)whole < f ? -1 : 1;
+  if (a->kind == KEY_STRING)
+    return da_slice_cmp(da_slice_make(a->u.text, a->len), da_slice_make(b->u.text, b->len)) < 0;
+  if (a->kind == KEY_BOOLEAN) return false;
+  /* A whole float in the range of integers is an integer as a key. So a float ties only with a float, being the same,
+   * or, when it is 2^63, with integers that were rounded up to it. */
+  if (a->is_float || b->is_float) return b->is_float && !a->is_float;
+  return a->u.integer < b->u.integer;
 }
 
-static int compare_strings(const key *a, const key *b)
+static inline bool key_less(const key *a, const key *b)
 {
-  if (a->u.string.head != b->u.string.head) return a->u.string.head < b->u.string.head ? -1 : 1;
-  return da_slice_cmp(da_slice_make(a->u.string.ptr, a->u.string.len), da_slice_make(b->u.string.ptr, b->u.string.len));
+  if (a->kind != b->kind) return a->kind < b->kind;
+  if (a->head != b->head) return a->head < b->head;
+  return tie_less(a, b);
 }
 
-static int key_compare(const key *a, const key *b)
+static void sort_run(key *keys, size_t count)
 {
-  if (a->kind == KEY_STRING && b->kind == KEY_STRING) return compare_strings(a, b);
-  if (a->kind == KEY_FLOAT && b->kind == KEY_FLOAT) return (a->u.number > b->u.number) - (a->u.number < b->u.number);
-  if (a->kind == KEY_INTEGER && b->kind == KEY_FLOAT) return compare_mixed(a->u.integer, b->u.number);
-  if (a->kind == KEY_FLOAT && b->kind == KEY_INTEGER) return -compare_mixed(b->u.integer, a->u.number);
-  if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
-  return (a->u.integer > b->u.integer) - (a->u.integer < b->u.integer);
-}
-
-static int key_compare_void(const void *a, const void *b)
-{
-  return key_compare(a, b);
-}
-
-/* Keys differ, so every correct sort gives the same order. */
-static void keys_sort(key *keys, size_t count)
-{
-  if (count > INSERTION_MAX) {
-    qsort(keys, count, sizeof *keys, key_compare_void);
-    return;
-  }
   for (size_t i = 1; i < count; i++) {
     key k = keys[i];
     size_t j = i;
-    for (; j > 0 && key_compare(&k, &keys[j - 1]) < 0; j--) keys[j] = keys[j - 1];
+    for (; j > 0 && key_less(&k, &keys[j - 1]); j--) keys[j] = keys[j - 1];
     keys[j] = k;
   }
 }
 
+static void merge_runs(const key *a, const key *a_end, const key *b, const key *b_end, key *out)
+{
+  while (a < a_end && b < b_end) *out++ = key_less(b, a) ? *b++ : *a++;
+  while (a < a_end) *out++ = *a++;
+  while (b < b_end) *out++ = *b++;
+}
+
+/* Sorts into one of the two arrays and returns it. */
+static key *keys_sort(key *keys, key *spare, size_t count)
+{
+  for (size_t i = 0; i < count; i += RUN_KEYS) sort_run(keys + i, count - i < RUN_KEYS ? count - i : RUN_KEYS);
+  for (size_t width = RUN_KEYS; width < count; width *= 2) {
+    for (size_t i = 0; i < count; i += 2 * width) {
+      size_t mid = count - i < width ? count : i + width;
+      size_t end = count - mid < width ? count : mid + width;
+      merge_runs(keys + i, keys + mid, keys + mid, keys + end, spare + i);
+    }
+    key *sorted = spare;
+    spare = keys;
+    keys = sorted;
+  }
+  return keys;
+}
+
 /* ---- pairs ---- */
 
-/* A growing array of keys; beyond the first few its memory is a userdata at stack index `anchor`. */
+/* A growing array of keys; beyond the first few its memory is a userdata at stack index `anchor`. The first few keys
+ * themselves lie on the stack behind the anchor. */
 typedef struct keys {
   key *at;
   size_t count;
   size_t cap;
   int anchor;
-  key few[KEYS_INLINE];
+  key few[2 * KEYS_FEW]; /* half of it to sort */
 } keys;
 
-static void keys_add(lua_State *L, keys *list, const key *k)
+/* The key lies on top of the stack and is left there. */
+static void keys_add(lua_State *L, keys *list, key *k)
 {
-  if (list->count == list->cap) {
-    key *more = lua_newuserdatauv(L, 2 * list->cap * sizeof *more, 0);
+  if (list->count < KEYS_FEW) {
+    k->place = (uint8_t)list->count;
+    lua_pushvalue(L, -1);
+  } else if (list->count == list->cap) {
+    key *more = lua_newuserdatauv(L, 4 * list->cap * sizeof *more, 0); /* half of it to sort */
     memcpy(more, list->at, list->count * sizeof *more);
     lua_replace(L, list->anchor);
     list->at = more;
     list->cap *= 2;
   }
   list->at[list->count++] = *k;
+}
+
+/* Replaces the anchor and what lies behind by the sorted list as a table, or by nil if there is none. */
+static void push_sorted(lua_State *L, keys *list)
+{
+  if (list->count > 0) {
+    const key *sorted = keys_sort(list->at, list->at + list->cap, list->count);
+    lua_createtable(L, list->count < INT32_MAX ? (int)list->count : 0, 0);
+    for (size_t i = 0; i < list->count; i++) {
+      if (list->count <= KEYS_FEW) {
+        lua_pushvalue(L, list->anchor + 1 + sorted[i].place);
+      } else {
+        key_push(L, &sorted[i]);
+      }
+      lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_replace(L, list->anchor);
+  }
+  lua_settop(L, list->anchor);
 }
 
 /* Pushes the sorted list of the keys of the table at stack index 1 but the row 1..n, or nil if there are no others.
@@ -163,7 +196,8 @@ static lua_Integer push_keys(lua_State *L)
   keys list;
   list.at = list.few;
   list.count = 0;
-  list.cap = KEYS_INLINE;
+  list.cap = KEYS_FEW;
+  luaL_checkstack(L, KEYS_FEW + 8, "pairs");
   lua_pushnil(L);
   list.anchor = lua_gettop(L);
   lua_Integer row = 0;
@@ -172,20 +206,13 @@ static lua_Integer push_keys(lua_State *L)
     key k;
     lua_pop(L, 1);
     key_read(L, -1, &k);
-    if (k.kind == KEY_INTEGER && k.u.integer == row + 1 && list.count == 0) {
+    if (list.count == 0 && k.kind == KEY_NUMBER && !k.is_float && k.u.integer == row + 1) {
       row++;
     } else {
       keys_add(L, &list, &k);
     }
   }
-  if (list.count == 0) return row;
-  keys_sort(list.at, list.count);
-  lua_createtable(L, list.count < INT32_MAX ? (int)list.count : 0, 0);
-  for (size_t i = 0; i < list.count; i++) {
-    key_push(L, &list.at[i]);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
-  }
-  lua_replace(L, list.anchor);
+  push_sorted(L, &list);
   return row;
 }
 
@@ -251,7 +278,7 @@ int lib_next(lua_State *L)
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 2);
   lib_thaw(L, 1);
-  key above, best;
+  key above = {0}, best = {0};
   bool bounded = !lua_isnil(L, 2);
   bool found = false;
   if (bounded) key_read(L, 2, &above);
@@ -260,8 +287,8 @@ int lib_next(lua_State *L)
     key k;
     lua_pop(L, 1);
     key_read(L, -1, &k);
-    if (bounded && key_compare(&k, &above) <= 0) continue;
-    if (found && key_compare(&k, &best) >= 0) continue;
+    if (bounded && !key_less(&above, &k)) continue;
+    if (found && !key_less(&k, &best)) continue;
     best = k;
     found = true;
   }
