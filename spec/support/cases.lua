@@ -1,14 +1,14 @@
 -- cases.lua - the examples as the kill harness plays them, one entry per file and outcome.
 --
--- Times are real durations divided by DAHOST_TIME_FACTOR, so a time-out of two days is still one that passes here.
+-- Sleeps and time-outs are given as milliseconds where the script lets us, so that a life is short.
 -- A new example belongs here: spec/system/examples_spec.lua fails for a file of examples/ that no case plays.
 --
 -- SPDX-License-Identifier: Apache-2.0
 
 local ORDER = '{"customer":"ada","lines":[{"sku":"tea","count":2},{"sku":"pot","count":1},{"sku":"cup","count":6}]}'
-local ORDER_IMPATIENT = ORDER:gsub("}$", ',"patience":"1s"}')
+local ORDER_IMPATIENT = ORDER:gsub("}$", ',"patience":"50ms"}')
 
-return {
+local cases = {
   {
     name = "hello",
     script = "examples/hello.lua",
@@ -20,8 +20,7 @@ return {
     name = "countdown",
     script = "examples/countdown.lua",
     id = "countdown-1",
-    args = { "3" },
-    time_factor = "1000",
+    args = { "3", "5ms" },
     result = '"lift-off"\n',
   },
   {
@@ -44,8 +43,7 @@ return {
     name = "approval, timed out",
     script = "examples/approval.lua",
     id = "page-2",
-    args = { "publish", '"On tides"', '"1s"' },
-    time_factor = "20",
+    args = { "publish", '"On tides"', '"50ms"' },
     result = '{"printed":false,"why":"timedout"}\n',
   },
   {
@@ -61,7 +59,6 @@ return {
     script = "examples/order.lua",
     id = "order-8",
     args = { ORDER_IMPATIENT },
-    time_factor = "20",
     result = '{"state":"withdrawn","why":"timedout"}\n',
   },
   {
@@ -72,3 +69,11 @@ return {
     result = "5\n",
   },
 }
+
+function cases.named(name)
+  for _, case in ipairs(cases) do
+    if case.name == name then return case end
+  end
+end
+
+return cases

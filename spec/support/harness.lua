@@ -170,7 +170,7 @@ end
 
 ---------------------------------------------------------------------------------------------------- what the store says
 
-local function case_env(case, place, extra)
+function M.case_env(case, place, extra)
   local env = { DAHOST_DATA = place.data, LEDGER = place.ledger, DAHOST_TIME_FACTOR = case.time_factor }
   for k, v in pairs(case.env or {}) do env[k] = v end
   for k, v in pairs(extra or {}) do env[k] = v end
@@ -179,14 +179,14 @@ end
 
 -- The promise as `promise get` shows it, or nil.
 function M.promise(case, place, id)
-  local got = M.dahost({ "promise", "get", id, "--json" }, { env = case_env(case, place) })
+  local got = M.dahost({ "promise", "get", id, "--json" }, { env = M.case_env(case, place) })
   if got.code ~= 0 then return nil end
   return assert(json.decode(got.out, 1, nil), "promise get printed no JSON: " .. got.out)
 end
 
 -- The steps of the case that the store holds as settled: id -> true.
 function M.recorded_steps(case, place)
-  local got = M.dahost({ "tree", case.id, "--json", "--limit", "100000" }, { env = case_env(case, place) })
+  local got = M.dahost({ "tree", case.id, "--json", "--limit", "100000" }, { env = M.case_env(case, place) })
   local steps = {}
   if got.code ~= 0 then return steps end -- not even the root is there yet
   for line in got.out:gmatch("[^\n]+") do
@@ -211,26 +211,30 @@ end
 local function answer_offline(case, place, acknowledged)
   for id, value in pairs(case.answers or {}) do
     if not acknowledged[id] then
-      local done = M.dahost({ "promise", "resolve", id, value }, { env = case_env(case, place) })
+      local done = M.dahost({ "promise", "resolve", id, value }, { env = M.case_env(case, place) })
       if done.code == 0 then acknowledged[id] = value end
     end
   end
 end
 
--- One process from start to end or death. The human answers as soon as the script's print names a promise.
-local function live(case, place, death, acknowledged)
+local function run_arguments(case)
   local args = { "run", case.script }
   table.move(case.args, 1, #case.args, #args + 1, args)
   args[#args + 1] = "--id"
   args[#args + 1] = case.id
+  return args
+end
+
+-- One process from start to end or death. The human answers as soon as the script's print names a promise.
+local function live(case, place, death, acknowledged)
   local asked = {}
-  local process = M.spawn(args, {
-    env = case_env(case, place, { DAHOST_KILL = death and death.point and death.point .. ":" .. death.n or nil }),
+  local process = M.spawn(run_arguments(case), {
+    env = M.case_env(case, place, { DAHOST_KILL = death and death.point and death.point .. ":" .. death.n or nil }),
     on_line = function(line)
       local id = line:match("dahost promise resolve (%S+)")
       local value = id and case.answers and case.answers[id]
       if not value or acknowledged[id] then return end
-      local resolve = M.spawn({ "promise", "resolve", id, value }, { env = case_env(case, place) })
+      local resolve = M.spawn({ "promise", "resolve", id, value }, { env = M.case_env(case, place) })
       resolve.id, resolve.value = id, value
       asked[#asked + 1] = resolve
     end,
@@ -253,6 +257,28 @@ local function live(case, place, death, acknowledged)
     if resolve.code == 0 then acknowledged[resolve.id] = resolve.value end
   end
   return process
+end
+
+-- A place where the case has come to its question and died; nobody has answered.
+function M.until_asked(case)
+  local place = M.place()
+  local asked
+  local process = M.spawn(run_arguments(case), {
+    env = M.case_env(case, place),
+    on_line = function(line) asked = asked or line:match("dahost promise resolve (%S+)") end,
+  })
+  while not asked and not process.ended do uv.run("once") end
+  -- A print is no record. But what the process that holds the store answers is durable.
+  if asked then M.dahost({ "promise", "get", asked }, { env = M.case_env(case, place) }) end
+  if not process.ended then uv.kill(process.pid, "sigkill") end
+  M.wait(process)
+  assert(process.signal == 9, "the case did not wait for its answer:\n" .. process.err)
+  return place
+end
+
+-- Runs the case to its end, from whatever lies at the place.
+function M.finish(case, place)
+  return M.dahost(run_arguments(case), { env = M.case_env(case, place) })
 end
 
 -- Goes through the plan (see the head of this file). Returns {kills=, commits=, result=, seconds=, steps=}; raises what
@@ -291,6 +317,7 @@ function M.play(case, plan, expected)
   end
   if not process or process.signal == 9 then process = live(case, place, nil, acknowledged) end
   local seconds = (uv.hrtime() - began) / 1e9
+  local commits = M.commits(place) -- before the tools below open the store
 
   if process.signal ~= 0 or process.code ~= (case.code or 0) then
     wrong("the last life ended with code %d, signal %d", process.code, process.signal)
@@ -309,18 +336,18 @@ function M.play(case, plan, expected)
       wrong("the acknowledged answer to %s is lost: %s", id, promise and promise.promise or "no promise")
     end
   end
-  local verify = M.dahost({ "verify" }, { env = case_env(case, place) })
+  local verify = M.dahost({ "verify" }, { env = M.case_env(case, place) })
   if verify.code ~= 0 then wrong("verify ended with code %d:\n%s%s", verify.code, verify.out, verify.err) end
 
-  local commits = M.commits(place)
   M.remove(place)
   return { kills = kills, commits = commits, result = process.out, seconds = seconds, steps = frozen }
 end
 
--- The commits a store has before anything was asked of it.
+-- The commits that make a store, before anything is asked of it: those of a run that dies at its first flush.
 function M.commits_of_an_empty_store()
   local place = M.place()
-  M.dahost({ "verify" }, { env = { DAHOST_DATA = place.data } })
+  M.dahost({ "run", "examples/hello.lua", "foo", "world" },
+    { env = { DAHOST_DATA = place.data, DAHOST_KILL = "commit.before:1" } })
   local count = M.commits(place)
   M.remove(place)
   return count
