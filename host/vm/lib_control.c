@@ -61,6 +61,7 @@ static const char *what_is_in_the_way(lua_State *L)
 void da_lib_check_await(lua_State *L, const char *what)
 {
   if (da_lib_can_await(L)) return;
+  if (da_isolate_inline(L)) luaL_error(L, "%s: an inline step cannot suspend; %s before or after it", what, what);
   const char *where = what_is_in_the_way(L);
   bool main = lua_pushthread(L) == 1;
   if (where == NULL && main) luaL_error(L, "%s: no execution is running here; loading a file is for definitions", what);
@@ -70,12 +71,15 @@ void da_lib_check_await(lua_State *L, const char *what)
 
 bool da_lib_out_of_memory(lua_State *L, int status)
 {
-  const da_isolate *isolate = da_isolate_of(L);
+  da_isolate *isolate = da_isolate_of(L);
   bool memory = status == LUA_ERRMEM;
   if (status == LUA_ERRRUN && isolate->refused_grants != UINT64_MAX && lua_type(L, -1) == LUA_TSTRING) {
     memory = strcmp(lua_tostring(L, -1), "not enough memory") == 0;
   }
-  if (memory) da_isolate_poison(L, DA_POISON_MEMORY);
+  if (memory) {
+    isolate->quota_hit = true;
+    da_isolate_poison(L, DA_POISON_MEMORY);
+  }
   return memory;
 }
 

@@ -42,12 +42,34 @@ static int refuse(lua_State *L, const char *name, guard_kind kind)
   return 0;
 }
 
-/* A method of a file, or the reader io.lines returns... only while a step runs. Upvalues: stock function, name. */
+/* What io.lines returned, kept beyond its step. Upvalue: the stock reader. */
+static int guarded_reader(lua_State *L)
+{
+  if (da_isolate_poisoned(L)) return da_lib_park(L);
+  if (!da_isolate_inline(L)) return refuse(L, "io.lines", GUARD_STEP);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+/* Passes on the results of a stock function; a reader among them is the first one. */
+static int guard_results(lua_State *L, int count)
+{
+  if (count > 0 && lua_isfunction(L, -count)) {
+    lua_pushvalue(L, -count);
+    lua_pushcclosure(L, guarded_reader, 1);
+    lua_replace(L, -count - 1);
+  }
+  return count;
+}
+
+/* A method of a file. Upvalues: stock function, name. */
 static int guarded_method(lua_State *L)
 {
   if (da_isolate_poisoned(L)) return da_lib_park(L);
   if (!da_isolate_inline(L)) return refuse(L, lua_tostring(L, lua_upvalueindex(2)), GUARD_STEP);
-  return lib_stock(L, 1)(L);
+  return guard_results(L, lib_stock(L, 1)(L));
 }
 
 /* Files opened in a step may be kept; what can be done with them may not be done outside of one. */
@@ -107,7 +129,7 @@ static int guarded(lua_State *L)
   lua_getfield(L, -1, name + 3);
   lua_CFunction real = lua_tocfunction(L, -1);
   lua_pop(L, 2);
-  return real(L); /* has no upvalues: the same as a call of it */
+  return guard_results(L, real(L)); /* has no upvalues: the same as a call of it */
 }
 
 typedef struct guard {
