@@ -50,10 +50,11 @@ void da_probe_push_task(lua_State *L, const da_task *task);
 void da_probe_push_reply(lua_State *L, const da_request *request, const da_reply *reply, da_slice corr_id);
 void da_probe_push_messages(lua_State *L, const da_message *messages, size_t count);
 
-/* ---- methods of a world: bind_probe_store.c, bind_probe_raw.c ------------------------------------------ */
+/* ---- methods of a world, functions: bind_probe_store.c, bind_probe_raw.c, bind_probe_check.c ------------ */
 
 extern const luaL_Reg da_probe_store_methods[];
 extern const luaL_Reg da_probe_raw_methods[];
 extern const luaL_Reg da_probe_raw_functions[];
+extern const luaL_Reg da_probe_check_functions[];
 
 #endif
