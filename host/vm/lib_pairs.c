@@ -170,27 +170,54 @@ static void keys_add(lua_State *L, keys *list, key *k)
   list->at[list->count++] = *k;
 }
 
-/* Replaces the anchor and what lies behind by the sorted list as a table, or by nil if there is none. */
-static void push_sorted(lua_State *L, keys *list)
+static void push_listed(lua_State *L, const keys *list, const key *k)
+{
+  if (list->count <= KEYS_FEW) {
+    lua_pushvalue(L, list->anchor + 1 + k->place);
+  } else {
+    key_push(L, k);
+  }
+}
+
+/* Is the key below the integer n? */
+static bool key_below(const key *k, lua_Integer n)
+{
+  if (k->kind != KEY_NUMBER) return false;
+  return k->is_float ? k->u.number < (lua_Number)n : k->u.integer < n; /* n is a size: exact as a float */
+}
+
+/* Replaces the anchor and what lies behind by the sorted list as a table, or by nil if there is none. Returns the
+ * length of the row that comes before the list: all of `row`, or 0 when keys below its end (-1, 0, 1.5) made it part of
+ * the list. */
+static lua_Integer push_sorted(lua_State *L, keys *list, lua_Integer row)
 {
   if (list->count > 0) {
     const key *sorted = keys_sort(list->at, list->at + list->cap, list->count);
-    lua_createtable(L, list->count < INT32_MAX ? (int)list->count : 0, 0);
+    lua_Integer mixed = key_below(&sorted[0], row) ? row : 0;
+    lua_Integer size = (lua_Integer)list->count + mixed;
+    lua_createtable(L, size < INT32_MAX ? (int)size : 0, 0);
+    lua_Integer n = 0, out = 0;
     for (size_t i = 0; i < list->count; i++) {
-      if (list->count <= KEYS_FEW) {
-        lua_pushvalue(L, list->anchor + 1 + sorted[i].place);
-      } else {
-        key_push(L, &sorted[i]);
+      while (n < mixed && !key_below(&sorted[i], n + 1)) {
+        lua_pushinteger(L, ++n);
+        lua_rawseti(L, -2, ++out);
       }
-      lua_rawseti(L, -2, (lua_Integer)i + 1);
+      push_listed(L, list, &sorted[i]);
+      lua_rawseti(L, -2, ++out);
+    }
+    while (n < mixed) {
+      lua_pushinteger(L, ++n);
+      lua_rawseti(L, -2, ++out);
     }
     lua_replace(L, list->anchor);
+    row -= mixed;
   }
   lua_settop(L, list->anchor);
+  return row;
 }
 
-/* Pushes the sorted list of the keys of the table at stack index 1 but the row 1..n, or nil if there are no others.
- * Returns n. */
+/* Pushes the sorted list of the keys of the table at stack index 1, but the row 1..n if it comes before all others, or
+ * nil if there are no others. Returns n. */
 static lua_Integer push_keys(lua_State *L)
 {
   keys list;
@@ -203,7 +230,7 @@ static lua_Integer push_keys(lua_State *L)
   lua_Integer row = 0;
   lua_pushnil(L);
   while (lua_next(L, 1)) {
-    key k;
+    key k = {0};
     lua_pop(L, 1);
     key_read(L, -1, &k);
     if (list.count == 0 && k.kind == KEY_NUMBER && !k.is_float && k.u.integer == row + 1) {
@@ -212,8 +239,7 @@ static lua_Integer push_keys(lua_State *L)
       keys_add(L, &list, &k);
     }
   }
-  push_sorted(L, &list);
-  return row;
+  return push_sorted(L, &list, row);
 }
 
 /* Upvalues: table, list of keys or nil, length of the row, position. */
@@ -284,7 +310,7 @@ int lib_next(lua_State *L)
   if (bounded) key_read(L, 2, &above);
   lua_pushnil(L);
   while (lua_next(L, 1)) {
-    key k;
+    key k = {0};
     lua_pop(L, 1);
     key_read(L, -1, &k);
     if (bounded && !key_less(&above, &k)) continue;
