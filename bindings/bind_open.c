@@ -68,11 +68,13 @@ int bind_open_isolate(lua_State *L)
   run_file(L, "execution.lua", core, da);
   run_file(L, "combine.lua", core, da);
   run_file(L, "api.lua", core, da);
+  lua_getfield(L, core, "nil_error");
+  da_lib_set_nil_error(L);
   set_registry(L, core, "main", DA_ISOLATE_MAIN);
   set_registry(L, core, "inline_main", DA_ISOLATE_INLINE);
   lua_pushcfunction(L, freeze);
   lua_setfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_LOADED);
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_MODULES);
   lua_pushvalue(L, da);
   lua_setfield(L, -2, "da");
   lua_getfield(L, LUA_REGISTRYINDEX, "da.require");

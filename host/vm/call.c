@@ -398,6 +398,12 @@ static void attempt_inline(da_child *child)
   int status = lua_pcall(L, 1, 4, 0);
   da_isolate_set_inline(execution->isolate, false);
   execution->inline_running = false;
+  if (da_isolate_poisoned(L) != DA_POISON_NONE) {
+    da_execution_park(execution, "memory", "inline step '%.*s' outgrew the memory quota of its execution",
+                      DA_FMT(child->id));
+    lua_settop(L, top);
+    return;
+  }
   uint64_t ms = (da_clock_mono_ns() - begin) / 1000000;
   if (ms > 20)
     da_log(DA_LOG_WARN, "inline.slow", "id=%.*s ms=%llu at=%.*s:%u mend=\"make it a named step\"", DA_FMT(child->id),

@@ -671,7 +671,7 @@ void da_execution_park(da_execution *execution, const char *code, const char *fo
   da_buf_addf(&text, "%s. Mend the cause, then: dahost continue '%.*s'", words, DA_FMT(execution->id));
   execution->park_text = da_xstrndup(da_buf_slice(&text));
   da_buf_free(&text);
-  if (execution->L != NULL) da_isolate_poison(execution->L, 1);
+  if (execution->L != NULL) da_isolate_poison(execution->L, DA_POISON_HOST);
 }
 
 bool da_execution_parking(const da_execution *execution)

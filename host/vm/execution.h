@@ -25,6 +25,8 @@
 #define DA_ISOLATE_MAIN "da.main" /* (function name, args JSON): runs the workflow, ends with da_execution_finish() */
 #define DA_ISOLATE_INLINE "da.inline_main" /* (closure) -> ok, data JSON, rest JSON or nil, fatal; never raises */
 #define DA_ISOLATE_LOADED "da.loaded"      /* (): called when the script was run: no more definitions, globals frozen */
+#define DA_ISOLATE_MODULES \
+  "da.modules" /* what require gives; not the stock key, which luaL_argerror walks in hash order */
 #define DA_ISOLATE_FUNCTIONS "da.functions" /* name -> {workflow = bool, file = , line = } */
 
 typedef struct da_execution da_execution;

@@ -48,17 +48,13 @@ void da_fiber_wake_all(da_execution *execution)
     if (fiber->token != 0 && !fiber->shielded) da_fiber_wake(fiber);
 }
 
-/* A fiber whose Lua function raised: bindings catch everything, so this is memory, or a fault of ours. */
+/* A fiber whose Lua function raised: bindings catch everything, so this is a fault of ours. */
 static void fiber_broke(da_execution *execution, da_fiber *fiber)
 {
   size_t len = 0;
   const char *text =
       lua_type(fiber->co, -1) == LUA_TSTRING ? lua_tolstring(fiber->co, -1, &len) : "error without words";
   if (len == 0) len = strlen(text);
-  if (da_isolate_quota_hit(execution->isolate)) {
-    da_execution_park(execution, "memory", "the execution outgrew its memory quota");
-    return;
-  }
   da_buf json = {0};
   da_fault_json(&json, "error", da_slice_make(text, len));
   if (fiber->child != NULL && fiber->child->kind == DA_CALL_BRANCH)
@@ -77,12 +73,17 @@ static void resume(da_execution *execution, da_fiber *fiber)
   da_isolate_set_running(execution->isolate, fiber->co);
   int status = lua_resume(fiber->co, NULL, arguments, &results);
   execution->current = NULL;
+  if (execution->park_code != NULL) return;
+  if (da_isolate_poisoned(fiber->co) != DA_POISON_NONE ||
+      (status > LUA_YIELD && da_lib_out_of_memory(fiber->co, status))) {
+    da_execution_park(execution, "memory", "the execution outgrew its memory quota");
+    return;
+  }
   if (status == LUA_YIELD) {
     lua_pop(fiber->co, results);
     return;
   }
   fiber->done = true;
-  if (execution->park_code != NULL) return;
   if (status != LUA_OK) fiber_broke(execution, fiber);
   luaL_unref(execution->L, LUA_REGISTRYINDEX, fiber->ref);
   fiber->ref = LUA_NOREF;

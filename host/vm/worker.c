@@ -337,7 +337,7 @@ int da_worker_open_isolate(lua_State *L, void *user)
   da_isolate_set_host(da_isolate_of(L), context);
   lua_newtable(L);
   lua_pushvalue(L, -1);
-  lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_setfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_MODULES);
   lua_pushcclosure(L, require_module, 1);
   lua_setfield(L, LUA_REGISTRYINDEX, "da.require");
   context->worker->options.hooks.open_isolate(L);

@@ -47,4 +47,7 @@ only_in_steps "reject"
 only_in_steps "start"
 only_in_steps "attempt"
 
+-- error(nil): a <close> variable could not tell it from success.
+function core.nil_error() return core.error_new("error", "nil") end
+
 da._VERSION = "da 0.1"
