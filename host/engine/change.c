@@ -90,7 +90,9 @@ static da_due timer_row(const da_task *task)
 static void entity_read(da_change *c, da_entity *e, da_slice id)
 {
   if (c->status != DA_OK) return;
-  e->exists = e->stored = found(c, c->view->ops->promise(c->view, id, c->arena, &e->promise));
+  const da_view_ops *ops = c->view->ops;
+  e->head = ops->promise_head != NULL;
+  e->exists = e->stored = found(c, (e->head ? ops->promise_head : ops->promise)(c->view, id, c->arena, &e->promise));
   if (!e->exists) return;
   e->stored_armed = e->promise.armed;
   if (da_map_get(e->promise.tags, DA_TAG_TARGET) == NULL) return;
@@ -119,10 +121,27 @@ da_entity *da_change_load(da_change *c, da_slice id)
   return e->exists && c->status == DA_OK ? e : NULL;
 }
 
+const da_promise *da_change_show(da_change *c, da_entity *e)
+{
+  if (e->head && c->status == DA_OK) {
+    e->head = false;
+    (void)found(c, c->view->ops->promise(c->view, e->promise.id, c->arena, &e->promise));
+  }
+  return &e->promise;
+}
+
+da_promise *da_change_promise(da_change *c, da_entity *e)
+{
+  (void)da_change_show(c, e); /* what is written is the whole row */
+  e->promise_dirty = true;
+  return &e->promise;
+}
+
 da_entity *da_change_add(da_change *c, da_slice id, da_map tags)
 {
   da_entity *e = entity_of(c, id);
   e->exists = true;
+  e->head = false;
   e->promise = (da_promise){.id = id, .tags = tags};
   e->promise_dirty = true;
   e->has_task = da_map_get(tags, DA_TAG_TARGET) != NULL;

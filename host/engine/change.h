@@ -30,6 +30,7 @@ struct da_entity {
   da_node node;
   da_entity *next; /* in order of loading */
   bool exists;
+  bool head;     /* the data of param and value has not been read */
   bool has_task; /* exists, and its tags name a target */
   bool promise_dirty;
   bool task_dirty;
@@ -86,17 +87,16 @@ typedef struct da_change {
 
 void da_change_begin(da_change *c, da_engine_env *env, da_view *view, da_arena *arena, da_outcome *out);
 
-/* The promise `id` and its task, or NULL if there is none (or the read failed). */
+/* The promise `id` and its task, or NULL if there is none (or the read failed). Most requests want to know its state
+ * only, so the data of its values is read when it is asked for: by the two calls below. */
 da_entity *da_change_load(da_change *c, da_slice id);
+/* The whole record, for an answer. */
+const da_promise *da_change_show(da_change *c, da_entity *e);
 /* A promise that da_change_load() just told absent: zeroed but for its id, dirty, to be filled by the caller. With a
  * target among `tags`, its task too. */
 da_entity *da_change_add(da_change *c, da_slice id, da_map tags);
 /* To be called before each change of a promise or of a task. */
-static inline da_promise *da_change_promise(da_entity *e)
-{
-  e->promise_dirty = true;
-  return &e->promise;
-}
+da_promise *da_change_promise(da_change *c, da_entity *e);
 static inline da_task *da_change_task(da_entity *e)
 {
   e->task_dirty = true;

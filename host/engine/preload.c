@@ -33,8 +33,8 @@ static bool belongs(const da_promise *promise, da_slice branch, da_slice self)
 /* What this apply has loaded or made; the rest is read from the store. */
 static void collect_touched(da_change *c, collection *all, da_slice branch, da_slice self)
 {
-  for (const da_entity *e = da_change_entities(c); e != NULL; e = e->next)
-    if (e->exists && belongs(&e->promise, branch, self)) collect(c, all, &e->promise);
+  for (da_entity *e = da_change_entities(c); e != NULL; e = e->next)
+    if (e->exists && belongs(&e->promise, branch, self)) collect(c, all, da_change_show(c, e));
 }
 
 static void collect_stored(da_change *c, collection *all, da_slice branch, da_slice self)

@@ -9,20 +9,20 @@
 void da_promise_get(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
-  const da_entity *e = da_settle_load(c, req->id);
+  da_entity *e = da_settle_load(c, req->id);
   if (e == NULL)
     da_refuse(reply, 404, "Promise not found");
   else
-    reply->promise = &e->promise;
+    reply->promise = da_change_show(c, e);
 }
 
 /* ---- promise.create ------------------------------------------------------------------------------------ */
 
 /* A promise without a deadline needs no row: it can never fall due. */
-static void arm(da_entity *e)
+static void arm(da_change *c, da_entity *e)
 {
   if (e->promise.armed || e->promise.timeout_at >= DA_TIME_MAX) return;
-  da_change_promise(e)->armed = true;
+  da_change_promise(c, e)->armed = true;
 }
 
 static bool armed_at_birth(const da_profile *profile, const da_entity *e)
@@ -40,7 +40,7 @@ static bool armed_at_birth(const da_profile *profile, const da_entity *e)
 
 void da_promise_oblige(da_change *c, da_entity *e)
 {
-  if (c->env->profile->arm == DA_ARM_EXTERNAL) arm(e);
+  if (c->env->profile->arm == DA_ARM_EXTERNAL) arm(c, e);
 }
 
 da_entity *da_promise_birth(da_change *c, da_slice id, const da_request *req)
@@ -52,7 +52,7 @@ da_entity *da_promise_birth(da_change *c, da_slice id, const da_request *req)
   p->call = req->call;
   p->created_at = c->env->now_ms;
   if (c->env->now_ms < p->timeout_at) {
-    if (armed_at_birth(c->env->profile, e)) arm(e);
+    if (armed_at_birth(c->env->profile, e)) arm(c, e);
     return e;
   }
   p->created_at = p->timeout_at;
@@ -77,7 +77,7 @@ void da_promise_do_create(da_change *c, da_slice id, const da_request *req, da_r
     e = da_promise_birth(c, id, req);
     if (e->has_task && e->promise.state == DA_PENDING) dispatch_newborn(c, e);
   }
-  reply->promise = &e->promise;
+  reply->promise = da_change_show(c, e);
 }
 
 void da_promise_create(da_change *c, const da_request *req)
@@ -95,7 +95,7 @@ void da_promise_do_settle(da_change *c, da_slice id, const da_request *req, da_r
     return;
   }
   if (e->promise.state == DA_PENDING) da_settle(c, e, req->state, &req->value);
-  reply->promise = &e->promise;
+  reply->promise = da_change_show(c, e);
 }
 
 void da_promise_settle(da_change *c, const da_request *req)
@@ -125,7 +125,7 @@ void da_promise_register_callback(da_change *c, const da_request *req)
   } else if (!awaitable(c, awaited)) {
     da_refuse(reply, 422, "Awaited promise is not awaitable");
   } else {
-    reply->promise = &awaited->promise;
+    reply->promise = da_change_show(c, awaited);
     if (awaiter->promise.state != DA_PENDING) return;
     if (awaited->promise.state == DA_PENDING) {
       da_change_callback_add(c, req->id, req->awaiter);
@@ -147,7 +147,7 @@ void da_promise_register_listener(da_change *c, const da_request *req)
   } else if (!awaitable(c, awaited)) {
     da_refuse(reply, 422, "Awaited promise is not awaitable");
   } else {
-    reply->promise = &awaited->promise;
+    reply->promise = da_change_show(c, awaited);
     if (awaited->promise.state != DA_PENDING) return;
     da_change_wait_add(c, DA_WAIT_LISTENER, req->id, req->address);
     da_promise_oblige(c, awaited);

@@ -19,7 +19,7 @@ static void forget_awaited(da_change *c, da_slice awaiter)
 
 static void record(da_change *c, da_entity *e, da_promise_state state, const da_value *value, int64_t settled_at)
 {
-  da_promise *p = da_change_promise(e);
+  da_promise *p = da_change_promise(c, e);
   p->state = state;
   if (value != NULL) p->value = *value;
   p->settled_at = settled_at;

@@ -19,9 +19,10 @@ static bool is_held(const da_entity *e, int64_t version)
   return e->task.state == DA_TASK_ACQUIRED && e->task.version == version;
 }
 
-static void reply_both(da_reply *reply, const da_entity *e)
+static void reply_both(da_change *c, da_entity *e)
 {
-  reply->promise = &e->promise;
+  da_reply *reply = &c->out->reply;
+  reply->promise = da_change_show(c, e);
   if (e->has_task) reply->task = &e->task;
 }
 
@@ -60,7 +61,7 @@ void da_task_create(da_change *c, const da_request *req)
     da_refuse(reply, 409, "Already exists");
     return;
   }
-  reply_both(reply, e);
+  reply_both(c, e);
   if (born_dead)
     reply->has_preload = !req->no_preload; /* nothing to work on: the empty list */
   else
@@ -80,7 +81,7 @@ void da_task_acquire(da_change *c, const da_request *req)
     da_refuse(reply, 409, "Version mismatch");
   } else {
     da_turn_acquire(c, e, req->pid, req->ttl);
-    reply_both(reply, e);
+    reply_both(c, e);
     da_preload(c, req, e, reply);
   }
 }
@@ -108,7 +109,7 @@ void da_task_fulfill(da_change *c, const da_request *req)
     return;
   }
   da_settle(c, e, req->state, &req->value);
-  c->out->reply.promise = &e->promise;
+  c->out->reply.promise = da_change_show(c, e);
 }
 
 /* ---- task.suspend -------------------------------------------------------------------------------------- */
@@ -232,7 +233,7 @@ void da_task_step(da_change *c, const da_request *req)
     e = birth_settled(c, req);
   else if (e->promise.state == DA_PENDING)
     da_settle(c, e, req->state, &req->value);
-  reply->promise = &e->promise;
+  reply->promise = da_change_show(c, e);
 }
 
 void da_task_spawn(da_change *c, const da_request *req)
@@ -240,7 +241,7 @@ void da_task_spawn(da_change *c, const da_request *req)
   if (pass_fence(c, req) == NULL) return;
   da_entity *e = da_change_load(c, req->promise_id);
   if (e == NULL) e = birth_held(c, req->promise_id, req);
-  reply_both(&c->out->reply, e);
+  reply_both(c, e);
 }
 
 /* ---- task.heartbeat ------------------------------------------------------------------------------------ */

@@ -15,6 +15,9 @@ typedef struct da_view da_view;
 
 typedef struct da_view_ops {
   int (*promise)(da_view *view, da_slice id, da_arena *arena, da_promise *out);
+  /* As promise, but the data of param and value may stay unread where reading it costs extra (a value of megabytes):
+   * has_data as stored, data empty. May be NULL: there is nothing to save. */
+  int (*promise_head)(da_view *view, da_slice id, da_arena *arena, da_promise *out);
   int (*task)(da_view *view, da_slice id, da_arena *arena, da_task *out);
   /* Is the row (kind, first, second) there? */
   int (*wait_has)(da_view *view, const da_wait *wait);

@@ -44,8 +44,8 @@ return {
   {
     words = "the first waiter of an internal promise does not arm it",
     file = "promise.c",
-    from = "if (c->env->profile->arm == DA_ARM_EXTERNAL) arm(e);",
-    to = "if (c->env->profile->arm == DA_ARM_EXTERNAL && e->promise.armed) arm(e);",
+    from = "if (c->env->profile->arm == DA_ARM_EXTERNAL) arm(c, e);",
+    to = "if (c->env->profile->arm == DA_ARM_EXTERNAL && e->promise.armed) arm(c, e);",
   },
   {
     words = "every promise is armed at birth",
