@@ -72,7 +72,7 @@ static int raw_encode_promise(lua_State *L)
   da_arena arena = {0};
   da_buf out = {0};
   da_probe_read_promise(L, 1, &arena, &promise);
-  da_codec_promise_put(&out, &promise, lua_isnoneornil(L, 2) ? DA_NONE : da_probe_check_slice(L, 2));
+  da_codec_promise_put(&out, &promise, lua_isnoneornil(L, 2) ? DA_NONE : da_probe_check_slice(L, 2), NULL);
   da_probe_push_slice(L, da_buf_slice(&out));
   da_buf_free(&out);
   da_arena_free(&arena);
@@ -92,7 +92,7 @@ static int raw_decode_promise(lua_State *L)
     da_probe_push_slice(L, head.text);
     return 2;
   }
-  if (status == DA_OK) status = da_codec_promise_get(bytes, da_probe_check_slice(L, 2), &arena, &promise);
+  if (status == DA_OK) status = da_codec_promise_get(bytes, da_probe_check_slice(L, 2), NULL, &arena, &promise);
   if (status != DA_OK) {
     da_arena_free(&arena);
     return failed(L, status);
@@ -124,12 +124,17 @@ static int raw_decode_task(lua_State *L)
 {
   da_task task;
   da_slice text;
-  da_status status = da_codec_task_get(da_probe_check_slice(L, 1), &task, &text);
-  if (status != DA_OK) return failed(L, status);
+  da_arena arena = {0};
+  da_status status = da_codec_task_get(da_probe_check_slice(L, 1), &arena, &task, &text);
+  if (status != DA_OK) {
+    da_arena_free(&arena);
+    return failed(L, status);
+  }
   da_probe_push_task(L, &task);
   if (task.ttl != 0) da_probe_set_integer(L, "ttl", task.ttl);
   if (task.pid.len != 0) da_probe_set_slice(L, "pid", task.pid);
   if (task.timer_at != 0) da_probe_set_integer(L, "timerAt", task.timer_at);
+  da_arena_free(&arena);
   da_probe_push_slice(L, text);
   return 2;
 }
@@ -199,10 +204,9 @@ static int raw_key(lua_State *L)
 static int raw_key_fits(lua_State *L)
 {
   da_slice key = da_probe_check_slice(L, 2);
-  da_id_key first;
-  da_id_key second;
-  da_wait_kind wait;
-  da_message_kind message;
+  da_id_key id;
+  da_wait_key wait;
+  da_out_key out;
   da_due_class class_;
   int64_t at;
   uint8_t which;
@@ -210,23 +214,34 @@ static int raw_key_fits(lua_State *L)
   da_slice owner;
   bool fits = false;
   switch (table_arg(L, 1)) {
+  case DA_KV_ROOT:
   case DA_KV_PROM:
   case DA_KV_TASK:
-    fits = da_key_id_get(key, &first);
+    fits = da_key_id_get(key, &id);
     break;
   case DA_KV_DUE:
-    fits = da_key_due_get(key, &class_, &at, &first);
+    fits = da_key_due_get(key, false, &class_, &at, &id);
+    break;
+  case DA_KV_TIMER:
+    fits = da_key_due_get(key, true, &class_, &at, &id);
+    break;
+  case DA_KV_CALLBACK:
+    fits = da_key_wait_get(key, false, DA_WAIT_CALLBACK, &wait);
+    break;
+  case DA_KV_AWAIT:
+    fits = da_key_wait_get(key, false, DA_WAIT_AWAITED, &wait);
     break;
   case DA_KV_WAIT:
-    fits = da_key_wait_get(key, &wait, &first, &second);
+    fits = da_key_wait_get(key, true, DA_WAIT_RESUME, &wait);
     break;
   case DA_KV_OUT:
-    fits = da_key_out_get(key, &message, &first);
+    fits = da_key_out_get(key, &out);
     break;
   case DA_KV_BLOB:
     fits = da_key_blob_get(key, &owner, &which, &piece);
     break;
   case DA_KV_META:
+  case DA_KV_WORD:
   case DA_KV_IDS:
   case DA_KV_SCHED:
   case DA_KV_BUNDLE:

@@ -42,12 +42,22 @@ static void put_text(da_buf *out, da_slice text)
   da_buf_add_slice(out, text);
 }
 
+/* The number of a word, or 0 and the text. */
+static void put_word(da_buf *out, da_slice text, da_words *words)
+{
+  uint32_t code = words != NULL ? da_words_code(words, text) : 0;
+  put_number(out, code);
+  if (code == 0) put_text(out, text);
+}
+
 /* ---- reading: a cursor that remembers the first fault -------------------------------------------------- */
 
 typedef struct reader {
   const uint8_t *at;
   const uint8_t *end;
   bool bad;
+  const da_words *words; /* may be NULL */
+  da_arena *arena;       /* of what is read, if it needs one */
 } reader;
 
 static size_t left(const reader *r)
@@ -86,17 +96,30 @@ static da_slice get_text(reader *r)
   return get_bytes(r, len);
 }
 
-static void get_digest(reader *r, da_digest *digest)
+/* Copied: the dictionary does not live as long as what is read. */
+static da_slice get_word(reader *r)
 {
-  da_slice bytes = get_bytes(r, sizeof digest->bytes);
-  if (bytes.len == sizeof digest->bytes) memcpy(digest->bytes, bytes.ptr, bytes.len);
+  da_slice text = DA_NONE;
+  uint64_t code = get_number(r);
+  if (r->bad || code == 0) return get_text(r);
+  if (r->words != NULL && da_words_text(r->words, code, &text)) return da_arena_dup(r->arena, text);
+  r->bad = true;
+  return DA_NONE;
+}
+
+static void take_digest(reader *r, da_slice bytes, da_digest *digest)
+{
+  if (bytes.len == sizeof digest->bytes)
+    memcpy(digest->bytes, bytes.ptr, bytes.len);
+  else
+    r->bad = true;
 }
 
 /* Checks the first byte: DA_ECORRUPT for another kind, DA_EVERSION for this kind in a version not known here. */
 static da_status open_record(reader *r, da_slice record, unsigned kind)
 {
   const uint8_t *p = (const uint8_t *)record.ptr;
-  *r = (reader){p, p + record.len, false};
+  *r = (reader){.at = p, .end = p + record.len};
   unsigned first = get_byte(r);
   if (r->bad || first >> 4 != kind) return DA_ECORRUPT;
   return (first & 0x0f) == VERSION ? DA_OK : DA_EVERSION;
@@ -147,8 +170,9 @@ static const da_slice known_values[] = {
     {"poll://any@default", 18},
 };
 enum { KNOWN_VALUES = sizeof known_values / sizeof known_values[0] };
-enum { OWN_ID = 1, ROOT_OF_ID, CUT_ONCE, CUT_TWICE, KNOWN_VALUE_FIRST };
-_Static_assert((int)KNOWN_VALUE_FIRST + (int)KNOWN_VALUES <= 16, "a value code is four bits");
+enum { OWN_ID = 1, ROOT_OF_ID, CUT_ONCE, CUT_TWICE, KNOWN_VALUE_FIRST, WORD = 15 };
+_Static_assert((int)KNOWN_VALUE_FIRST + (int)KNOWN_VALUES <= (int)WORD, "a value code is four bits");
+enum { TARGET = 1 }; /* the key whose values recur */
 _Static_assert(KNOWN_KEYS <= 16, "a key code is four bits");
 
 /* The id without its last component: `r:a.1` -> `r:a` -> `r`. A parent is one or two cuts away, after `name=key` or
@@ -192,6 +216,7 @@ static unsigned value_code(da_slice value, da_slice id)
 
 static da_slice value_of(reader *r, unsigned code, da_slice id)
 {
+  if (code == WORD) return get_word(r);
   if (code >= KNOWN_VALUE_FIRST) {
     if (code - KNOWN_VALUE_FIRST < KNOWN_VALUES) return known_values[code - KNOWN_VALUE_FIRST];
     r->bad = true;
@@ -211,19 +236,21 @@ static da_slice value_of(reader *r, unsigned code, da_slice id)
   }
 }
 
-static void put_map(da_buf *out, da_map map, da_slice id)
+static void put_map(da_buf *out, da_map map, da_slice id, da_words *words)
 {
   put_number(out, map.count);
   for (size_t i = 0; i < map.count; i++) {
     unsigned key = key_code(map.items[i].key);
     unsigned value = value_code(map.items[i].value, id);
+    if (value == 0 && key == TARGET) value = WORD;
     put_byte(out, key << 4 | value);
     if (key == 0) put_text(out, map.items[i].key);
     if (value == 0) put_text(out, map.items[i].value);
+    if (value == WORD) put_word(out, map.items[i].value, words);
   }
 }
 
-static void get_map(reader *r, da_slice id, da_arena *arena, da_map *out)
+static void get_map(reader *r, da_slice id, da_map *out)
 {
   uint64_t count = get_number(r);
   *out = (da_map){0};
@@ -232,7 +259,7 @@ static void get_map(reader *r, da_slice id, da_arena *arena, da_map *out)
     return;
   }
   if (count == 0) return;
-  da_pair *items = da_arena_alloc(arena, (size_t)count * sizeof *items);
+  da_pair *items = da_arena_alloc(r->arena, (size_t)count * sizeof *items);
   for (size_t i = 0; i < count; i++) {
     unsigned code = get_byte(r);
     unsigned key = code >> 4;
@@ -254,13 +281,13 @@ static unsigned value_flags(const da_value *value)
          (value->has_data && da_codec_in_blob(value->data.len) ? V_BLOB : 0u);
 }
 
-static void put_value(da_buf *out, const da_value *value, unsigned flags, da_slice id)
+static void put_value(da_buf *out, const da_value *value, unsigned flags, da_slice id, da_words *words)
 {
   if ((flags & V_DATA) != 0 && (flags & V_BLOB) == 0) put_text(out, value->data);
-  if ((flags & V_HEADERS) != 0) put_map(out, value->headers, id);
+  if ((flags & V_HEADERS) != 0) put_map(out, value->headers, id, words);
 }
 
-static void get_value(reader *r, unsigned flags, size_t blob_bytes, da_slice id, da_arena *arena, da_value *out)
+static void get_value(reader *r, unsigned flags, size_t blob_bytes, da_slice id, da_value *out)
 {
   *out = (da_value){0};
   out->has_data = (flags & V_DATA) != 0;
@@ -270,12 +297,17 @@ static void get_value(reader *r, unsigned flags, size_t blob_bytes, da_slice id,
     out->data.len = blob_bytes;
   else if (out->has_data)
     out->data = get_text(r);
-  if (out->has_headers) get_map(r, id, arena, &out->headers);
+  if (out->has_headers) get_map(r, id, &out->headers);
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
-static void put_call(da_buf *out, const da_call *call, da_slice id)
+static da_slice digest_slice(const da_digest *digest)
+{
+  return da_slice_make((const char *)digest->bytes, sizeof digest->bytes);
+}
+
+static void put_call(da_buf *out, const da_call *call, da_slice id, da_words *words)
 {
   static const da_digest no_args;
   bool in_id = call->func.len != 0 && da_slice_eq(call->func, name_in(id));
@@ -286,10 +318,10 @@ static void put_call(da_buf *out, const da_call *call, da_slice id)
   put_byte(out, flags);
   put_number(out, call->ordinal);
   put_number(out, call->line);
-  if ((flags & C_FILE) != 0) put_text(out, call->file);
-  if ((flags & C_FUNC) != 0) put_text(out, call->func);
+  if ((flags & C_FILE) != 0) put_word(out, call->file, words);
+  if ((flags & C_FUNC) != 0) put_word(out, call->func, words);
   if ((flags & C_ARGS) != 0) da_buf_add(out, call->args.bytes, sizeof call->args.bytes);
-  if ((flags & C_BUNDLE) != 0) da_buf_add(out, call->bundle.bytes, sizeof call->bundle.bytes);
+  if ((flags & C_BUNDLE) != 0) put_word(out, digest_slice(&call->bundle), words);
 }
 
 static void get_call(reader *r, da_slice id, da_call *out)
@@ -303,17 +335,17 @@ static void get_call(reader *r, da_slice id, da_call *out)
   out->kind = (da_call_kind)kind;
   out->ordinal = (uint32_t)ordinal;
   out->line = (uint32_t)line;
-  if ((flags & C_FILE) != 0) out->file = get_text(r);
-  if ((flags & C_FUNC) != 0) out->func = get_text(r);
+  if ((flags & C_FILE) != 0) out->file = get_word(r);
+  if ((flags & C_FUNC) != 0) out->func = get_word(r);
   if ((flags & C_FUNC_IN_ID) != 0) out->func = name_in(id);
-  if ((flags & C_ARGS) != 0) get_digest(r, &out->args);
+  if ((flags & C_ARGS) != 0) take_digest(r, get_bytes(r, sizeof out->args.bytes), &out->args);
   out->has_bundle = (flags & C_BUNDLE) != 0;
-  if (out->has_bundle) get_digest(r, &out->bundle);
+  if (out->has_bundle) take_digest(r, get_word(r), &out->bundle);
 }
 
 /* ---- promises ------------------------------------------------------------------------------------------ */
 
-void da_codec_promise_put(da_buf *out, const da_promise *promise, da_slice text)
+void da_codec_promise_put(da_buf *out, const da_promise *promise, da_slice text, da_words *words)
 {
   unsigned param = value_flags(&promise->param);
   unsigned value = value_flags(&promise->value);
@@ -333,10 +365,10 @@ void da_codec_promise_put(da_buf *out, const da_promise *promise, da_slice text)
     put_distance(out, promise->created_at, promise->settled_at);
     put_number(out, promise->settle_seq);
   }
-  if (promise->tags.count != 0) put_map(out, promise->tags, promise->id);
-  put_value(out, &promise->param, param, promise->id);
-  put_value(out, &promise->value, value, promise->id);
-  if (has_call) put_call(out, &promise->call, promise->id);
+  if (promise->tags.count != 0) put_map(out, promise->tags, promise->id, words);
+  put_value(out, &promise->param, param, promise->id, words);
+  put_value(out, &promise->value, value, promise->id, words);
+  if (has_call) put_call(out, &promise->call, promise->id, words);
 }
 
 void da_codec_anchor_put(da_buf *out, da_slice root)
@@ -391,7 +423,7 @@ da_status da_codec_promise_head(da_slice record, da_promise_head *out)
   return r.bad ? DA_ECORRUPT : DA_OK;
 }
 
-da_status da_codec_promise_get(da_slice record, da_slice id, da_arena *arena, da_promise *out)
+da_status da_codec_promise_get(da_slice record, da_slice id, const da_words *words, da_arena *arena, da_promise *out)
 {
   reader r;
   opening o;
@@ -399,6 +431,8 @@ da_status da_codec_promise_get(da_slice record, da_slice id, da_arena *arena, da
   *out = (da_promise){0};
   da_status status = open_record(&r, record, KIND_PROMISE);
   if (status != DA_OK) return status;
+  r.words = words;
+  r.arena = arena;
   get_opening(&r, &o, &head);
   if (r.bad) return DA_ECORRUPT;
   out->id = id;
@@ -410,14 +444,77 @@ da_status da_codec_promise_get(da_slice record, da_slice id, da_arena *arena, da
     out->settled_at = get_distance(&r, out->created_at);
     out->settle_seq = get_number(&r);
   }
-  if ((o.flags & P_TAGS) != 0) get_map(&r, id, arena, &out->tags);
-  get_value(&r, o.param, head.param_bytes, id, arena, &out->param);
-  get_value(&r, o.value, head.value_bytes, id, arena, &out->value);
+  if ((o.flags & P_TAGS) != 0) get_map(&r, id, &out->tags);
+  get_value(&r, o.param, head.param_bytes, id, &out->param);
+  get_value(&r, o.value, head.value_bytes, id, &out->value);
   if ((o.flags & P_CALL) != 0) get_call(&r, id, &out->call);
   return close_record(&r);
 }
 
 /* ---- tasks --------------------------------------------------------------------------------------------- */
+
+/* A lease that never ends and the pid of a worker in this process ("local/" and hex digits) are what most acquired
+ * tasks have. They are packed so that the row hardly shrinks when the task is suspended: rows that are written large
+ * and left small leave their pages half empty. */
+
+/* Zero is written as a flag, so that 0 is free to stand for DA_TIME_MAX. */
+static void put_instant(da_buf *out, int64_t ms)
+{
+  put_number(out, ms == DA_TIME_MAX ? 0 : (uint64_t)ms);
+}
+
+static int64_t get_instant(reader *r)
+{
+  uint64_t ms = get_number(r);
+  return ms == 0 ? DA_TIME_MAX : (int64_t)ms;
+}
+
+#define LOCAL_PID DA_LIT("local/")
+static const char hex_digits[] = "0123456789abcdef";
+
+static int hex_value(char c)
+{
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_packable(da_slice pid)
+{
+  da_slice prefix = LOCAL_PID;
+  if (!da_slice_starts(pid, prefix) || (pid.len - prefix.len) % 2 != 0) return false;
+  for (size_t i = prefix.len; i < pid.len; i++)
+    if (hex_value(pid.ptr[i]) < 0) return false;
+  return true;
+}
+
+/* Twice the length of what follows, plus 1 if it is the hex digits of a local pid as bytes. */
+static void put_pid(da_buf *out, da_slice pid)
+{
+  da_slice prefix = LOCAL_PID;
+  if (!is_packable(pid)) {
+    put_number(out, (uint64_t)pid.len << 1);
+    da_buf_add_slice(out, pid);
+    return;
+  }
+  put_number(out, (uint64_t)(pid.len - prefix.len) | 1);
+  for (size_t i = prefix.len; i < pid.len; i += 2)
+    put_byte(out, (unsigned)(hex_value(pid.ptr[i]) << 4 | hex_value(pid.ptr[i + 1])));
+}
+
+static da_slice get_pid(reader *r)
+{
+  uint64_t head = get_number(r);
+  da_slice bytes = get_bytes(r, head >> 1);
+  if (r->bad || (head & 1) == 0) return bytes;
+  da_slice prefix = LOCAL_PID;
+  char *pid = da_arena_alloc(r->arena, prefix.len + 2 * bytes.len);
+  memcpy(pid, prefix.ptr, prefix.len);
+  for (size_t i = 0; i < bytes.len; i++) {
+    pid[prefix.len + 2 * i] = hex_digits[(uint8_t)bytes.ptr[i] >> 4];
+    pid[prefix.len + 2 * i + 1] = hex_digits[(uint8_t)bytes.ptr[i] & 15];
+  }
+  return da_slice_make(pid, prefix.len + 2 * bytes.len);
+}
 
 void da_codec_task_put(da_buf *out, const da_task *task, da_slice text)
 {
@@ -428,27 +525,28 @@ void da_codec_task_put(da_buf *out, const da_task *task, da_slice text)
   put_byte(out, (unsigned)task->state | flags);
   put_number(out, (uint64_t)task->version);
   if ((flags & T_RESUMES) != 0) put_number(out, (uint64_t)task->resumes);
-  if ((flags & T_TTL) != 0) put_number(out, (uint64_t)task->ttl);
-  if ((flags & T_TIMER) != 0) put_number(out, (uint64_t)task->timer_at);
-  if ((flags & T_PID) != 0) put_text(out, task->pid);
+  if ((flags & T_TTL) != 0) put_instant(out, task->ttl);
+  if ((flags & T_TIMER) != 0) put_instant(out, task->timer_at);
+  if ((flags & T_PID) != 0) put_pid(out, task->pid);
   if ((flags & T_TEXT) != 0) put_text(out, text);
 }
 
-da_status da_codec_task_get(da_slice record, da_task *out, da_slice *text)
+da_status da_codec_task_get(da_slice record, da_arena *arena, da_task *out, da_slice *text)
 {
   reader r;
   *out = (da_task){0};
   *text = DA_NONE;
   da_status status = open_record(&r, record, KIND_TASK);
   if (status != DA_OK) return status;
+  r.arena = arena;
   unsigned flags = get_byte(&r);
   if ((flags & STATE_MASK) > DA_TASK_FULFILLED) return DA_ECORRUPT;
   out->state = (da_task_state)(flags & STATE_MASK);
   out->version = (int64_t)get_number(&r);
   if ((flags & T_RESUMES) != 0) out->resumes = (int64_t)get_number(&r);
-  if ((flags & T_TTL) != 0) out->ttl = (int64_t)get_number(&r);
-  if ((flags & T_TIMER) != 0) out->timer_at = (int64_t)get_number(&r);
-  if ((flags & T_PID) != 0) out->pid = get_text(&r);
+  if ((flags & T_TTL) != 0) out->ttl = get_instant(&r);
+  if ((flags & T_TIMER) != 0) out->timer_at = get_instant(&r);
+  if ((flags & T_PID) != 0) out->pid = get_pid(&r);
   if ((flags & T_TEXT) != 0) *text = get_text(&r);
   return close_record(&r);
 }
@@ -505,6 +603,7 @@ void da_codec_counters_put(da_buf *out, const da_counters *counters)
   put_number(out, counters->next_root);
   put_number(out, counters->next_seq);
   put_number(out, counters->anchors);
+  put_number(out, counters->words);
 }
 
 da_status da_codec_counters_get(da_slice record, da_counters *out)
@@ -516,6 +615,7 @@ da_status da_codec_counters_get(da_slice record, da_counters *out)
   out->next_root = get_number(&r);
   out->next_seq = get_number(&r);
   out->anchors = get_number(&r);
+  out->words = get_number(&r);
   if (out->next_root == 0 || out->next_seq == 0) return DA_ECORRUPT;
   return close_record(&r);
 }

@@ -6,7 +6,8 @@
  *           table is as recognisable as one of another version. Numbers are those of key.h. Payload is opaque.
  * Small:    a record does not repeat its key. Its id is there only where the key has none (roots) or a cut one (long
  *           ids). Instants are distances from the creation; the tags of the protocol with their usual values (own id,
- *           root, parent, "local"...) take one byte; a value over DA_BLOB_MIN leaves only its length.
+ *           root, parent, "local"...) take one byte; names that recur are numbers of a dictionary (words.h); a value
+ *           over DA_BLOB_MIN leaves only its length.
  *
  *   promise   kind+version | state, flags | flags of param, value | [text] | [blob lengths] | created
  *             | [timeout - created] | [settled - created, settle_seq] | [tags] | param | value | [call]
@@ -14,7 +15,7 @@
  *   task      kind+version | state, flags | version | [resumes] | [ttl] | [timer] | [pid] | [text]
  *   out       kind+version | version of the task (execute) | address | [text]
  *   bundle    kind+version | length | bytes, unless they are in `blob`
- *   state     kind+version | next root number | next settle_seq | anchors
+ *   counters  kind+version | next root number | next settle_seq | anchors | words
  *   [text]    root text of a root, whole rest of a long id
  *
  * To change a form: a new version number, a reader for the old one, both in spec/store/codec_spec.lua.
@@ -25,12 +26,13 @@
 
 #include "../base/limits.h"
 #include "../engine/record.h"
+#include "words.h"
 
 /* Decoders return DA_OK, DA_EVERSION (the version of this kind is not known) or DA_ECORRUPT. */
 
 /* ---- promises and anchors ------------------------------------------------------------------------------ */
 
-/* What can be told of a row of `prom` without decoding it whole. */
+/* What can be told of a row of `root` or `prom` without decoding it whole. */
 typedef struct da_promise_head {
   bool anchor;
   bool has_text;
@@ -39,12 +41,14 @@ typedef struct da_promise_head {
   size_t value_bytes;
 } da_promise_head;
 
-/* `text` is the root of a root promise, the whole rest of a long id, else empty. */
-void da_codec_promise_put(da_buf *out, const da_promise *promise, da_slice text);
+/* `text` is the root of a root promise, the whole rest of a long id, else empty. words may be NULL: nothing is shared
+ * then; given, it may grow. */
+void da_codec_promise_put(da_buf *out, const da_promise *promise, da_slice text, da_words *words);
 void da_codec_anchor_put(da_buf *out, da_slice root);
 da_status DA_MUST_USE da_codec_promise_head(da_slice record, da_promise_head *out);
 /* Everything in *out is borrowed from record and id, or lies in arena. Data in `blob` has its length and no bytes. */
-da_status DA_MUST_USE da_codec_promise_get(da_slice record, da_slice id, da_arena *arena, da_promise *out);
+da_status DA_MUST_USE da_codec_promise_get(da_slice record, da_slice id, const da_words *words, da_arena *arena,
+                                           da_promise *out);
 
 /* Do the bytes of a value of this length lie in `blob`? */
 static inline bool da_codec_in_blob(size_t len)
@@ -55,8 +59,8 @@ static inline bool da_codec_in_blob(size_t len)
 /* ---- the others ---------------------------------------------------------------------------------------- */
 
 void da_codec_task_put(da_buf *out, const da_task *task, da_slice text);
-/* out->id is left empty; text as above, borrowed. */
-da_status DA_MUST_USE da_codec_task_get(da_slice record, da_task *out, da_slice *text);
+/* out->id is left empty; pid borrowed from record or in arena; text as above, borrowed. */
+da_status DA_MUST_USE da_codec_task_get(da_slice record, da_arena *arena, da_task *out, da_slice *text);
 
 void da_codec_out_put(da_buf *out, const da_message *message, da_slice text);
 /* kind is that of the key; out->id is left empty. */
@@ -70,7 +74,8 @@ da_status DA_MUST_USE da_codec_bundle_get(da_slice record, size_t *len, da_slice
 typedef struct da_counters {
   uint64_t next_root; /* from 1 */
   uint64_t next_seq;  /* from 1 */
-  uint64_t anchors;   /* rows of `prom` that are no promise */
+  uint64_t anchors;   /* rows of `root` that are no promise */
+  uint64_t words;     /* of the dictionary */
 } da_counters;
 
 void da_codec_counters_put(da_buf *out, const da_counters *counters);

@@ -87,11 +87,6 @@ void da_key_add_rest(da_key *key, da_slice rest, uint64_t seed)
   add_hash(key, rest, seed);
 }
 
-static size_t keyed_len(da_slice rest)
-{
-  return da_rest_is_long(rest) ? (size_t)DA_REST_LONG_LEN : rest.len;
-}
-
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
 typedef struct reader {
@@ -128,13 +123,6 @@ static bool read_rest(reader *r, size_t len, da_id_key *out)
 static bool read_root(reader *r, uint64_t *root)
 {
   return da_varint_get(&r->at, r->end, root);
-}
-
-/* root | length | rest, as wait and out have it. */
-static bool read_counted_id(reader *r, da_id_key *out)
-{
-  uint8_t len;
-  return read_root(r, &out->root) && out->root != 0 && read_byte(r, &len) && read_rest(r, len, out);
 }
 
 static size_t left(const reader *r)
@@ -185,38 +173,68 @@ void da_key_due(da_key *key, da_due_class class_, int64_t at, uint64_t root, da_
 {
   DA_ASSERT_OP(at, >=, 0);
   key->len = 0;
-  da_key_add_byte(key, (uint8_t)class_);
+  if (class_ != DA_DUE_DEADLINE) da_key_add_byte(key, (uint8_t)class_);
   da_key_add_number(key, (uint64_t)at);
   if (root == 0) return;
   da_key_add_number(key, root);
   da_key_add_rest(key, rest, seed);
 }
 
-bool da_key_due_get(da_slice key, da_due_class *class_, int64_t *at, da_id_key *id)
+bool da_key_due_get(da_slice key, bool in_timer, da_due_class *class_, int64_t *at, da_id_key *id)
 {
   reader r = reader_of(key);
-  uint8_t class_byte;
+  uint8_t class_byte = DA_DUE_DEADLINE;
   uint64_t instant;
   *id = (da_id_key){0};
-  if (!read_byte(&r, &class_byte) || class_byte > DA_DUE_SCHEDULE) return false;
+  if (in_timer && !read_byte(&r, &class_byte)) return false;
+  if (class_byte > DA_DUE_SCHEDULE || in_timer != (class_byte != DA_DUE_DEADLINE)) return false;
   if (!da_varint_get(&r.at, r.end, &instant) || instant > INT64_MAX) return false;
   *class_ = (da_due_class)class_byte;
   *at = (int64_t)instant;
   return read_root(&r, &id->root) && id->root != 0 && read_rest(&r, left(&r), id);
 }
 
-static void add_counted_id(da_key *key, uint64_t root, da_slice rest, uint64_t seed)
+/* ---- keys that go on behind an id ---------------------------------------------------------------------- */
+
+static void add_ended_id(da_key *key, uint64_t root, da_slice rest, uint64_t seed)
 {
+  bool is_long = da_rest_is_long(rest);
   da_key_add_number(key, root);
-  da_key_add_byte(key, (uint8_t)keyed_len(rest));
-  da_key_add_rest(key, rest, seed);
+  da_key_add(key, rest.ptr, is_long ? (size_t)DA_ID_REST_KEY_HEAD : rest.len);
+  da_key_add_byte(key, 0);
+  da_key_add_byte(key, is_long ? DA_REST_HASH : DA_REST_ENDS);
+  if (is_long) add_hash(key, rest, seed);
+}
+
+/* `joined` holds a long rest in the form in which it is a key by itself. */
+static bool read_ended_id(reader *r, da_id_key *out, char joined[DA_REST_LONG_LEN])
+{
+  if (!read_root(r, &out->root) || out->root == 0) return false;
+  const uint8_t *end = left(r) == 0 ? NULL : memchr(r->at, 0, left(r));
+  if (end == NULL || end + 1 >= r->end) return false;
+  size_t len = (size_t)(end - r->at);
+  reader short_rest = {r->at, end};
+  r->at = end + 2;
+  if (end[1] == DA_REST_ENDS) return read_rest(&short_rest, len, out);
+  if (end[1] != DA_REST_HASH || len != DA_ID_REST_KEY_HEAD || left(r) < sizeof(da_digest)) return false;
+  memcpy(joined, short_rest.at, len);
+  joined[len] = '\0';
+  memcpy(joined + len + 1, r->at, sizeof(da_digest));
+  r->at += sizeof(da_digest);
+  reader long_rest = {(const uint8_t *)joined, (const uint8_t *)joined + DA_REST_LONG_LEN};
+  return read_rest(&long_rest, DA_REST_LONG_LEN, out);
+}
+
+static bool is_in_wait(da_wait_kind kind)
+{
+  return kind == DA_WAIT_RESUME || kind == DA_WAIT_LISTENER;
 }
 
 void da_key_wait_first(da_key *key, da_wait_kind kind, uint64_t root, da_slice rest, uint64_t seed)
 {
   key->len = 0;
-  da_key_add_byte(key, (uint8_t)kind);
-  add_counted_id(key, root, rest, seed);
+  if (is_in_wait(kind)) da_key_add_byte(key, (uint8_t)kind);
+  add_ended_id(key, root, rest, seed);
 }
 
 void da_key_wait_second(da_key *key, uint64_t first_root, uint64_t root, da_slice rest, uint64_t seed)
@@ -230,39 +248,40 @@ void da_key_wait_address(da_key *key, da_slice address, uint64_t seed)
   add_hash(key, address, seed);
 }
 
-bool da_key_wait_get(da_slice key, da_wait_kind *kind, da_id_key *first, da_id_key *second)
+bool da_key_wait_get(da_slice key, bool in_wait, da_wait_kind kind, da_wait_key *out)
 {
   reader r = reader_of(key);
-  uint8_t kind_byte;
-  *first = (da_id_key){0};
-  *second = (da_id_key){0};
-  if (!read_byte(&r, &kind_byte) || kind_byte > DA_WAIT_LISTENER) return false;
-  *kind = (da_wait_kind)kind_byte;
-  if (!read_counted_id(&r, first)) return false;
-  if (*kind == DA_WAIT_LISTENER) return left(&r) == sizeof(da_digest);
-  if (!read_root(&r, &second->root)) return false;
-  if (second->root == first->root) return false; /* is written as 0 */
-  if (second->root == 0) second->root = first->root;
-  return read_rest(&r, left(&r), second);
+  uint8_t kind_byte = (uint8_t)kind;
+  if (in_wait && !read_byte(&r, &kind_byte)) return false;
+  if (kind_byte > DA_WAIT_LISTENER || is_in_wait((da_wait_kind)kind_byte) != in_wait) return false;
+  out->kind = (da_wait_kind)kind_byte;
+  out->first = (da_id_key){0};
+  out->second = (da_id_key){0};
+  if (!read_ended_id(&r, &out->first, out->long_first)) return false;
+  if (out->kind == DA_WAIT_LISTENER) return left(&r) == sizeof(da_digest);
+  if (!read_root(&r, &out->second.root)) return false;
+  if (out->second.root == out->first.root) return false; /* is written as 0 */
+  if (out->second.root == 0) out->second.root = out->first.root;
+  return read_rest(&r, left(&r), &out->second);
 }
 
 void da_key_out(da_key *key, da_message_kind kind, uint64_t root, da_slice rest, da_slice address, uint64_t seed)
 {
   key->len = 0;
   da_key_add_byte(key, (uint8_t)kind);
-  add_counted_id(key, root, rest, seed);
+  add_ended_id(key, root, rest, seed);
   if (kind == DA_UNBLOCK) add_hash(key, address, seed);
 }
 
-bool da_key_out_get(da_slice key, da_message_kind *kind, da_id_key *id)
+bool da_key_out_get(da_slice key, da_out_key *out)
 {
   reader r = reader_of(key);
   uint8_t kind_byte;
-  *id = (da_id_key){0};
+  out->id = (da_id_key){0};
   if (!read_byte(&r, &kind_byte) || kind_byte > DA_UNBLOCK) return false;
-  *kind = (da_message_kind)kind_byte;
-  if (!read_counted_id(&r, id)) return false;
-  return left(&r) == (*kind == DA_UNBLOCK ? sizeof(da_digest) : 0);
+  out->kind = (da_message_kind)kind_byte;
+  if (!read_ended_id(&r, &out->id, out->long_id)) return false;
+  return left(&r) == (out->kind == DA_UNBLOCK ? sizeof(da_digest) : 0);
 }
 
 bool da_key_after_prefix(da_key *key)

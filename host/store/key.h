@@ -24,8 +24,8 @@ enum {
   DA_ID_KEY_MAX = DA_VARINT_MAX + DA_ID_REST_KEY_MAX, /* root number and keyed rest */
 };
 
-/* The longest key holds two ids, a kind and a length. */
-_Static_assert(2 * DA_ID_KEY_MAX + 2 <= DA_KEY_MAX, "a key of two ids fits");
+/* The longest key holds two ids, a kind, and the two bytes that end the first. */
+_Static_assert(2 * DA_ID_KEY_MAX + 3 <= DA_KEY_MAX, "a key of two ids fits");
 _Static_assert((int)DA_ID_ROOT_MAX <= (int)DA_KEY_MAX, "a root id is a key");
 _Static_assert((int)DA_REST_LONG_LEN <= (int)DA_ID_REST_KEY_MAX, "a long rest has the shorter key");
 
@@ -66,7 +66,7 @@ void da_key_add_byte(da_key *key, uint8_t byte);
 void da_key_add_number(da_key *key, uint64_t number);
 void da_key_add_rest(da_key *key, da_slice rest, uint64_t seed);
 
-/* root | rest: the key of `prom` and `task`, the beginning of that of `blob`. */
+/* root | rest: the key of `root` (no rest), `prom` and `task`, the beginning of that of `blob`. */
 void da_key_id(da_key *key, uint64_t root, da_slice rest, uint64_t seed);
 bool da_key_id_get(da_slice key, da_id_key *out);
 
@@ -77,22 +77,38 @@ void da_key_blob(da_key *key, da_slice owner, uint8_t which, uint16_t piece);
 bool da_key_blob_get(da_slice key, da_slice *owner, uint8_t *which, uint16_t *piece);
 void da_key_bundle_owner(da_key *key, const da_digest *hash);
 
-/* due: class u8 | at | root | rest. With root 0 the key ends behind `at`: the place where the rows of an instant
- * begin. */
+/* due (deadlines): at | root | rest. timer (the other classes): class u8 | at | root | rest. With root 0 the key ends
+ * behind `at`: the place where the rows of an instant begin. */
 void da_key_due(da_key *key, da_due_class class_, int64_t at, uint64_t root, da_slice rest, uint64_t seed);
-bool da_key_due_get(da_slice key, da_due_class *class_, int64_t *at, da_id_key *id);
+bool da_key_due_get(da_slice key, bool in_timer, da_due_class *class_, int64_t *at, da_id_key *id);
 
-/* wait: kind u8 | root | length of rest u8 | rest | then the second id, its root 0 if it is that of the first; or, for
- * a listener, the hash of its address. The length keeps (x, yz) apart from (xy, z). */
+/* In a key that goes on behind it, a rest ends with a NUL and a byte that says whether the hash of a long one follows;
+ * so all rows whose first id begins with some text are neighbours. */
+enum { DA_REST_ENDS = 1, DA_REST_HASH = 2 };
+
+/* callback, await: root | rest, ended | second id, its root 0 if it is that of the first.
+ * wait (resumes and listeners): kind u8 | root | rest, ended | second id as above, or the hash of an address. */
 void da_key_wait_first(da_key *key, da_wait_kind kind, uint64_t root, da_slice rest, uint64_t seed);
 void da_key_wait_second(da_key *key, uint64_t first_root, uint64_t root, da_slice rest, uint64_t seed);
 void da_key_wait_address(da_key *key, da_slice address, uint64_t seed);
-/* second is {0} for a listener. */
-bool da_key_wait_get(da_slice key, da_wait_kind *kind, da_id_key *first, da_id_key *second);
+/* `kind` is the one of a row of callback or await; for a row of wait it is read, second is {0} for a
+ * listener. Not to be moved: first may point into it. */
+typedef struct da_wait_key {
+  da_wait_kind kind;
+  da_id_key first;
+  da_id_key second;
+  char long_first[DA_REST_LONG_LEN]; /* what first.rest points to if it is long */
+} da_wait_key;
+bool da_key_wait_get(da_slice key, bool in_wait, da_wait_kind kind, da_wait_key *out);
 
-/* out: kind u8 | root | length of rest u8 | rest | hash of the address (unblock only). */
+/* out: kind u8 | root | rest, ended | hash of the address (unblock only). */
+typedef struct da_out_key {
+  da_message_kind kind;
+  da_id_key id;
+  char long_id[DA_REST_LONG_LEN];
+} da_out_key;
 void da_key_out(da_key *key, da_message_kind kind, uint64_t root, da_slice rest, da_slice address, uint64_t seed);
-bool da_key_out_get(da_slice key, da_message_kind *kind, da_id_key *id);
+bool da_key_out_get(da_slice key, da_out_key *out);
 
 /* The least key above every key that begins with `key`. False if there is none (all bytes 0xff). */
 bool da_key_after_prefix(da_key *key);

@@ -1,8 +1,8 @@
-/* root.c - numbers of roots: text -> number (`ids`), number -> text (the root's row in `prom`), a bounded cache.
+/* root.c - numbers of roots: text -> number (`ids`), number -> text (`root`), a bounded cache.
  *
  * Numbers are handed out in order and never again, so that new executions are written side by side at the right edge
- * of every table: what keeps a full store as fast as an empty one. The text of a root is kept where its promise is,
- * not in a table of its own: a row per execution less. A root whose promise does not exist (a child was created
+ * of every table: what keeps a full store as fast as an empty one. The text of a root is kept in the record
+ * of its promise: a row per execution less. A root whose promise does not exist (a child was created
  * without it) has an anchor there.
  *
  * The cache: sets of a few entries, found by hash of the text; a second index by number. Both ways are hints that are
@@ -101,7 +101,7 @@ static int put_anchor(da_store *store, da_slice text, uint64_t number)
   da_key_id(&key, number, DA_NONE, store->seed);
   da_buf_clear(&store->record);
   da_codec_anchor_put(&store->record, text);
-  int status = da_rows_put(store, DA_KV_PROM, da_key_slice(&key), da_buf_slice(&store->record));
+  int status = da_rows_put(store, DA_KV_ROOT, da_key_slice(&key), da_buf_slice(&store->record));
   if (status == DA_OK) store->counters.anchors++;
   return status;
 }
@@ -134,14 +134,14 @@ int da_root_text(da_store *store, uint64_t number, da_slice *text)
   da_slice value;
   da_promise_head head = {0};
   da_key_id(&key, number, DA_NONE, store->seed);
-  int there = da_rows_get(store, DA_KV_PROM, da_key_slice(&key), &value);
+  int there = da_rows_get(store, DA_KV_ROOT, da_key_slice(&key), &value);
   if (there < 0) return there;
   if (there == 0)
-    return da_store_fail(store, DA_ECORRUPT, "root number %llu is used by rows but has no row of its own in prom",
+    return da_store_fail(store, DA_ECORRUPT, "root number %llu is used by rows but has no row of its own",
                          (unsigned long long)number);
   da_status status = da_codec_promise_head(value, &head);
   if (status == DA_OK && head.text.len == 0) status = DA_ECORRUPT;
-  if (status != DA_OK) return da_store_bad_row(store, DA_KV_PROM, da_key_slice(&key), status);
+  if (status != DA_OK) return da_store_bad_row(store, DA_KV_ROOT, da_key_slice(&key), status);
   known = remember(store->roots, head.text, da_hash64(head.text), number);
   *text = da_slice_make(known->text, known->len);
   return 1;

@@ -175,14 +175,31 @@ static int put_value_blob(da_store *store, da_slice key, uint8_t which, const da
 }
 
 /* Replaces the row of a promise, or the anchor that held its place. */
-static int replace_promise(da_store *store, da_slice key, da_slice text, da_slice old, da_promise_head *head)
+static int replace_promise(da_store *store, da_kv_table table, da_slice key, da_slice text, da_slice old,
+                           da_promise_head *head)
 {
   da_status status = da_codec_promise_head(old, head);
-  if (status != DA_OK) return da_store_bad_row(store, DA_KV_PROM, key, status);
+  if (status != DA_OK) return da_store_bad_row(store, table, key, status);
   int same = check_same(store, head, text);
   if (same != DA_OK) return same;
   if (head->anchor) store->counters.anchors--;
-  return da_rows_put(store, DA_KV_PROM, key, da_buf_slice(&store->record));
+  return da_rows_put(store, table, key, da_buf_slice(&store->record));
+}
+
+/* What the record just encoded has brought into the dictionary. */
+static int put_new_words(da_store *store)
+{
+  while (store->counters.words < da_words_count(store->words)) {
+    da_key key = {0};
+    da_slice text;
+    uint64_t code = store->counters.words + 1;
+    da_key_add_number(&key, code);
+    (void)da_words_text(store->words, code, &text);
+    int status = da_rows_put(store, DA_KV_WORD, da_key_slice(&key), text);
+    if (status != DA_OK) return status;
+    store->counters.words = code;
+  }
+  return DA_OK;
 }
 
 static int put_promise(da_store *store, const da_promise *promise)
@@ -199,12 +216,15 @@ static int put_promise(da_store *store, const da_promise *promise)
   da_key_id(&key, root, rest, store->seed);
   da_slice text = rest.len == 0 ? root_text : da_rest_is_long(rest) ? rest : DA_NONE;
   da_buf_clear(&store->record);
-  da_codec_promise_put(&store->record, promise, text);
+  da_codec_promise_put(&store->record, promise, text, store->words);
+  status = put_new_words(store);
+  if (status != DA_OK) return status;
   /* Most promises are new (a fused step is written once): one search of the tree serves both answers. */
   da_promise_head head = {0};
   da_slice old;
-  status = da_rows_insert(store, DA_KV_PROM, da_key_slice(&key), da_buf_slice(&store->record), &old);
-  if (status == 0) status = replace_promise(store, da_key_slice(&key), text, old, &head);
+  da_kv_table table = da_rows_table(rest);
+  status = da_rows_insert(store, table, da_key_slice(&key), da_buf_slice(&store->record), &old);
+  if (status == 0) status = replace_promise(store, table, da_key_slice(&key), text, old, &head);
   if (status < 0) return status;
   if (blob_bytes(&promise->param) == 0 && blob_bytes(&promise->value) == 0 && head.param_bytes == 0 &&
       head.value_bytes == 0)
@@ -216,8 +236,7 @@ static int put_promise(da_store *store, const da_promise *promise)
 
 /* ---- the other tables ---------------------------------------------------------------------------------- */
 
-/* Finds the root of an id, handing out a number only for a put: 1, 0 (a delete of what cannot be there), negative. */
-static int root_for(da_store *store, da_slice id, bool del, uint64_t *root)
+int da_rows_root_for(da_store *store, da_slice id, bool del, uint64_t *root)
 {
   int status = check_id(store, id);
   if (status != DA_OK) return status;
@@ -226,14 +245,14 @@ static int root_for(da_store *store, da_slice id, bool del, uint64_t *root)
   return status == DA_OK ? 1 : status;
 }
 
-static int put_or_del(da_store *store, da_kv_table table, const da_key *key, bool del)
+int da_rows_put_or_del(da_store *store, da_kv_table table, const da_key *key, bool del)
 {
   if (!del) return da_rows_put(store, table, da_key_slice(key), da_buf_slice(&store->record));
   int status = da_rows_del(store, table, da_key_slice(key));
   return status < 0 ? status : DA_OK;
 }
 
-static da_slice long_text(da_slice id)
+da_slice da_rows_long_text(da_slice id)
 {
   da_slice rest = da_id_rest(id);
   return da_rest_is_long(rest) ? rest : DA_NONE;
@@ -243,12 +262,12 @@ static int write_task(da_store *store, const da_task *task, bool del)
 {
   uint64_t root;
   da_key key;
-  int there = root_for(store, task->id, del, &root);
+  int there = da_rows_root_for(store, task->id, del, &root);
   if (there <= 0) return there;
   da_key_id(&key, root, da_id_rest(task->id), store->seed);
   da_buf_clear(&store->record);
-  if (!del) da_codec_task_put(&store->record, task, long_text(task->id));
-  return put_or_del(store, DA_KV_TASK, &key, del);
+  if (!del) da_codec_task_put(&store->record, task, da_rows_long_text(task->id));
+  return da_rows_put_or_del(store, DA_KV_TASK, &key, del);
 }
 
 static int write_due(da_store *store, const da_due *due, bool del)
@@ -256,47 +275,24 @@ static int write_due(da_store *store, const da_due *due, bool del)
   uint64_t root;
   da_key key;
   if (due->at < 0) return da_store_fail(store, DA_EINVAL, "a due row before the epoch");
-  int there = root_for(store, due->id, del, &root);
+  int there = da_rows_root_for(store, due->id, del, &root);
   if (there <= 0) return there;
   da_key_due(&key, due->class_, due->at, root, da_id_rest(due->id), store->seed);
   da_buf_clear(&store->record);
-  if (!del) da_buf_add_slice(&store->record, long_text(due->id));
-  return put_or_del(store, DA_KV_DUE, &key, del);
-}
-
-static int write_wait(da_store *store, const da_wait *wait, bool del)
-{
-  uint64_t first;
-  uint64_t second;
-  da_key key;
-  int there = root_for(store, wait->first, del, &first);
-  if (there <= 0) return there;
-  if (wait->kind == DA_WAIT_LISTENER) {
-    da_key_wait_first(&key, wait->kind, first, da_id_rest(wait->first), store->seed);
-    da_key_wait_address(&key, wait->second, store->seed);
-    da_buf_clear(&store->record);
-    if (!del) da_buf_add_slice(&store->record, wait->second);
-    return put_or_del(store, DA_KV_WAIT, &key, del);
-  }
-  there = root_for(store, wait->second, del, &second);
-  if (there <= 0) return there;
-  da_key_wait_first(&key, wait->kind, first, da_id_rest(wait->first), store->seed);
-  da_key_wait_second(&key, first, second, da_id_rest(wait->second), store->seed);
-  da_buf_clear(&store->record);
-  if (!del) da_buf_add_slice(&store->record, long_text(wait->second));
-  return put_or_del(store, DA_KV_WAIT, &key, del);
+  if (!del) da_buf_add_slice(&store->record, da_rows_long_text(due->id));
+  return da_rows_put_or_del(store, da_rows_due_table(due->class_), &key, del);
 }
 
 static int write_out(da_store *store, const da_message *message, bool del)
 {
   uint64_t root;
   da_key key;
-  int there = root_for(store, message->id, del, &root);
+  int there = da_rows_root_for(store, message->id, del, &root);
   if (there <= 0) return there;
   da_key_out(&key, message->kind, root, da_id_rest(message->id), message->address, store->seed);
   da_buf_clear(&store->record);
-  if (!del) da_codec_out_put(&store->record, message, long_text(message->id));
-  return put_or_del(store, DA_KV_OUT, &key, del);
+  if (!del) da_codec_out_put(&store->record, message, da_rows_long_text(message->id));
+  return da_rows_put_or_del(store, DA_KV_OUT, &key, del);
 }
 
 static int write_row(da_store *store, const da_write *write)
@@ -308,7 +304,7 @@ static int write_row(da_store *store, const da_write *write)
   case DA_TABLE_TASK:
     return write_task(store, write->row.task, write->del);
   case DA_TABLE_WAIT:
-    return write_wait(store, &write->row.wait, write->del);
+    return da_wait_write(store, &write->row.wait, write->del);
   case DA_TABLE_DUE:
     return write_due(store, &write->row.due, write->del);
   case DA_TABLE_OUT:

@@ -2,8 +2,9 @@
  *
  * store.c   open, close, transactions, counters, bundles   root.c   numbers of roots, both ways
  * rows.c    a write of the engine as puts and deletes      view.c   what the engine reads
- * scan.c    walks for replay and search                    lock.c   one process per directory
- * verify.c  every row against every other
+ * wait.c    who waits for whom, both                       words.c  texts that records share
+ * subtree.c what lies below an id, for a replay            search.c all ids in their order
+ * lock.c    one process per directory                      verify.c every row against every other
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_STORE_ROWS_H
@@ -20,6 +21,7 @@ struct da_store {
   da_view view; /* first: a view is its store */
   da_kv *kv;
   da_roots *roots;
+  da_words *words;
   char *path; /* NULL in memory */
   int lock_fd;
   da_claim *claim; /* NULL in memory */
@@ -74,7 +76,16 @@ int da_root_text(da_store *store, uint64_t number, da_slice *text);
 
 /* ---- rows.c -------------------------------------------------------------------------------------------- */
 
-/* The key of an id in `prom`: 1, or 0 if its root has no number. */
+/* The map that holds the promise of an id with this rest (keyed or not). */
+static inline da_kv_table da_rows_table(da_slice rest)
+{
+  return rest.len == 0 ? DA_KV_ROOT : DA_KV_PROM;
+}
+static inline da_kv_table da_rows_due_table(da_due_class class_)
+{
+  return class_ == DA_DUE_DEADLINE ? DA_KV_DUE : DA_KV_TIMER;
+}
+/* The key of an id in the map of its promise: 1, or 0 if its root has no number. */
 int da_rows_id_key(da_store *store, da_slice id, da_key *key);
 /* Puts `bytes` as pieces behind owner; rows that already hold the same are left alone. */
 int da_blob_put(da_store *store, da_slice owner, uint8_t which, da_slice bytes);
@@ -85,11 +96,27 @@ static inline size_t da_blob_pieces(size_t len)
   return (len + DA_BLOB_PIECE - 1) / DA_BLOB_PIECE;
 }
 
+/* Finds the root of an id, handing out a number only for a put: 1, 0 (a delete of what cannot be there), negative. */
+int da_rows_root_for(da_store *store, da_slice id, bool del, uint64_t *root);
+/* The rest of an id if its key is a hash, else empty. */
+da_slice da_rows_long_text(da_slice id);
+/* Puts store->record under key, or deletes the key. */
+int da_rows_put_or_del(da_store *store, da_kv_table table, const da_key *key, bool del);
+
+/* ---- wait.c -------------------------------------------------------------------------------------------- */
+
+int da_wait_write(da_store *store, const da_wait *wait, bool del);
+int da_wait_has(da_view *view, const da_wait *wait);
+int da_wait_next(da_view *view, const da_wait *after, da_arena *arena, da_wait *out);
+/* What the value of a wait's row holds: the text of its first id if that is long, then the text of its second if that
+ * is long, or the address. False if it is not so. */
+bool da_wait_value_get(const da_wait_key *key, da_slice value, da_slice *first_text, da_slice *second_text);
+
 /* ---- view.c -------------------------------------------------------------------------------------------- */
 
 extern const da_view_ops da_store_view_ops;
 
-/* A row of `prom`. */
+/* A row of `root` or `prom`. */
 typedef struct da_prom_row {
   da_slice key; /* borrowed from the map, as the next two */
   da_slice value;
@@ -103,6 +130,8 @@ int da_prom_row_open(da_store *store, da_slice key, da_slice value, da_prom_row 
 int da_prom_row_id(da_store *store, const da_prom_row *row, da_arena *arena, da_slice *id);
 /* The promise of a row, copied into arena. `id` must live as long as the arena. */
 int da_prom_row_load(da_store *store, const da_prom_row *row, da_slice id, da_arena *arena, da_promise *out);
+/* Seeks the first row at `key`, or behind it if `behind` and it is there. */
+int da_view_seek(da_store *store, da_kv_table table, const da_key *key, bool behind, da_slice *found, da_slice *value);
 /* The whole text of an id out of a key; long_text is the rest of a long one, as the row's value holds it. */
 int da_id_of_key(da_store *store, const da_id_key *key, da_slice long_text, da_arena *arena, da_slice *id);
 

@@ -45,11 +45,11 @@ static int visit_row(search *s, const da_prom_row *row)
   return 1;
 }
 
-static int visit_key(search *s, da_slice key)
+static int visit_key(search *s, da_kv_table table, da_slice key)
 {
   da_prom_row row;
   da_slice value;
-  int there = da_rows_get(s->store, DA_KV_PROM, key, &value);
+  int there = da_rows_get(s->store, table, key, &value);
   if (there <= 0) return there;
   there = da_prom_row_open(s->store, key, value, &row);
   return there < 0 ? there : visit_row(s, &row);
@@ -120,7 +120,7 @@ static int visit_group(search *s, const da_key *head, const da_subtree *tree, bo
     da_arena_reset(&temp);
     status = gather(s, head, da_buf_slice(&bound), tree, &temp, g);
     for (size_t i = 0; i < g->count && status > 0 && !s->stopped; i++) {
-      status = visit_key(s, g->items[i].key);
+      status = visit_key(s, DA_KV_PROM, g->items[i].key);
       if (i + 1 < g->count) continue;
       da_buf_clear(&bound);
       da_buf_add_slice(&bound, g->items[i].rest);
@@ -224,7 +224,7 @@ static int visit_root(search *s, uint64_t root)
 {
   da_key key;
   da_key_id(&key, root, DA_NONE, s->store->seed);
-  int status = visit_key(s, da_key_slice(&key));
+  int status = visit_key(s, DA_KV_ROOT, da_key_slice(&key));
   return status < 0 ? status : 1;
 }
 
@@ -304,7 +304,7 @@ static int visit_descendants(search *s)
   int there = da_root_find(s->store, da_id_root(s->prefix), &root);
   if (there <= 0) return there;
   da_key_id(&key, root, rest, s->store->seed);
-  there = visit_key(s, da_key_slice(&key));
+  there = visit_key(s, DA_KV_PROM, da_key_slice(&key));
   if (there < 0 || s->stopped) return there;
   return visit_below(s, root, rest, da_slice_eq(da_id_root(s->after), da_id_root(s->prefix)));
 }

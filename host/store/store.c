@@ -47,6 +47,22 @@ static int put_counters(da_store *store)
   return da_rows_put(store, DA_KV_META, COUNTERS_KEY, da_buf_slice(&store->record));
 }
 
+/* The words that are not in memory yet. */
+static int load_words(da_store *store)
+{
+  while (da_words_count(store->words) < store->counters.words) {
+    da_key key = {0};
+    da_slice text;
+    uint64_t code = da_words_count(store->words) + 1;
+    da_key_add_number(&key, code);
+    int there = da_rows_get(store, DA_KV_WORD, da_key_slice(&key), &text);
+    if (there < 0) return there;
+    if (there == 0 || da_words_code(store->words, text) != code)
+      return da_store_bad_row(store, DA_KV_WORD, da_key_slice(&key), DA_ECORRUPT);
+  }
+  return DA_OK;
+}
+
 static int load_counters(da_store *store)
 {
   da_slice row;
@@ -54,8 +70,9 @@ static int load_counters(da_store *store)
   if (there < 0) return there;
   da_status status = there == 0 ? DA_ECORRUPT : da_codec_counters_get(row, &store->counters);
   if (status != DA_OK) return da_store_bad_row(store, DA_KV_META, COUNTERS_KEY, status);
-  store->saved = store->counters;
-  return DA_OK;
+  int loaded = load_words(store);
+  if (loaded == DA_OK) store->saved = store->counters;
+  return loaded;
 }
 
 static int load_secret(da_store *store)
@@ -101,6 +118,7 @@ static da_store *store_new(const char *path)
   da_store *store = da_xcalloc(1, sizeof *store);
   store->view.ops = &da_store_view_ops;
   store->roots = da_roots_new();
+  store->words = da_words_new();
   store->lock_fd = -1;
   store->path = path != NULL ? da_xstrndup(da_slice_of(path)) : NULL;
   return store;
@@ -114,6 +132,7 @@ void da_store_close(da_store *store)
   da_lock_release(store->lock_fd);
   da_lock_unclaim(store->claim);
   da_roots_delete(store->roots);
+  da_words_delete(store->words);
   da_buf_free(&store->record);
   free(store->path);
   free(store);
@@ -228,6 +247,7 @@ da_view *da_store_view(da_store *store)
 static void roll_back(da_store *store)
 {
   if (store->counters.next_root != store->saved.next_root) da_roots_forget(store->roots);
+  da_words_cut(store->words, (uint32_t)store->saved.words);
   store->counters = store->saved;
   store->open = false;
   store->dirty = false;
@@ -248,7 +268,7 @@ bool da_store_dirty(const da_store *store)
 static bool counters_moved(const da_store *store)
 {
   return store->counters.next_root != store->saved.next_root || store->counters.next_seq != store->saved.next_seq ||
-         store->counters.anchors != store->saved.anchors;
+         store->counters.anchors != store->saved.anchors || store->counters.words != store->saved.words;
 }
 
 static da_status commit_now(da_store *store, da_err *err)
@@ -386,22 +406,31 @@ da_status da_store_bundle_put(da_store *store, const da_digest *hash, da_slice b
 
 /* ---- counts -------------------------------------------------------------------------------------------- */
 
+/* Adds to *rows. */
 static int count_rows(da_store *store, da_kv_table table, uint64_t *rows)
 {
-  int status = store->kv->ops->count(store->kv, table, rows);
-  return status < 0 ? da_store_fail(store, status, "cannot count table %s", da_kv_name(table)) : DA_OK;
+  uint64_t here;
+  int status = store->kv->ops->count(store->kv, table, &here);
+  if (status < 0) return da_store_fail(store, status, "cannot count table %s", da_kv_name(table));
+  *rows += here;
+  return DA_OK;
 }
 
 static int count_all(da_store *store, da_store_stats *out)
 {
-  int status = count_rows(store, DA_KV_PROM, &out->promises);
-  if (status == DA_OK) status = count_rows(store, DA_KV_TASK, &out->tasks);
-  if (status == DA_OK) status = count_rows(store, DA_KV_WAIT, &out->waits);
-  if (status == DA_OK) status = count_rows(store, DA_KV_DUE, &out->dues);
-  if (status == DA_OK) status = count_rows(store, DA_KV_OUT, &out->outs);
-  if (status == DA_OK) status = count_rows(store, DA_KV_BUNDLE, &out->bundles);
+  const struct {
+    da_kv_table table;
+    uint64_t *rows;
+  } counts[] = {{DA_KV_ROOT, &out->promises}, {DA_KV_PROM, &out->promises}, {DA_KV_TASK, &out->tasks},
+                {DA_KV_DUE, &out->dues},      {DA_KV_TIMER, &out->dues},    {DA_KV_CALLBACK, &out->waits},
+                {DA_KV_AWAIT, &out->waits},   {DA_KV_WAIT, &out->waits},    {DA_KV_OUT, &out->outs},
+                {DA_KV_BUNDLE, &out->bundles}};
+  for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+    int status = count_rows(store, counts[i].table, counts[i].rows);
+    if (status != DA_OK) return status;
+  }
   out->promises -= store->counters.anchors;
-  return status;
+  return DA_OK;
 }
 
 da_status da_store_stat(da_store *store, da_store_stats *out, da_err *err)

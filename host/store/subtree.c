@@ -60,6 +60,16 @@ static int next_of_own_root(da_store *store, da_slice ancestor, uint64_t root, c
   return 0;
 }
 
+/* The promise of a root itself, unless there is an anchor. */
+static int open_root(da_store *store, uint64_t root, da_prom_row *row, da_key *key)
+{
+  da_slice value;
+  da_key_id(key, root, DA_NONE, store->seed);
+  int there = da_rows_get(store, DA_KV_ROOT, da_key_slice(key), &value);
+  if (there > 0) there = da_prom_row_open(store, da_key_slice(key), value, row);
+  return there > 0 && row->head.anchor ? 0 : there;
+}
+
 /* The number of the first root that `ancestor.` begins, behind the root `after` (empty: the very first). */
 static int next_dot_root(da_store *store, da_slice ancestor, da_slice after, uint64_t *root)
 {
@@ -77,27 +87,26 @@ static int next_dot_root(da_store *store, da_slice ancestor, da_slice after, uin
 }
 
 static int next_of_dot_roots(da_store *store, da_slice ancestor, da_slice after_root, const da_key *after,
-                             da_arena *arena, da_prom_row *row)
+                             da_arena *arena, da_prom_row *row, da_key *row_key)
 {
   uint64_t root = 0;
-  int there = 1;
-  if (after != NULL) {
+  da_slice text;
+  int there = after != NULL ? da_root_find(store, after_root, &root) : 1;
+  while (there > 0) {
     da_key prefix = {0};
-    there = da_root_find(store, after_root, &root);
+    if (after != NULL) {
+      da_key_add_number(&prefix, root);
+      there = first_in(store, da_key_slice(&prefix), da_key_slice(after), true, NULL, row);
+      if (there != 0) return there;
+    }
+    there = next_dot_root(store, ancestor, after_root, &root);
     if (there <= 0) return there;
-    da_key_add_number(&prefix, root);
-    there = first_in(store, da_key_slice(&prefix), da_key_slice(after), true, NULL, row);
-    if (there != 0) return there;
-  }
-  while ((there = next_dot_root(store, ancestor, after_root, &root)) > 0) {
-    da_key prefix = {0};
-    da_slice text;
-    da_key_add_number(&prefix, root);
-    there = first_in(store, da_key_slice(&prefix), da_key_slice(&prefix), false, NULL, row);
+    there = open_root(store, root, row, row_key);
     if (there != 0) return there;
     there = da_root_text(store, root, &text);
     if (there < 0) return there;
     after_root = da_arena_dup(arena, text);
+    after = row_key; /* that of the root: its children come behind it */
   }
   return there;
 }
@@ -106,6 +115,7 @@ int da_subtree_next(da_store *store, da_slice ancestor, da_slice after, da_arena
 {
   uint64_t root;
   da_key after_key;
+  da_key row_key; /* of a row that was not found by a seek */
   da_slice own = da_id_root(ancestor);
   bool behind = after.ptr != NULL;
   bool in_own = !behind || da_slice_eq(da_id_root(after), own);
@@ -117,8 +127,8 @@ int da_subtree_next(da_store *store, da_slice ancestor, da_slice after, da_arena
   }
   if (there == 0 || !in_own) {
     if (da_id_rest(ancestor).len != 0) return 0;
-    there = in_own ? next_of_dot_roots(store, ancestor, DA_NONE, NULL, arena, row)
-                   : next_of_dot_roots(store, ancestor, da_id_root(after), &after_key, arena, row);
+    there = in_own ? next_of_dot_roots(store, ancestor, DA_NONE, NULL, arena, row, &row_key)
+                   : next_of_dot_roots(store, ancestor, da_id_root(after), &after_key, arena, row, &row_key);
   }
   return there <= 0 ? there : da_prom_row_id(store, row, arena, id);
 }

@@ -1,4 +1,4 @@
-/* subtree.h - where in `prom` the ids below an ancestor lie.
+/* subtree.h - where in a map the ids below an ancestor lie.
  *
  * Below `root` and below `root:a.1` lie neighbours in key order, but two things make it less than one range. The
  * separator may be '.' or ':' (an id of the other dialect), and other ids sort between the two. And long ids are keyed
@@ -14,8 +14,8 @@
 
 typedef struct da_subtree {
   uint64_t root;
-  da_slice rest; /* of the ancestor; borrowed */
-  da_key ranges[2];
+  da_slice rest;    /* of the ancestor; borrowed */
+  da_key ranges[2]; /* beginnings of keys, in any map whose keys begin with an id */
   size_t count;
   bool filter; /* rows of the range are to be asked whether they really lie below */
 } da_subtree;

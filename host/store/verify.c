@@ -15,7 +15,7 @@ typedef struct verify {
   void *user;
   int faults;
   da_arena arena;   /* of the row at hand */
-  uint64_t root;    /* of the prom row before: the root's own row comes first */
+  uint64_t root;    /* of the prom row before: each is asked for once */
   uint64_t anchors; /* met */
 } verify;
 
@@ -51,10 +51,10 @@ static int promise_at(verify *v, const da_id_key *id, da_promise *out)
   da_slice value;
   da_promise_head head;
   key_of(&key, id);
-  int there = da_rows_get(v->store, DA_KV_PROM, da_key_slice(&key), &value);
+  int there = da_rows_get(v->store, da_rows_table(id->rest), da_key_slice(&key), &value);
   if (there <= 0) return there;
   if (da_codec_promise_head(value, &head) != DA_OK || head.anchor) return 0;
-  return da_codec_promise_get(value, id_words(v, id, head.text), &v->arena, out) == DA_OK;
+  return da_codec_promise_get(value, id_words(v, id, head.text), v->store->words, &v->arena, out) == DA_OK;
 }
 
 static int task_at(verify *v, const da_id_key *id, da_task *out)
@@ -64,7 +64,7 @@ static int task_at(verify *v, const da_id_key *id, da_task *out)
   da_slice text;
   key_of(&key, id);
   int there = da_rows_get(v->store, DA_KV_TASK, da_key_slice(&key), &value);
-  return there <= 0 ? there : da_codec_task_get(value, out, &text) == DA_OK;
+  return there <= 0 ? there : da_codec_task_get(value, &v->arena, out, &text) == DA_OK;
 }
 
 static int due_at(verify *v, da_due_class class_, int64_t at, const da_id_key *id)
@@ -75,7 +75,7 @@ static int due_at(verify *v, da_due_class class_, int64_t at, const da_id_key *i
   da_key_due(&key, class_, at, 0, DA_NONE, v->store->seed);
   da_key_add_number(&key, id->root);
   da_key_add(&key, id->rest.ptr, id->rest.len);
-  return da_rows_get(v->store, DA_KV_DUE, da_key_slice(&key), &value);
+  return da_rows_get(v->store, da_rows_due_table(class_), da_key_slice(&key), &value);
 }
 
 /* ---- ids and prom -------------------------------------------------------------------------------------- */
@@ -95,12 +95,12 @@ static int check_ids_row(verify *v, da_slice text, da_slice value)
   }
   if (number >= v->store->counters.next_root) fault(v, "ids.number", text, "the number was never handed out");
   da_key_id(&key, number, DA_NONE, v->store->seed);
-  int there = da_rows_get(v->store, DA_KV_PROM, da_key_slice(&key), &row);
+  int there = da_rows_get(v->store, DA_KV_ROOT, da_key_slice(&key), &row);
   if (there < 0) return there;
   if (there == 0)
-    fault(v, "ids.back", text, "no row of prom keeps the text of this root");
+    fault(v, "ids.back", text, "there is no row of root under this number");
   else if (da_codec_promise_head(row, &head) == DA_OK && !da_slice_eq(head.text, text))
-    fault(v, "ids.back", text, "the row of prom under this number is that of another root");
+    fault(v, "ids.back", text, "the row of root under this number is that of another");
   return 0;
 }
 
@@ -112,7 +112,7 @@ static int check_root_text(verify *v, const da_id_key *id, da_slice text)
   if (there < 0) return there;
   const uint8_t *at = (const uint8_t *)value.ptr;
   if (there == 0 || !da_varint_get(&at, at + value.len, &number) || number != id->root)
-    fault(v, "prom.ids", text, "ids does not lead to this root");
+    fault(v, "root.ids", text, "ids does not lead to this root");
   return 0;
 }
 
@@ -136,7 +136,7 @@ static int check_promise(verify *v, const da_id_key *id, da_slice key, da_slice 
 {
   da_promise p;
   da_slice name = id_words(v, id, head->text);
-  da_status status = da_codec_promise_get(value, name, &v->arena, &p);
+  da_status status = da_codec_promise_get(value, name, v->store->words, &v->arena, &p);
   if (status != DA_OK) {
     fault(v, "prom.record", name, da_status_text(status));
     return 0;
@@ -163,28 +163,43 @@ static bool long_text_fits(const verify *v, const da_id_key *id, da_slice text)
          hash_is(v, id->rest.ptr + DA_ID_REST_KEY_HEAD + 1, text);
 }
 
+/* The key and the head of a row of either map; false if nothing more can be asked of it. */
+static bool open_row(verify *v, da_slice key, da_slice value, bool root, da_id_key *id, da_promise_head *head)
+{
+  if (!da_key_id_get(key, id) || root != (id->rest.len == 0)) {
+    fault(v, root ? "root.key" : "prom.key", DA_NONE, "the key is not that of an id of this table");
+    return false;
+  }
+  da_status status = da_codec_promise_head(value, head);
+  if (status == DA_OK && (head->has_text != (root || id->is_long) || (head->anchor && !root))) status = DA_ECORRUPT;
+  if (status == DA_OK) return true;
+  fault(v, root ? "root.record" : "prom.record", id_words(v, id, DA_NONE), da_status_text(status));
+  return false;
+}
+
+static int check_root_row(verify *v, da_slice key, da_slice value)
+{
+  da_id_key id;
+  da_promise_head head;
+  if (!open_row(v, key, value, true, &id, &head)) return 0;
+  int checked = check_root_text(v, &id, head.text);
+  if (checked < 0) return checked;
+  if (head.anchor) v->anchors++;
+  return head.anchor ? 0 : check_promise(v, &id, key, value, &head);
+}
+
 static int check_prom_row(verify *v, da_slice key, da_slice value)
 {
   da_id_key id;
   da_promise_head head;
-  if (!da_key_id_get(key, &id)) {
-    fault(v, "prom.key", DA_NONE, "the key is not that of an id");
-    return 0;
-  }
-  da_status status = da_codec_promise_head(value, &head);
-  if (status != DA_OK || head.has_text != (id.rest.len == 0 || id.is_long) || (head.anchor && id.rest.len != 0)) {
-    fault(v, "prom.record", id_words(v, &id, DA_NONE), da_status_text(status != DA_OK ? status : DA_ECORRUPT));
-    return 0;
-  }
-  if (id.root != v->root && id.rest.len != 0)
+  da_slice root;
+  if (!open_row(v, key, value, false, &id, &head)) return 0;
+  if (id.root != v->root && da_root_text(v->store, id.root, &root) < 0)
     fault(v, "prom.root", id_words(v, &id, head.text), "there is no row that keeps the text of its root");
   v->root = id.root;
   if (id.is_long && !long_text_fits(v, &id, head.text))
     fault(v, "prom.key", id_words(v, &id, head.text), "the key does not belong to this long id");
-  int checked = id.rest.len == 0 ? check_root_text(v, &id, head.text) : 0;
-  if (checked < 0) return checked;
-  if (head.anchor) v->anchors++;
-  return head.anchor ? 0 : check_promise(v, &id, key, value, &head);
+  return check_promise(v, &id, key, value, &head);
 }
 
 /* ---- blob and bundle ----------------------------------------------------------------------------------- */
@@ -226,7 +241,9 @@ static int owner_bytes(verify *v, da_slice owner, uint8_t which, size_t *len)
     if (there > 0 && (da_codec_bundle_get(row, len, &inside) != DA_OK || !da_codec_in_blob(*len))) *len = 0;
     return there;
   }
-  int there = da_rows_get(v->store, DA_KV_PROM, owner, &row);
+  da_id_key id;
+  if (!da_key_id_get(owner, &id)) return 0;
+  int there = da_rows_get(v->store, da_rows_table(id.rest), owner, &row);
   if (there > 0 && da_codec_promise_head(row, &head) == DA_OK)
     *len = which == DA_BLOB_PARAM ? head.param_bytes : which == DA_BLOB_VALUE ? head.value_bytes : 0;
   return there;
@@ -264,6 +281,16 @@ static da_due_class timer_class(da_task_state state)
   return state == DA_TASK_PENDING ? DA_DUE_RETRY : DA_DUE_LEASE;
 }
 
+/* The beginning of the keys of an id's waits, as da_key_wait_first() makes it out of the text. */
+static void first_of(da_key *key, const da_id_key *id)
+{
+  da_key_add_number(key, id->root);
+  da_key_add(key, id->rest.ptr, id->is_long ? (size_t)DA_ID_REST_KEY_HEAD : id->rest.len);
+  da_key_add_byte(key, 0);
+  da_key_add_byte(key, id->is_long ? DA_REST_HASH : DA_REST_ENDS);
+  if (id->is_long) da_key_add(key, id->rest.ptr + DA_ID_REST_KEY_HEAD + 1, sizeof(da_digest));
+}
+
 static int check_resumes(verify *v, const da_id_key *id, const da_task *task, da_slice name)
 {
   da_key prefix = {0};
@@ -271,9 +298,7 @@ static int check_resumes(verify *v, const da_id_key *id, const da_task *task, da
   da_slice value;
   int64_t rows = 0;
   da_key_add_byte(&prefix, DA_WAIT_RESUME);
-  da_key_add_number(&prefix, id->root);
-  da_key_add_byte(&prefix, (uint8_t)id->rest.len);
-  da_key_add(&prefix, id->rest.ptr, id->rest.len);
+  first_of(&prefix, id);
   int there = da_rows_seek(v->store, DA_KV_WAIT, da_key_slice(&prefix), &key, &value);
   for (; there > 0 && da_slice_starts(key, da_key_slice(&prefix)); rows++)
     there = da_rows_next(v->store, DA_KV_WAIT, &key, &value);
@@ -292,7 +317,7 @@ static int check_task_row(verify *v, da_slice key, da_slice value)
     fault(v, "task.key", DA_NONE, "the key is not that of an id");
     return 0;
   }
-  da_status status = da_codec_task_get(value, &task, &text);
+  da_status status = da_codec_task_get(value, &v->arena, &task, &text);
   da_slice name = id_words(v, &id, text);
   if (status != DA_OK) {
     fault(v, "task.record", name, da_status_text(status));
@@ -309,14 +334,14 @@ static int check_task_row(verify *v, da_slice key, da_slice value)
   return there < 0 ? there : check_resumes(v, &id, &task, name);
 }
 
-static int check_due_row(verify *v, da_slice key, da_slice value)
+static int check_due(verify *v, da_slice key, da_slice value, bool in_timer)
 {
   da_due_class class_;
   int64_t at;
   da_id_key id;
   da_promise promise;
   da_task task;
-  if (!da_key_due_get(key, &class_, &at, &id)) {
+  if (!da_key_due_get(key, in_timer, &class_, &at, &id)) {
     fault(v, "due.key", DA_NONE, "the key is not that of an instant and an id");
     return 0;
   }
@@ -337,87 +362,131 @@ static int check_due_row(verify *v, da_slice key, da_slice value)
   return there < 0 ? there : 0;
 }
 
+static int check_due_row(verify *v, da_slice key, da_slice value)
+{
+  return check_due(v, key, value, false);
+}
+
+static int check_timer_row(verify *v, da_slice key, da_slice value)
+{
+  return check_due(v, key, value, true);
+}
+
 /* ---- wait and out -------------------------------------------------------------------------------------- */
 
-/* callback (awaited, awaiter) and awaited (awaiter, awaited) are one fact in two rows. */
-static int check_twin(verify *v, da_wait_kind kind, const da_id_key *first, const da_id_key *second, da_slice name)
+/* A callback (awaited, awaiter) and the await seen from the awaiter are one fact in two rows; but below the awaiter
+ * the second is left out (wait.c). */
+static int check_twin(verify *v, const da_wait_key *k, da_slice first, da_slice second, da_slice name)
 {
   da_key key = {0};
   da_slice value;
-  da_key_add_byte(&key, kind == DA_WAIT_CALLBACK ? DA_WAIT_AWAITED : DA_WAIT_CALLBACK);
-  da_key_add_number(&key, second->root);
-  da_key_add_byte(&key, (uint8_t)second->rest.len);
-  da_key_add(&key, second->rest.ptr, second->rest.len);
-  da_key_add_number(&key, first->root == second->root ? 0 : first->root);
-  da_key_add(&key, first->rest.ptr, first->rest.len);
-  int there = da_rows_get(v->store, DA_KV_WAIT, da_key_slice(&key), &value);
+  bool callback = k->kind == DA_WAIT_CALLBACK;
+  bool below = k->first.root == k->second.root && (callback ? da_id_below(first, second) : da_id_below(second, first));
+  if (below && !callback) fault(v, "wait.twin", name, "an await of a descendant has a row of its own");
+  if (below) return 0;
+  first_of(&key, &k->second);
+  da_key_add_number(&key, k->first.root == k->second.root ? 0 : k->first.root);
+  da_key_add(&key, k->first.rest.ptr, k->first.rest.len);
+  int there = da_rows_get(v->store, callback ? DA_KV_AWAIT : DA_KV_CALLBACK, da_key_slice(&key), &value);
   if (there == 0) fault(v, "wait.twin", name, "the same wait, seen from the other side, has no row");
   return there < 0 ? there : 0;
 }
 
-static int check_wait_ids(verify *v, da_wait_kind kind, const da_id_key *first, const da_id_key *second, da_slice value,
-                          da_slice name)
+static int check_wait_ids(verify *v, const da_wait_key *k, da_slice first_text, da_slice second_text, da_slice name)
 {
   da_promise promise;
   da_task task;
-  if (second->is_long ? !long_text_fits(v, second, value) : value.len != 0)
-    fault(v, "wait.record", name, "the row does not hold the text of its second id");
-  int there = promise_at(v, second, &promise);
+  if (k->second.is_long && !long_text_fits(v, &k->second, second_text))
+    fault(v, "wait.record", name, "the key does not belong to its long second id");
+  int there = promise_at(v, &k->second, &promise);
   if (there == 0) fault(v, "wait.second", name, "there is no promise of its second id");
-  if (there >= 0 && kind == DA_WAIT_RESUME && (there = task_at(v, first, &task)) == 0)
+  if (there >= 0 && k->kind == DA_WAIT_RESUME && (there = task_at(v, &k->first, &task)) == 0)
     fault(v, "wait.task", name, "a resume for a task that is not there");
-  if (there < 0) return there;
-  return kind == DA_WAIT_RESUME ? 0 : check_twin(v, kind, first, second, name);
+  if (there < 0 || k->kind == DA_WAIT_RESUME) return there < 0 ? there : 0;
+  return check_twin(v, k, id_words(v, &k->first, first_text), id_words(v, &k->second, second_text), name);
 }
 
-static int check_wait_row(verify *v, da_slice key, da_slice value)
+static int check_wait(verify *v, da_slice key, da_slice value, bool in_wait, da_wait_kind kind)
 {
-  da_wait_kind kind;
-  da_id_key first;
-  da_id_key second;
+  da_wait_key k;
+  da_slice first_text;
+  da_slice second_text;
   da_promise promise;
-  if (!da_key_wait_get(key, &kind, &first, &second)) {
+  if (!da_key_wait_get(key, in_wait, kind, &k)) {
     fault(v, "wait.key", DA_NONE, "the key is not that of two ids, or of an id and an address");
     return 0;
   }
-  int there = promise_at(v, &first, &promise);
-  da_slice name = there > 0 ? promise.id : id_words(v, &first, DA_NONE);
+  if (!da_wait_value_get(&k, value, &first_text, &second_text)) {
+    fault(v, "wait.record", id_words(v, &k.first, DA_NONE), "the row does not hold the texts that its key leaves out");
+    return 0;
+  }
+  da_slice name = id_words(v, &k.first, first_text);
+  if (k.first.is_long && !long_text_fits(v, &k.first, first_text))
+    fault(v, "wait.record", name, "the key does not belong to its long first id");
+  int there = promise_at(v, &k.first, &promise);
   if (there < 0) return there;
   if (there == 0) fault(v, "wait.first", name, "there is no promise of its first id");
-  if (kind != DA_WAIT_LISTENER) return check_wait_ids(v, kind, &first, &second, value, name);
-  if (value.len == 0 || !hash_is(v, key.ptr + key.len - sizeof(da_digest), value))
+  if (k.kind != DA_WAIT_LISTENER) return check_wait_ids(v, &k, first_text, second_text, name);
+  if (!hash_is(v, key.ptr + key.len - sizeof(da_digest), second_text))
     fault(v, "wait.address", name, "the key does not belong to this address");
   return 0;
 }
 
+static int check_callback_row(verify *v, da_slice key, da_slice value)
+{
+  return check_wait(v, key, value, false, DA_WAIT_CALLBACK);
+}
+
+static int check_await_row(verify *v, da_slice key, da_slice value)
+{
+  return check_wait(v, key, value, false, DA_WAIT_AWAITED);
+}
+
+static int check_wait_row(verify *v, da_slice key, da_slice value)
+{
+  return check_wait(v, key, value, true, DA_WAIT_RESUME);
+}
+
 static int check_out_row(verify *v, da_slice key, da_slice value)
 {
-  da_message_kind kind;
-  da_id_key id;
+  da_out_key k;
   da_message message;
   da_slice text;
   da_promise promise;
   da_task task;
-  if (!da_key_out_get(key, &kind, &id)) {
+  if (!da_key_out_get(key, &k)) {
     fault(v, "out.key", DA_NONE, "the key is not that of a message");
     return 0;
   }
-  da_status status = da_codec_out_get(value, kind, &message, &text);
-  da_slice name = id_words(v, &id, text);
+  da_status status = da_codec_out_get(value, k.kind, &message, &text);
+  da_slice name = id_words(v, &k.id, text);
   if (status != DA_OK) {
     fault(v, "out.record", name, da_status_text(status));
     return 0;
   }
-  if (id.is_long ? !long_text_fits(v, &id, text) : text.len != 0)
+  if (k.id.is_long ? !long_text_fits(v, &k.id, text) : text.len != 0)
     fault(v, "out.record", name, "the row does not hold the text of its id");
-  if (kind == DA_UNBLOCK && !hash_is(v, key.ptr + key.len - sizeof(da_digest), message.address))
+  if (k.kind == DA_UNBLOCK && !hash_is(v, key.ptr + key.len - sizeof(da_digest), message.address))
     fault(v, "out.address", name, "the key does not belong to this address");
-  int there = kind == DA_EXECUTE ? task_at(v, &id, &task) : promise_at(v, &id, &promise);
+  int there = k.kind == DA_EXECUTE ? task_at(v, &k.id, &task) : promise_at(v, &k.id, &promise);
   if (there == 0) fault(v, "out.owner", name, "a message of nobody");
   return there < 0 ? there : 0;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------------------- */
+
+static int check_word_row(verify *v, da_slice key, da_slice value)
+{
+  uint64_t code;
+  da_slice known;
+  const uint8_t *at = (const uint8_t *)key.ptr;
+  const uint8_t *end = at + key.len;
+  if (!da_varint_get(&at, end, &code) || at != end || !da_words_text(v->store->words, code, &known))
+    fault(v, "word.key", value, "the number was never handed out");
+  else if (!da_slice_eq(known, value))
+    fault(v, "word.record", value, "two texts under one number");
+  return 0;
+}
 
 typedef int check_row(verify *v, da_slice key, da_slice value);
 
@@ -441,9 +510,11 @@ static int verify_all(verify *v)
     da_kv_table table;
     check_row *check;
   } checks[] = {
-      {DA_KV_IDS, check_ids_row},       {DA_KV_PROM, check_prom_row}, {DA_KV_BLOB, check_blob_row},
-      {DA_KV_BUNDLE, check_bundle_row}, {DA_KV_TASK, check_task_row}, {DA_KV_DUE, check_due_row},
-      {DA_KV_WAIT, check_wait_row},     {DA_KV_OUT, check_out_row},
+      {DA_KV_WORD, check_word_row},         {DA_KV_IDS, check_ids_row},     {DA_KV_ROOT, check_root_row},
+      {DA_KV_PROM, check_prom_row},         {DA_KV_BLOB, check_blob_row},   {DA_KV_BUNDLE, check_bundle_row},
+      {DA_KV_TASK, check_task_row},         {DA_KV_DUE, check_due_row},     {DA_KV_TIMER, check_timer_row},
+      {DA_KV_CALLBACK, check_callback_row}, {DA_KV_AWAIT, check_await_row}, {DA_KV_WAIT, check_wait_row},
+      {DA_KV_OUT, check_out_row},
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
     int walked = walk(v, checks[i].table, checks[i].check);

@@ -13,11 +13,12 @@ int da_prom_row_open(da_store *store, da_slice key, da_slice value, da_prom_row 
 {
   *out = (da_prom_row){.key = key, .value = value};
   if (!da_key_id_get(key, &out->id)) return da_store_bad_row(store, DA_KV_PROM, key, DA_ECORRUPT);
+  da_kv_table table = da_rows_table(out->id.rest);
   da_status status = da_codec_promise_head(value, &out->head);
   bool wants_text = out->id.rest.len == 0 || out->id.is_long;
   if (status == DA_OK && out->head.has_text != wants_text) status = DA_ECORRUPT;
   if (status == DA_OK && out->head.anchor && out->id.rest.len != 0) status = DA_ECORRUPT;
-  return status == DA_OK ? 1 : da_store_bad_row(store, DA_KV_PROM, key, status);
+  return status == DA_OK ? 1 : da_store_bad_row(store, table, key, status);
 }
 
 int da_id_of_key(da_store *store, const da_id_key *key, da_slice long_text, da_arena *arena, da_slice *id)
@@ -47,12 +48,19 @@ static int load_blob(da_store *store, const da_key *owner, uint8_t which, size_t
   return da_blob_get(store, da_key_slice(owner), which, len, bytes);
 }
 
-int da_prom_row_load(da_store *store, const da_prom_row *row, da_slice id, da_arena *arena, da_promise *out)
+/* All but the values in `blob`. */
+static int load_record(da_store *store, const da_prom_row *row, da_slice id, da_arena *arena, da_promise *out)
 {
   da_slice record = da_arena_dup(arena, row->value);
-  da_status status = da_codec_promise_get(record, id, arena, out);
-  if (status != DA_OK) return da_store_bad_row(store, DA_KV_PROM, row->key, status);
-  if (row->head.param_bytes == 0 && row->head.value_bytes == 0) return 1;
+  da_status status = da_codec_promise_get(record, id, store->words, arena, out);
+  if (status != DA_OK) return da_store_bad_row(store, da_rows_table(row->id.rest), row->key, status);
+  return 1;
+}
+
+int da_prom_row_load(da_store *store, const da_prom_row *row, da_slice id, da_arena *arena, da_promise *out)
+{
+  int read = load_record(store, row, id, arena, out);
+  if (read < 0 || (row->head.param_bytes == 0 && row->head.value_bytes == 0)) return read;
   da_key owner = {0};
   da_key_add(&owner, row->key.ptr, row->key.len);
   size_t param_bytes = row->head.param_bytes;
@@ -70,21 +78,39 @@ static da_slice text_beside_key(da_slice id)
   return da_rest_is_long(rest) ? rest : DA_NONE;
 }
 
+/* Finds the row of an id: 1, 0, negative. *key must live as long as the row. */
+static int find_promise(da_store *store, da_slice id, da_key *key, da_prom_row *row)
+{
+  da_slice value;
+  if (da_id_fault(id) != NULL) return 0;
+  int there = da_rows_id_key(store, id, key);
+  if (there <= 0) return there;
+  there = da_rows_get(store, da_rows_table(da_id_rest(id)), da_key_slice(key), &value);
+  if (there <= 0) return there;
+  there = da_prom_row_open(store, da_key_slice(key), value, row);
+  if (there < 0) return there;
+  return !row->head.anchor && da_slice_eq(row->head.text, text_beside_key(id));
+}
+
 static int view_promise(da_view *view, da_slice id, da_arena *arena, da_promise *out)
 {
-  da_store *store = store_of(view);
-  if (da_id_fault(id) != NULL) return 0;
   da_key key;
-  da_slice value;
-  int there = da_rows_id_key(store, id, &key);
-  if (there <= 0) return there;
-  there = da_rows_get(store, DA_KV_PROM, da_key_slice(&key), &value);
-  if (there <= 0) return there;
   da_prom_row row;
-  there = da_prom_row_open(store, da_key_slice(&key), value, &row);
-  if (there < 0) return there;
-  if (row.head.anchor || !da_slice_eq(row.head.text, text_beside_key(id))) return 0;
-  return da_prom_row_load(store, &row, da_arena_dup(arena, id), arena, out);
+  int there = find_promise(store_of(view), id, &key, &row);
+  return there <= 0 ? there : da_prom_row_load(store_of(view), &row, da_arena_dup(arena, id), arena, out);
+}
+
+/* Without the values that lie in `blob`. */
+static int view_promise_head(da_view *view, da_slice id, da_arena *arena, da_promise *out)
+{
+  da_key key;
+  da_prom_row row;
+  int there = find_promise(store_of(view), id, &key, &row);
+  if (there <= 0) return there;
+  there = load_record(store_of(view), &row, da_arena_dup(arena, id), arena, out);
+  if (row.head.param_bytes != 0) out->param.data = DA_NONE;
+  if (row.head.value_bytes != 0) out->value.data = DA_NONE;
+  return there;
 }
 
 /* ---- tasks --------------------------------------------------------------------------------------------- */
@@ -100,49 +126,20 @@ static int view_task(da_view *view, da_slice id, da_arena *arena, da_task *out)
   if (there <= 0) return there;
   there = da_rows_get(store, DA_KV_TASK, da_key_slice(&key), &value);
   if (there <= 0) return there;
-  da_status status = da_codec_task_get(value, out, &text);
+  da_status status = da_codec_task_get(da_arena_dup(arena, value), arena, out, &text);
   if (status != DA_OK) return da_store_bad_row(store, DA_KV_TASK, da_key_slice(&key), status);
   if (da_rest_is_long(da_id_rest(id)) && !da_slice_eq(text, da_id_rest(id))) return 0;
   out->id = da_arena_dup(arena, id);
-  out->pid = da_arena_dup(arena, out->pid);
   return 1;
 }
 
-/* ---- waits --------------------------------------------------------------------------------------------- */
+/* ---- what is due, what is to be sent ------------------------------------------------------------------- */
 
-/* The key of a row that is there if any is: 1; 0 if a root has no number. */
-static int wait_key(da_store *store, const da_wait *wait, da_key *key)
+int da_view_seek(da_store *store, da_kv_table table, const da_key *key, bool behind, da_slice *found, da_slice *value)
 {
-  uint64_t first;
-  uint64_t second;
-  int there = da_root_find(store, da_id_root(wait->first), &first);
-  if (there <= 0) return there;
-  if (wait->kind == DA_WAIT_LISTENER) {
-    da_key_wait_first(key, wait->kind, first, da_id_rest(wait->first), store->seed);
-    da_key_wait_address(key, wait->second, store->seed);
-    return 1;
-  }
-  there = da_root_find(store, da_id_root(wait->second), &second);
-  if (there <= 0) return there;
-  da_key_wait_first(key, wait->kind, first, da_id_rest(wait->first), store->seed);
-  da_key_wait_second(key, first, second, da_id_rest(wait->second), store->seed);
-  return 1;
-}
-
-static int view_wait_has(da_view *view, const da_wait *wait)
-{
-  da_store *store = store_of(view);
-  da_key key;
-  da_slice value;
-  if (da_id_fault(wait->first) != NULL) return 0;
-  if (wait->kind != DA_WAIT_LISTENER && da_id_fault(wait->second) != NULL) return 0;
-  int there = wait_key(store, wait, &key);
-  if (there <= 0) return there;
-  there = da_rows_get(store, DA_KV_WAIT, da_key_slice(&key), &value);
-  if (there <= 0) return there;
-  if (wait->kind == DA_WAIT_LISTENER) return da_slice_eq(value, wait->second);
-  da_slice rest = da_id_rest(wait->second);
-  return !da_rest_is_long(rest) || da_slice_eq(value, rest);
+  int there = da_rows_seek(store, table, da_key_slice(key), found, value);
+  if (there > 0 && behind && da_slice_eq(*found, da_key_slice(key))) there = da_rows_next(store, table, found, value);
+  return there;
 }
 
 static int view_due_has(da_view *view, const da_due *due)
@@ -156,51 +153,10 @@ static int view_due_has(da_view *view, const da_due *due)
   if (there <= 0) return there;
   da_slice rest = da_id_rest(due->id);
   da_key_due(&key, due->class_, due->at, root, rest, store->seed);
-  there = da_rows_get(store, DA_KV_DUE, da_key_slice(&key), &value);
+  there = da_rows_get(store, da_rows_due_table(due->class_), da_key_slice(&key), &value);
   if (there <= 0) return there;
   return !da_rest_is_long(rest) || da_slice_eq(value, rest);
 }
-
-/* Seeks the first row at `key`, or behind it if `behind` and it is there. */
-static int seek_row(da_store *store, da_kv_table table, const da_key *key, bool behind, da_slice *found,
-                    da_slice *value)
-{
-  int there = da_rows_seek(store, table, da_key_slice(key), found, value);
-  if (there > 0 && behind && da_slice_eq(*found, da_key_slice(key))) there = da_rows_next(store, table, found, value);
-  return there;
-}
-
-static int view_wait_next(da_view *view, const da_wait *after, da_arena *arena, da_wait *out)
-{
-  da_store *store = store_of(view);
-  uint64_t root;
-  da_key prefix;
-  da_key from;
-  da_slice found;
-  da_slice value;
-  if (da_id_fault(after->first) != NULL) return 0;
-  int there = da_root_find(store, da_id_root(after->first), &root);
-  if (there <= 0) return there;
-  da_key_wait_first(&prefix, after->kind, root, da_id_rest(after->first), store->seed);
-  bool behind = after->second.ptr != NULL;
-  from = prefix;
-  if (behind && (there = wait_key(store, after, &from)) <= 0) return there;
-  there = seek_row(store, DA_KV_WAIT, &from, behind, &found, &value);
-  if (there <= 0) return there;
-  if (!da_slice_starts(found, da_key_slice(&prefix))) return 0;
-  da_wait_kind kind;
-  da_id_key first;
-  da_id_key second;
-  if (!da_key_wait_get(found, &kind, &first, &second)) return da_store_bad_row(store, DA_KV_WAIT, found, DA_ECORRUPT);
-  *out = (da_wait){.kind = kind, .first = da_arena_dup(arena, after->first)};
-  if (kind == DA_WAIT_LISTENER) {
-    out->second = da_arena_dup(arena, value);
-    return 1;
-  }
-  return da_id_of_key(store, &second, value, arena, &out->second);
-}
-
-/* ---- what is due, what is to be sent ------------------------------------------------------------------- */
 
 static int view_due_next(da_view *view, const da_due *after, da_arena *arena, da_due *out)
 {
@@ -209,18 +165,20 @@ static int view_due_next(da_view *view, const da_due *after, da_arena *arena, da
   da_slice found;
   da_slice value;
   da_id_key id;
+  da_due_class class_ = after->class_; /* out may be after */
   bool behind = after->id.ptr != NULL;
   uint64_t root = 0;
   if (behind) {
     int there = da_root_find(store, da_id_root(after->id), &root);
     if (there <= 0) return there;
   }
-  da_key_due(&key, after->class_, behind ? after->at : 0, root, da_id_rest(after->id), store->seed);
-  int there = seek_row(store, DA_KV_DUE, &key, behind, &found, &value);
+  da_key_due(&key, class_, behind ? after->at : 0, root, da_id_rest(after->id), store->seed);
+  da_kv_table table = da_rows_due_table(class_);
+  int there = da_view_seek(store, table, &key, behind, &found, &value);
   if (there <= 0) return there;
-  if (!da_key_due_get(found, &out->class_, &out->at, &id))
-    return da_store_bad_row(store, DA_KV_DUE, found, DA_ECORRUPT);
-  if (out->class_ != after->class_) return 0;
+  if (!da_key_due_get(found, table == DA_KV_TIMER, &out->class_, &out->at, &id))
+    return da_store_bad_row(store, table, found, DA_ECORRUPT);
+  if (out->class_ != class_) return 0;
   return da_id_of_key(store, &id, value, arena, &out->id);
 }
 
@@ -231,8 +189,7 @@ static int view_out_next(da_view *view, const da_message *after, da_arena *arena
   da_slice found;
   da_slice value;
   da_slice text;
-  da_message_kind kind;
-  da_id_key id;
+  da_out_key found_key;
   bool behind = after->id.ptr != NULL;
   if (behind) {
     uint64_t root;
@@ -242,13 +199,13 @@ static int view_out_next(da_view *view, const da_message *after, da_arena *arena
   } else {
     da_key_add_byte(&key, DA_EXECUTE);
   }
-  int there = seek_row(store, DA_KV_OUT, &key, behind, &found, &value);
+  int there = da_view_seek(store, DA_KV_OUT, &key, behind, &found, &value);
   if (there <= 0) return there;
-  if (!da_key_out_get(found, &kind, &id)) return da_store_bad_row(store, DA_KV_OUT, found, DA_ECORRUPT);
-  da_status status = da_codec_out_get(value, kind, out, &text);
+  if (!da_key_out_get(found, &found_key)) return da_store_bad_row(store, DA_KV_OUT, found, DA_ECORRUPT);
+  da_status status = da_codec_out_get(value, found_key.kind, out, &text);
   if (status != DA_OK) return da_store_bad_row(store, DA_KV_OUT, found, status);
   out->address = da_arena_dup(arena, out->address);
-  return da_id_of_key(store, &id, text, arena, &out->id);
+  return da_id_of_key(store, &found_key.id, text, arena, &out->id);
 }
 
 /* ---- descendants --------------------------------------------------------------------------------------- */
@@ -265,9 +222,10 @@ static int view_below_next(da_view *view, da_slice ancestor, da_slice after, da_
 
 const da_view_ops da_store_view_ops = {
     .promise = view_promise,
+    .promise_head = view_promise_head,
     .task = view_task,
-    .wait_has = view_wait_has,
-    .wait_next = view_wait_next,
+    .wait_has = da_wait_has,
+    .wait_next = da_wait_next,
     .due_has = view_due_has,
     .due_next = view_due_next,
     .below_next = view_below_next,

@@ -51,10 +51,11 @@ end)
 
 -- Spoils the record of one promise.
 local function damage(probe, id)
-  for _, row in ipairs(probe:rows("prom")) do
-    probe:poke("prom", row[1], "\255")
+  local name = id:find(":", 1, true) and "prom" or "root"
+  for _, row in ipairs(probe:rows(name)) do
+    probe:poke(name, row[1], "\255")
     if not pcall(probe.promise, probe, id) then return end
-    probe:poke("prom", row[1], row[2])
+    probe:poke(name, row[1], row[2])
   end
   error("no row of " .. id)
 end
