@@ -4,17 +4,19 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 
 # da_dependency(NAME PKG module... ARCHIVE name...): headers from pkg-config (as system headers), the static archive by name
-# when there is one, else what pkg-config says.
+# when there is one, else what pkg-config says. NAME_shared is what pkg-config says in any case.
 function(da_dependency target)
   cmake_parse_arguments(D "" "PKG" "ARCHIVES;EXTRA" ${ARGN})
-  pkg_check_modules(${target}_PC REQUIRED ${D_PKG})
+  pkg_check_modules(${target}_PC REQUIRED IMPORTED_TARGET ${D_PKG})
   add_library(${target} INTERFACE)
   target_include_directories(${target} SYSTEM INTERFACE ${${target}_PC_INCLUDE_DIRS})
+  add_library(${target}_shared INTERFACE)
+  target_link_libraries(${target}_shared INTERFACE PkgConfig::${target}_PC)
   find_library(${target}_ARCHIVE NAMES ${D_ARCHIVES} HINTS ${${target}_PC_LIBRARY_DIRS})
   if(${target}_ARCHIVE)
     target_link_libraries(${target} INTERFACE ${${target}_ARCHIVE} ${D_EXTRA})
   else()
-    target_link_libraries(${target} INTERFACE ${${target}_PC_LINK_LIBRARIES} ${D_EXTRA})
+    target_link_libraries(${target} INTERFACE PkgConfig::${target}_PC ${D_EXTRA})
   endif()
 endfunction()
 
