@@ -8,7 +8,6 @@
 #include <uv.h>
 
 #include "../../bindings/bind.h"
-#include "../base/id.h"
 #include "../base/log.h"
 #include "../sched/control.h"
 #include "cli.h"
@@ -146,7 +145,6 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
   da_sched_events events = da_worker_events(host->worker);
   da_sched_set_events(host->sched, &events);
   if (options->drive) da_worker_drive(host->worker, false);
-  if (options->admit != NULL) da_worker_admit(host->worker, da_id_root(da_slice_of(options->admit)));
   return DA_OK;
 }
 

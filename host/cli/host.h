@@ -16,8 +16,7 @@ typedef struct cli_host_options {
   da_store *store;   /* given, also on failure */
   const char *place; /* absolute path of the store */
   bool worker;
-  bool drive;        /* follow execute messages of admitted lineages */
-  const char *admit; /* id whose lineage recovery may dispatch at once, or NULL */
+  bool drive;        /* run what is asked for; else only write */
   int step_threads;  /* 0: the default */
   size_t warm_bytes; /* SIZE_MAX: the default */
 } cli_host_options;

@@ -99,12 +99,10 @@ static bool read_sizes(const cli_command *command, cli_host_options *options)
 
 static int answer_here(attempt *a, da_store *store)
 {
-  const char *id = cJSON_GetStringValue(da_json_get(a->ask->json, "id"));
   cli_host_options options = {.store = store,
                               .place = a->place,
                               .worker = a->ask->worker,
                               .drive = a->ask->drive,
-                              .admit = a->ask->drive && id != NULL ? id : NULL,
                               .step_threads = a->sizes->step_threads,
                               .warm_bytes = a->sizes->warm_bytes};
   da_err err = {{0}};

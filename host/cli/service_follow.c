@@ -335,16 +335,14 @@ static void tell_node(cli_following *f, const cli_node *node)
   tell_known(f, &event, false);
 }
 
+/* What the model knows by now, this follower has been told as it happened. */
 static void attached(da_op *op)
 {
   cli_following *f = op->user;
   const lineage *l = op->call_argument;
-  const cli_model *model = &f->service->model;
-  bool known = cli_model_find(model, f->root) != NULL;
   if (f->r != NULL && !f->settled && op->status == DA_OK) {
+    bool known = cli_model_find(&f->service->model, f->root) != NULL;
     for (size_t i = 0; !known && i < l->event_count; i++) tell_known(f, &l->events[i], true);
-    for (const cli_node *node = NULL; known && (node = cli_model_next(model, node)) != NULL;)
-      if (da_slice_eq(da_id_root(node->id), f->root)) tell_node(f, node);
     for (size_t i = 0; i < l->count; i++) da_worker_dispatch(f->service->worker, l->pending[i]);
   }
   end_reading(op);
@@ -352,9 +350,14 @@ static void attached(da_op *op)
 
 void cli_attach(cli_request *r, da_slice id)
 {
+  const cli_model *model = &r->service->model;
   da_worker_admit(r->service->worker, da_id_root(id));
   cli_follow(r, id);
-  ask_lineage(r->service->followings, true, attached); /* the one just made */
+  cli_following *f = r->service->followings; /* the one just made */
+  bool known = cli_model_find(model, f->root) != NULL;
+  for (const cli_node *node = NULL; known && (node = cli_model_next(model, node)) != NULL;)
+    if (da_slice_eq(da_id_root(node->id), f->root)) tell_node(f, node);
+  ask_lineage(f, !known, attached);
 }
 
 /* ---- events -------------------------------------------------------------------------------------------- */
@@ -372,6 +375,14 @@ static void tell_event(cli_request *r, const da_event *event, uint64_t stamp)
   r->sink.event(r->sink.user, event);
 }
 
+/* A run whose execution may have begun before the answer to its start is here. */
+static bool is_starting(const cli_request *r, da_slice root)
+{
+  if (r->on_gone != cli_follow_gone) return false;
+  const char *id = cli_run_of(r)->id;
+  return id != NULL && da_slice_eq(da_id_root(da_slice_of(id)), root);
+}
+
 /* To whoever follows the lineage; what nobody follows is told to all that follow anything. */
 void cli_run_event(cli_service *service, const da_event *event)
 {
@@ -386,8 +397,9 @@ void cli_run_event(cli_service *service, const da_event *event)
     if (event->kind == DA_EVENT_PARKED) f->parked = true;
     if (f->parked && may_stop(event->kind)) check(f); /* the request is there: telling an event ends none */
   }
-  if (heard) return;
-  for (cli_request *r = service->requests; r != NULL; r = r->next)
+  for (cli_request *r = service->requests; !heard && r != NULL; r = r->next)
+    heard = is_starting(r, root) && (tell_event(r, event, stamp), true);
+  for (cli_request *r = service->requests; !heard && r != NULL; r = r->next)
     if (r->on_gone == cli_follow_gone) tell_event(r, event, stamp);
 }
 
