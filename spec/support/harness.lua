@@ -29,7 +29,7 @@ local LIFE_LIMIT_MS = 60000 -- a life that takes longer hangs, which is a failur
 ---------------------------------------------------------------------------------------------------- chance
 
 -- The seed of the process, printed by the spec that uses it; DA_SEED repeats a run.
-M.seed = tonumber(os.getenv("DA_SEED")) or (os.time() * 1000 + uv.os_getpid()) % 1000000007
+M.seed = math.tointeger(tonumber(os.getenv("DA_SEED"))) or (os.time() * 1000 + uv.os_getpid()) // 1 % 1000000007 | 0
 
 ---------------------------------------------------------------------------------------------------- programs
 
