@@ -27,6 +27,7 @@ cli_service *cli_host_service(cli_host *host);
 void cli_host_run(cli_host *host, void (*ready)(void *user), void *user);
 void cli_host_stop(cli_host *host); /* from any thread and from a signal handler */
 struct uv_loop_s *cli_host_loop(cli_host *host);
+/* Of a host with a worker this is the end of the process, nearly: the store stays open, its lock held, until exit. */
 void cli_host_close(cli_host *host);
 
 #endif
