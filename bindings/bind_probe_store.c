@@ -264,6 +264,7 @@ static int store_set_seq(lua_State *L)
 {
   da_err err;
   da_world *w = da_probe_world(L);
+  if (!w->batch) return luaL_error(L, "no batch is open");
   da_status status = da_store_set_seq(w->store, (uint64_t)luaL_checkinteger(L, 2), &err);
   if (status != DA_OK) return da_probe_fail(L, status, err.text);
   lua_pushboolean(L, 1);

@@ -217,7 +217,7 @@ static int pop(search *s)
 static bool passed(const search *s, da_slice root)
 {
   size_t len = s->stack[s->depth - 1].len;
-  return !da_slice_starts(root, da_slice_make(s->text, len)) || (root.len > len && root.ptr[len] > ':');
+  return !da_slice_starts(root, da_slice_make(s->text, len)) || (root.len > len && (uint8_t)root.ptr[len] > ':');
 }
 
 static int visit_root(search *s, uint64_t root)
@@ -235,7 +235,7 @@ static int push_open_roots(search *s)
   for (size_t len = 1; len <= root.len && len <= DA_ID_ROOT_MAX; len++) {
     uint64_t number;
     da_slice text = da_slice_make(s->after.ptr, len);
-    if (len < s->after.len && s->after.ptr[len] > ':') continue;
+    if (len < s->after.len && (uint8_t)s->after.ptr[len] > ':') continue;
     if (!root_wanted(s, text)) continue;
     int there = da_root_find(s->store, text, &number);
     if (there < 0) return there;
