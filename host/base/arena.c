@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BLOCK_SIZE = 2048, ALIGN = 16 };
+enum { BLOCK_SIZE = 2048, BLOCK_MAX = 65536, ALIGN = 16 };
 
 struct da_arena_block {
   da_arena_block *older;
@@ -16,8 +16,8 @@ struct da_arena_block {
 
 static void add_block(da_arena *arena, size_t size)
 {
-  size_t want = arena->block != NULL ? arena->block->size * 2 : BLOCK_SIZE;
-  if (want > 64 * 1024) want = (size_t)64 * 1024;
+  size_t want = arena->block != NULL ? arena->block->size * 2 : (size_t)BLOCK_SIZE;
+  if (want > BLOCK_MAX) want = BLOCK_MAX;
   if (want < size) want = size;
   da_arena_block *block = da_xmalloc(sizeof *block + want);
   block->older = arena->block;

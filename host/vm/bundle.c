@@ -56,10 +56,10 @@ static found_module *known(finder *find, da_slice module)
   return NULL;
 }
 
-static void keep(finder *find, char *file, char *module, da_buf text)
+static void keep(finder *find, da_slice file, da_slice module, da_buf text)
 {
   find->items = da_xrealloc(find->items, (find->count + 1) * sizeof *find->items);
-  find->items[find->count++] = (found_module){file, module, text};
+  find->items[find->count++] = (found_module){da_xstrndup(file), da_xstrndup(module), text};
 }
 
 /* Tries <directory>/<name with dots as slashes><tail>; a module that is not there is no fault. */
@@ -74,7 +74,7 @@ static bool try_module(finder *find, da_slice module, const char *tail)
   da_buf text = {0};
   bool there = read_file(path.ptr, &text, NULL) == DA_OK;
   if (there)
-    keep(find, da_xstrndup(da_buf_slice(&file)), da_xstrndup(module), text);
+    keep(find, da_buf_slice(&file), module, text);
   else
     da_buf_free(&text);
   da_buf_free(&path);
@@ -186,7 +186,7 @@ da_status da_bundle_read(const char *path, da_bundle **out, da_err *err)
   finder find = {.directory = slash == NULL ? da_xstrndup(DA_LIT("."))
                                             : da_xstrndup(da_slice_make(path, (size_t)(slash - path)))};
   if (slash == path) find.directory[0] = '\0'; /* "/x.lua": modules lie at "/name.lua" */
-  keep(&find, da_xstrndup(da_slice_of(file)), da_xstrndup(da_slice_make(file, stem)), text);
+  keep(&find, da_slice_of(file), da_slice_make(file, stem), text);
   find_modules(&find);
   qsort(find.items + 1, find.count - 1, sizeof *find.items, by_name);
   da_buf bytes = {0};

@@ -210,6 +210,18 @@ static bool keep_record(void *user, const da_promise *promise)
   return true;
 }
 
+static void free_records(load_result *result)
+{
+  for (size_t i = 0; i < result->count; i++) {
+    void *copy;
+    memcpy(&copy, &result->records[i].promise, sizeof copy); /* made by keep_record() */
+    free(copy);
+  }
+  free(result->records);
+  result->records = NULL;
+  result->count = result->cap = 0;
+}
+
 /* On the store thread: the promise and what its execution recorded. */
 static da_status load_records(da_store *store, da_op *op, da_err *err)
 {
@@ -252,12 +264,8 @@ static void take_records(da_execution *execution, da_op *op, load_result *result
           execution,
           (da_delivery){.seq = to->settle_seq, .cancel = why, .cancels = true, .settled_at = to->settled_at});
     }
-    void *copy;
-    memcpy(&copy, &from, sizeof copy);
-    free(copy);
   }
-  free(result->records);
-  result->records = NULL;
+  free_records(result);
   da_call_load(execution, op);
 }
 
@@ -319,19 +327,13 @@ static void find_bundle(da_execution *execution, const da_promise *promise)
 static void loaded(da_op *op)
 {
   load_result *result = op->call_result;
-  if (result != NULL && ((da_op_context *)op->user)->execution->state != DA_EXECUTION_LOADING) {
-    for (size_t i = 0; i < result->count; i++) {
-      void *copy;
-      memcpy(&copy, &result->records[i].promise, sizeof copy);
-      free(copy);
-    }
-    free(result->records);
-  }
+  da_execution *execution = ((const da_op_context *)op->user)->execution;
+  if (result != NULL && (execution->state != DA_EXECUTION_LOADING || op->status != DA_OK)) free_records(result);
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
-  da_execution *execution = context.execution;
+  DA_ASSERT(result != NULL);
   if (!result->found || result->promise.state != DA_PENDING) {
-    free(result->records);
+    free_records(result);
     da_execution_drop(execution);
     da_op_delete(op);
   } else {

@@ -2,8 +2,9 @@
  *
  * A guard stands for each function that touches the world. In a workflow it raises, and says what to write instead;
  * while an inline step runs it calls the real function. The real libraries are opened at the first such call and lie in
- * the registry; once io is open the isolate holds FILE pointers and can no longer be imaged. SPDX-License-Identifier:
- * Apache-2.0 */
+ * the registry; once io is open the isolate holds FILE pointers and can no longer be imaged.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <limits.h>
 #include <math.h>
 #include <time.h>

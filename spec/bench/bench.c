@@ -1,7 +1,7 @@
 /* bench.c - the first measurements: durable steps, starts and replay against the flush floor and a bare LMDB loop.
  *
- * Everything is measured in one run on one file system, so that ratios mean something on a shared machine; both raw figures are
- * printed. The data directory must not lie on a tmpfs: a flush there costs nothing, and the run is refused.
+ * Everything is measured in one run on one file system, so that ratios mean something on a shared machine; both raw
+ * figures are printed. The data directory must not lie on a tmpfs: a flush there costs nothing, and the run is refused.
  * Not a test: nothing here passes or fails.
  *
  *   da_bench DIRECTORY [SCRIPT]
@@ -56,7 +56,8 @@ static double measure_floor(void)
   uint64_t begin = da_clock_mono_ns();
   for (int i = 0; i < FLOOR_WRITES; i++) {
     block[0] = (char)i;
-    if (pwrite(fd, block, sizeof block, (i % 256) * 4096L) != (ssize_t)sizeof block || fdatasync(fd) != 0) die("flush failed");
+    if (pwrite(fd, block, sizeof block, (i % 256) * 4096L) != (ssize_t)sizeof block || fdatasync(fd) != 0)
+      die("flush failed");
   }
   double rate = FLOOR_WRITES / seconds_since(begin);
   (void)close(fd);
@@ -70,7 +71,8 @@ static double measure_lmdb(int batch, int commits)
   MDB_txn *txn;
   MDB_dbi dbi;
   (void)mkdir(path_of("lmdb"), 0700);
-  if (mdb_env_create(&env) != 0 || mdb_env_set_mapsize(env, (size_t)4 << 30) != 0 || mdb_env_open(env, path_of("lmdb"), MDB_NOTLS, 0600) != 0)
+  if (mdb_env_create(&env) != 0 || mdb_env_set_mapsize(env, (size_t)4 << 30) != 0 ||
+      mdb_env_open(env, path_of("lmdb"), MDB_NOTLS, 0600) != 0)
     die("cannot open LMDB");
   uint64_t begin = da_clock_mono_ns();
   static char record[RECORD];
@@ -79,8 +81,18 @@ static double measure_lmdb(int batch, int commits)
     if (mdb_txn_begin(env, NULL, 0, &txn) != 0 || mdb_dbi_open(txn, NULL, 0, &dbi) != 0) die("LMDB begin failed");
     sequence++;
     for (uint32_t i = 0; i < (uint32_t)batch; i++) {
-      uint8_t bytes[12] = {0, 0, 0, 0, (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i,
-                           (uint8_t)(sequence >> 24), (uint8_t)(sequence >> 16), (uint8_t)(sequence >> 8), (uint8_t)sequence};
+      uint8_t bytes[12] = {0,
+                           0,
+                           0,
+                           0,
+                           (uint8_t)(i >> 24),
+                           (uint8_t)(i >> 16),
+                           (uint8_t)(i >> 8),
+                           (uint8_t)i,
+                           (uint8_t)(sequence >> 24),
+                           (uint8_t)(sequence >> 16),
+                           (uint8_t)(sequence >> 8),
+                           (uint8_t)sequence};
       MDB_val key = {sizeof bytes, bytes}, value = {sizeof record, record};
       if (mdb_put(txn, dbi, &key, &value, 0) != 0) die("LMDB put failed");
     }
@@ -141,15 +153,21 @@ static void open_host(host *h, const char *store, const char *script)
   da_store_secret(h->store, secret);
   char pid[64];
   (void)snprintf(pid, sizeof pid, "local/%d.%llu", (int)getpid(), (unsigned long long)da_clock_mono_ns());
-  da_sched_options options = {.store = h->store, .profile = da_profile_default, .local_target = "poll://any@default", .pid = pid};
+  da_sched_options options = {
+      .store = h->store, .profile = da_profile_default, .local_target = "poll://any@default", .pid = pid};
   if (da_sched_new(&options, &h->sched, &err) != DA_OK) die(err.text);
-  da_worker_options worker = {.sched = h->sched, .hooks = {bind_open_isolate, bind_open_step}, .target = "poll://any@default", .pid = pid,
-                              .secret = secret, .warm_bytes = SIZE_MAX};
+  da_worker_options worker = {.sched = h->sched,
+                              .hooks = {bind_open_isolate, bind_open_step},
+                              .target = "poll://any@default",
+                              .pid = pid,
+                              .secret = secret,
+                              .warm_bytes = SIZE_MAX};
   if (da_worker_new(&worker, &h->worker, &err) != DA_OK) die(err.text);
   da_sched_events events = da_worker_events(h->worker);
   da_sched_set_events(h->sched, &events);
   da_worker_drive(h->worker, true);
-  if (da_bundle_read(script, &h->bundle, &err) != DA_OK || da_worker_serve(h->worker, h->bundle, &err) != DA_OK) die(err.text);
+  if (da_bundle_read(script, &h->bundle, &err) != DA_OK || da_worker_serve(h->worker, h->bundle, &err) != DA_OK)
+    die(err.text);
 }
 
 static void close_host(host *h)
@@ -180,8 +198,8 @@ static void steps_line(host *h, double floor, int executions, int steps)
   (void)snprintf(prefix, sizeof prefix, "steps%d", executions);
   double bare = measure_lmdb(executions, executions > 100 ? 100 : 400);
   double rate = (double)executions * steps / run(h, prefix, "steps", steps, executions, executions);
-  printf("steps executions=%d steps/s=%.0f us/step/execution=%.0f of_floor=%.2f bare_lmdb/s=%.0f of_bare=%.2f\n", executions, rate,
-         1e6 * executions / rate, rate / floor, bare, rate / bare);
+  printf("steps executions=%d steps/s=%.0f us/step/execution=%.0f of_floor=%.2f bare_lmdb/s=%.0f of_bare=%.2f\n",
+         executions, rate, 1e6 * executions / rate, rate / floor, bare, rate / bare);
 }
 
 static void *gate_opener(void *arg)
@@ -233,7 +251,8 @@ int main(int argc, char **argv)
   const char *script = argc > 2 ? argv[2] : "spec/bench/bench.lua";
   struct statfs fs;
   if (mkdir(directory, 0700) != 0) die(strerror(errno));
-  if (statfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC) die("the directory lies on a tmpfs, where a flush costs nothing; name another");
+  if (statfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+    die("the directory lies on a tmpfs, where a flush costs nothing; name another");
   bind_setup();
   (void)setvbuf(stdout, NULL, _IOLBF, 0);
   double floor = measure_floor();
