@@ -35,11 +35,10 @@ static int protected_work(lua_State *L)
   return 0;
 }
 
-/* The words of the failure go to err, which may be NULL. */
+/* The words of a failure go to err, which may be NULL. */
 static da_status visit(job *j, da_err *err)
 {
-  da_err own = {{0}};
-  j->err = err != NULL ? err : &own;
+  j->err = err;
   lua_State *L = luaL_newstate();
   if (L == NULL) return da_fail(err, DA_ENOMEM, "no memory for a Lua state");
   lua_pushcfunction(L, protected_work);
