@@ -36,6 +36,53 @@ function M.clean()
   worlds, folders = {}, {}
 end
 
+-- The sanitizer's run-time library, if this interpreter runs with one: a child that loads the probe needs it too.
+local function sanitizer()
+  for line in io.lines("/proc/self/maps") do
+    local path = line:match("(/%S*/lib[at]san%.so%S*)")
+    if path then return path end
+  end
+end
+
+--- Starts another interpreter on `code`, which has `probe` and `path`: {pid, line() waits for a line of its output,
+--- send(text) to its input, kill()}.
+function M.child(code, path)
+  local prelude = ("package.cpath = %q local probe, path = require('da_probe'), %q io.stdout:setvbuf('line') ")
+    :format(package.cpath, path)
+  local output, input = uv.new_pipe(), uv.new_pipe()
+  local env = { "PATH=" .. os.getenv("PATH"), "LD_PRELOAD=" .. (sanitizer() or ""), "ASAN_OPTIONS=detect_leaks=0" }
+  local gone = false
+  local process, pid = assert(uv.spawn("lua5.4", { args = { "-e", prelude .. code }, stdio = { input, output, 2 },
+    env = env }, function() gone = true end))
+  local text, ended = "", false
+  output:read_start(function(_, more)
+    text = text .. (more or "")
+    ended = more == nil
+  end)
+  local function line()
+    while not ended and not text:find("\n", 1, true) do uv.run("once") end
+    local first, rest = text:match("^(.-)\n(.*)$")
+    text = rest or ""
+    return first
+  end
+  local function kill(signal)
+    if not gone then process:kill(signal or "sigkill") end
+    while not gone do uv.run("once") end
+    for _, handle in ipairs({ process, output, input }) do
+      if not handle:is_closing() then handle:close() end
+    end
+    uv.run("nowait")
+  end
+  return { pid = pid, line = line, kill = kill, send = function(words) input:write(words .. "\n") end }
+end
+
+--- Fails unless text holds each of the words.
+function M.says(text, ...)
+  for _, words in ipairs({ ... }) do
+    if not tostring(text):find(words, 1, true) then error(("%q is not in %q"):format(words, tostring(text)), 2) end
+  end
+end
+
 --- Describes the same thing of both kinds. `body` is given a function that opens an empty store.
 function M.both(name, body)
   for _, kind in ipairs({ "memory", "lmdb" }) do
