@@ -5,6 +5,7 @@
 --
 -- SPDX-License-Identifier: Apache-2.0
 local pretty = require("pl.pretty")
+local uv = require("luv")
 
 local function indent(text)
   return "    " .. text:gsub("\n+$", ""):gsub("\n", "\n    ")
@@ -55,6 +56,8 @@ return function()
     local failed = handler.failuresCount + handler.errorsCount
     io.write(("busted: %d passed, %d failed, %d pending\n"):format(
       handler.successesCount, failed, handler.pendingsCount))
+    -- Handles that were closed last are let go now: luv crashes on them when the interpreter ends.
+    uv.run("nowait")
     return flush(nil, true)
   end
 
