@@ -76,6 +76,9 @@ static const char cancel_help[] =
     "error's message. Nothing is cut; a suspended execution ends when a process drives the store.\n";
 static const char continue_help[] =
     "Lets a parked execution try again, once what stopped it is mended. See `dahost ps --parked`.\n";
+static const char migrate_help[] =
+    "Pins an unfinished execution, and what it called and has not ended, to the code of FILE, and lets it go on if it\n"
+    "was parked. Its records stay: where the new code wants something else than they hold, it is parked again.\n";
 static const char verify_help[] =
     "Reads every row of the store and checks that records, indexes and references agree; prints each fault. Exit code\n"
     "1 if there is any. A store in use is read beside its holder, which delays the reuse of its free pages "
@@ -95,6 +98,8 @@ static const cli_verb verbs[] = {
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON), 1, 1, cli_get},
     {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON), 1, 2, cli_cancel},
     {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON), 1, 1, cli_continue},
+    {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help, F_COMMON | F(JSON), 2, 2,
+     cli_migrate},
     {"promise create", "ID", "make a promise to be settled from outside", promise_create_help,
      F_COMMON | F(JSON) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_promise_create},
     {"promise get", "ID", "show a promise", promise_get_help, F_COMMON | F(JSON), 1, 1, cli_promise_get},

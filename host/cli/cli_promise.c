@@ -1,7 +1,8 @@
-/* cli_promise.c - the promise verbs, cancel and continue.
+/* cli_promise.c - the promise verbs, cancel, continue and migrate.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../base/clock.h"
 #include "cli.h"
+#include "reach.h"
 #include "show.h"
 #include "text.h"
 #include "value.h"
@@ -160,12 +161,16 @@ int cli_promise_cancel(const cli_command *command)
   return code;
 }
 
-/* ---- cancel, continue ---------------------------------------------------------------------------------- */
+/* ---- cancel, continue, migrate ---------------------------------------------------------------------------------- */
 
-static int change(const cli_command *command, cJSON *json, const char *done)
+/* bundle: the code that goes with the request, or NULL. */
+static int change(const cli_command *command, cJSON *json, da_bundle *bundle, const char *done)
 {
-  cJSON *rows;
-  int code = cli_ask_rows(command, json, false, &rows);
+  cli_client client = {.rows = da_json_array()};
+  cli_ask ask = {.command = command, .json = json, .bundle = bundle, .worker = bundle != NULL};
+  int code = cli_reach(&ask, &client);
+  cJSON_Delete(json);
+  cJSON *rows = client.rows;
   const cJSON *row = cJSON_GetArrayItem(rows, 0);
   if (code == CLI_EXIT_OK && row != NULL) {
     cli_show_row(command, row);
@@ -186,10 +191,20 @@ int cli_cancel(const cli_command *command)
 {
   cJSON *json = request(command, "cancel");
   if (command->operand_count > 1) da_json_put_text(json, "why", da_slice_of(command->operands[1]));
-  return change(command, json, "was asked to end");
+  return change(command, json, NULL, "was asked to end");
 }
 
 int cli_continue(const cli_command *command)
 {
-  return change(command, request(command, "continue"), "may go on");
+  return change(command, request(command, "continue"), NULL, "may go on");
+}
+
+int cli_migrate(const cli_command *command)
+{
+  da_bundle *bundle = NULL;
+  da_err err = {{0}};
+  if (da_bundle_read(command->operands[1], &bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  int code = change(command, request(command, "migrate"), bundle, "runs the new code from now on");
+  da_bundle_unref(bundle);
+  return code;
 }

@@ -21,6 +21,7 @@ static const handler handlers[] = {
     {"promise settle", cli_serve_promise_settle, false},
     {"cancel", cli_serve_cancel, false},
     {"continue", cli_serve_continue, false},
+    {"migrate", cli_serve_migrate, true},
     {"run", cli_serve_run, true},
     {"resume", cli_serve_resume, true},
 };

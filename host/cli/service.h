@@ -95,6 +95,11 @@ void cli_serve_promise_create(cli_request *r);
 void cli_serve_promise_settle(cli_request *r);
 void cli_serve_cancel(cli_request *r);
 void cli_serve_continue(cli_request *r);
+/* Ends the request with the record of its "id" as it is now, and a flag that says what was done. */
+void cli_answer_record(cli_request *r, const char *member, bool value);
+
+/* service_migrate.c */
+void cli_serve_migrate(cli_request *r);
 
 /* service_run.c */
 void cli_serve_run(cli_request *r);

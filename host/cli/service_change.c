@@ -63,8 +63,7 @@ static void shown(da_op *op)
   da_op_delete(op);
 }
 
-/* Ends the request with the record as it is now, and a flag that says what was done. */
-static void answer_record(cli_request *r, const char *member, bool value)
+void cli_answer_record(cli_request *r, const char *member, bool value)
 {
   change *c = da_arena_zalloc(&r->arena, sizeof *c);
   bool drive = !da_slice_starts(da_json_text(r->json, "verb"), DA_LIT("promise"));
@@ -128,7 +127,7 @@ static void looked_before(da_op *op)
   cli_request *r = op->user;
   if (cli_op_failed(op)) return;
   bool created = op->outcomes[0].reply.status == 404;
-  if (!refused(r, &op->outcomes[1].reply, op->requests[1].id)) answer_record(r, "created", created);
+  if (!refused(r, &op->outcomes[1].reply, op->requests[1].id)) cli_answer_record(r, "created", created);
   da_op_delete(op);
 }
 
@@ -148,7 +147,7 @@ static void settled(da_op *op)
   if (!refused(r, reply, request->id)) {
     bool now = op->outcomes[0].settled_count > 0;
     bool same = reply->promise->state == request->state && da_slice_eq(reply->promise->value.data, request->value.data);
-    answer_record(r, now ? "settled" : same ? "same" : "before", true);
+    cli_answer_record(r, now ? "settled" : same ? "same" : "before", true);
   }
   da_op_delete(op);
 }
@@ -171,13 +170,13 @@ static void asked_to_cancel(void *user, int status)
   da_slice id = da_json_text(r->json, "id");
   switch (status) {
   case 200:
-    answer_record(r, "asked", true);
+    cli_answer_record(r, "asked", true);
     return;
   case 404:
     cli_refuse(r, CLI_EXIT_REJECTED, "no execution '%.*s' in %s", DA_FMT(id), r->service->place);
     return;
   case 409:
-    answer_record(r, "before", true);
+    cli_answer_record(r, "before", true);
     return;
   default:
     cli_refuse(r, CLI_EXIT_FAILED, "the store could not take it (is the disk full?)");
@@ -217,7 +216,7 @@ static void continued(da_op *op)
   if (reply->status == 409)
     cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s' is not parked", DA_FMT(op->requests[0].id));
   else if (!refused(r, reply, op->requests[0].id))
-    answer_record(r, "continued", true);
+    cli_answer_record(r, "continued", true);
   da_op_delete(op);
 }
 

@@ -301,6 +301,21 @@ void da_worker_slot_freed(da_worker *worker)
   da_sched_post(worker->sched, enter_waiting, worker);
 }
 
+bool da_worker_forget(da_worker *worker, da_slice id, da_slice *busy)
+{
+  void *value;
+  for (size_t i = 0; da_table_next(&worker->executions, &i, &value);) {
+    da_execution *execution = value;
+    if (!da_slice_eq(execution->id, id) && !da_id_below(execution->id, id)) continue;
+    if (execution->state != DA_EXECUTION_SUSPENDED) {
+      *busy = execution->id;
+      return false;
+    }
+    da_execution_drop(execution);
+  }
+  return true;
+}
+
 /* ---- bundles ------------------------------------------------------------------------------------------- */
 
 /* package.loaded[name] while a bundle loads; modules run once per isolate. Upvalue: the table of loaded modules. */

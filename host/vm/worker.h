@@ -112,6 +112,10 @@ void da_worker_dispatch(da_worker *worker, da_slice id);
 da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
                                    da_slice args, const da_digest *bundle);
 
+/* Drops the suspended executions of `id` and below it from memory. False if one of them is running: *busy is its id,
+ * borrowed until the next turn of the loop. */
+bool da_worker_forget(da_worker *worker, da_slice id, da_slice *busy);
+
 /* Calls fn once when promise id is settled (at once on the loop if it is). A missing promise: NULL. */
 void da_worker_follow(da_worker *worker, da_slice id, void (*fn)(void *user, const da_promise *promise), void *user);
 
