@@ -178,6 +178,16 @@ static int world_dirty(lua_State *L)
   return 1;
 }
 
+static int world_backup(lua_State *L)
+{
+  da_err err;
+  da_world *w = da_probe_world(L);
+  da_status status = da_store_backup(w->store, luaL_checkstring(L, 2), &err);
+  if (status != DA_OK) return da_probe_fail(L, status, err.text);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static int world_fail_commit(lua_State *L)
 {
   da_world *w = da_probe_world(L);
@@ -392,6 +402,7 @@ static const luaL_Reg world_methods[] = {{"apply", world_apply},
                                          {"abort", world_abort},
                                          {"dirty", world_dirty},
                                          {"fail_commit", world_fail_commit},
+                                         {"backup", world_backup},
                                          {"check", world_check},
                                          {"close", world_close},
                                          {"reopen", world_reopen},

@@ -67,7 +67,8 @@ typedef struct da_kv_ops {
   int (*del)(da_kv *kv, da_kv_table table, da_slice key); /* 1 deleted, 0 was not there */
   int (*count)(da_kv *kv, da_kv_table table, uint64_t *rows);
   uint64_t (*file_bytes)(da_kv *kv);
-  const char *(*words)(da_kv *kv); /* of the last failure */
+  da_status (*backup)(da_kv *kv, const char *path, da_err *err); /* what is committed, into an existing directory */
+  const char *(*words)(da_kv *kv);                               /* of the last failure */
   void (*close)(da_kv *kv);
 } da_kv_ops;
 

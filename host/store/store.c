@@ -138,18 +138,24 @@ void da_store_close(da_store *store)
   free(store);
 }
 
-static da_status make_directory(const char *path, const da_store_options *options, da_err *err)
+static da_status make_directory(const char *path, da_err *err)
+{
+  if (mkdir(path, 0700) == 0 || errno == EEXIST) return DA_OK;
+  da_status status = DA_EIO;
+  if (errno == EACCES || errno == EROFS) status = DA_EACCES;
+  if (errno == ENOSPC) status = DA_EFULL;
+  return da_fail(err, status, "cannot make the directory %s: %s", path, strerror(errno));
+}
+
+static da_status find_directory(const char *path, const da_store_options *options, da_err *err)
 {
   struct stat st;
-  if (options->create && !options->read_only && mkdir(path, 0700) != 0 && errno != EEXIST)
-    return da_fail(err,
-                   errno == EACCES || errno == EROFS ? DA_EACCES
-                   : errno == ENOSPC                 ? DA_EFULL
-                                                     : DA_EIO,
-                   "cannot make the directory %s: %s", path, strerror(errno));
+  bool may_make = options->create && !options->read_only;
+  da_status status = may_make ? make_directory(path, err) : DA_OK;
+  if (status != DA_OK) return status;
   if (stat(path, &st) != 0) return da_fail(err, DA_ENOTFOUND, "there is no store at %s: %s", path, strerror(errno));
   if (!S_ISDIR(st.st_mode)) return da_fail(err, DA_EINVAL, "%s is not a directory", path);
-  if (options->create && !options->read_only) return DA_OK;
+  if (may_make) return DA_OK;
   da_buf name = {0};
   da_buf_addf(&name, "%s/data.mdb", path);
   da_buf_add_byte(&name, 0);
@@ -171,7 +177,7 @@ static da_status initialise(da_store *store, da_err *err)
 static da_status open_files(da_store *store, const da_store_options *options, da_err *err)
 {
   bool fresh = false;
-  da_status status = make_directory(store->path, options, err);
+  da_status status = find_directory(store->path, options, err);
   if (status == DA_OK) status = da_lock_claim(store->path, &store->claim, err);
   if (status == DA_OK && !options->read_only) status = da_lock_take(store->path, &store->lock_fd, err);
   if (status == DA_OK) status = da_kv_open_lmdb(store->path, options, &fresh, &store->kv, err);
@@ -315,6 +321,12 @@ da_status da_store_enter(da_store *store, da_visit *visit, da_err *err)
 void da_store_leave(da_store *store, da_visit *visit)
 {
   if (visit->own) da_store_abort(store);
+}
+
+da_status da_store_backup(da_store *store, const char *path, da_err *err)
+{
+  da_status status = make_directory(path, err);
+  return status == DA_OK ? store->kv->ops->backup(store->kv, path, err) : status;
 }
 
 /* ---- counters ------------------------------------------------------------------------------------------ */

@@ -78,6 +78,10 @@ const char *da_store_fault_words(const da_store *store);
 /* Faults on demand, for specs: fail the nth commit from now (1: the next) with `status`; 0 turns it off. */
 void da_store_fail_commit(da_store *store, int nth, da_status status);
 
+/* Copies what is committed into the directory `path`, made if need be, as a store of its own without free pages. While
+ * it runs the pages of that state cannot be used again, so that a busy store's file grows. Not in memory. */
+da_status DA_MUST_USE da_store_backup(da_store *store, const char *path, da_err *err);
+
 typedef struct da_store_stats {
   uint64_t promises;
   uint64_t tasks;

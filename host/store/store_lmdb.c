@@ -88,6 +88,14 @@ static int found_or(lmdb *l, int rc)
   return rc == MDB_NOTFOUND ? 0 : (int)status_of(l, rc);
 }
 
+static char *file_name(const char *path, const char *name)
+{
+  da_buf b = {0};
+  da_buf_addf(&b, "%s/%s", path, name);
+  da_buf_add_byte(&b, 0);
+  return b.ptr;
+}
+
 /* ---- transactions -------------------------------------------------------------------------------------- */
 
 static da_status lmdb_begin(da_kv *kv, da_err *err)
@@ -257,6 +265,29 @@ static uint64_t lmdb_file_bytes(da_kv *kv)
   return (last_page + 1) * bytes;
 }
 
+/* Flushes a file or a directory. */
+static int flush_path(const char *path)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  int rc = fsync(fd) == 0 ? 0 : errno;
+  (void)close(fd);
+  return rc;
+}
+
+static da_status lmdb_backup(da_kv *kv, const char *path, da_err *err)
+{
+  lmdb *l = lmdb_of(kv);
+  char *name = file_name(path, "data.mdb");
+  int rc = mdb_env_copy2(l->env, path, MDB_CP_COMPACT);
+  if (rc == MDB_SUCCESS) rc = flush_path(name); /* LMDB leaves the copy to the kernel */
+  if (rc == MDB_SUCCESS) rc = flush_path(path);
+  free(name);
+  if (rc == MDB_SUCCESS) return DA_OK;
+  if (rc == EEXIST) return da_fail(err, DA_EINVAL, "%s holds a store already", path);
+  return da_fail(err, status_of(l, rc), "cannot back up into %s: %s", path, mdb_strerror(rc));
+}
+
 static const char *lmdb_words(da_kv *kv)
 {
   return mdb_strerror(lmdb_of(kv)->last);
@@ -283,19 +314,12 @@ static const da_kv_ops lmdb_ops = {
     .del = lmdb_del,
     .count = lmdb_count,
     .file_bytes = lmdb_file_bytes,
+    .backup = lmdb_backup,
     .words = lmdb_words,
     .close = lmdb_close,
 };
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
-
-static char *file_name(const char *path, const char *name)
-{
-  da_buf b = {0};
-  da_buf_addf(&b, "%s/%s", path, name);
-  da_buf_add_byte(&b, 0);
-  return b.ptr;
-}
 
 static uint64_t file_size(const char *path)
 {

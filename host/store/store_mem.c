@@ -268,6 +268,12 @@ static uint64_t memory_file_bytes(da_kv *kv)
   return 0;
 }
 
+static da_status memory_backup(da_kv *kv, const char *path, da_err *err)
+{
+  (void)kv;
+  return da_fail(err, DA_EINVAL, "cannot back up into %s: this store is in memory", path);
+}
+
 static const char *memory_words(da_kv *kv)
 {
   (void)kv;
@@ -302,6 +308,7 @@ static const da_kv_ops memory_ops = {
     .del = memory_del,
     .count = memory_count,
     .file_bytes = memory_file_bytes,
+    .backup = memory_backup,
     .words = memory_words,
     .close = memory_close,
 };
