@@ -10,7 +10,7 @@ local worlds, folders = {}, {}
 
 --- A new folder that is removed by clean().
 function M.folder()
-  local path = assert(uv.fs_mkdtemp("/tmp/da-store-XXXXXX"))
+  local path = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/da-store-XXXXXX"))
   folders[#folders + 1] = path
   return path
 end
