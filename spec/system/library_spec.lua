@@ -14,7 +14,10 @@ local function sh(command)
 end
 
 describe("an installed libdahost", function()
-  if harness.sanitized then return end -- the program outside would have to be built alike
+  if harness.sanitized then
+    pending("the program outside would have to be built with the sanitizer too")
+    return
+  end
 
   local place, root
 
