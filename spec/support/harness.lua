@@ -125,7 +125,7 @@ end
 
 -- A fresh place with a store and a ledger to be, and its end.
 function M.place()
-  local dir = assert(uv.fs_mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/dahost-kill-XXXXXX"))
+  local dir = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/dahost-kill-XXXXXX"))
   return { dir = dir, data = dir .. "/store", ledger = dir .. "/ledger" }
 end
 

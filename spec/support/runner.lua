@@ -390,6 +390,6 @@ uv.run()
 
 io.write(("%.0f s with build/%s, %d side by side%s\n"):format((uv.hrtime() - began) / 1e9, preset, options.jobs,
   total.pending > 0 and (", %d pending"):format(total.pending) or ""))
-if total.passed + total.failed == 0 then total.failed = 1 end
+if total.passed + total.failed + total.pending == 0 then total.failed = 1 end -- nothing was looked at
 print(("%d passed, %d failed"):format(total.passed, total.failed))
 os.exit(total.failed == 0 and 0 or 1)
