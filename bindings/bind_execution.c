@@ -127,18 +127,24 @@ static int decode_array(lua_State *L)
 const luaL_Reg bind_outcome_natives[] = {
     {"outcome", outcome}, {"trace", trace}, {"decode", decode}, {"decode_array", decode_array}, {NULL, NULL}};
 
+/* What an outcome is recorded as; the error of one that is none lies at 2. */
+static da_promise_state outcome_state(lua_State *L, const da_execution *execution, bool ok)
+{
+  if (ok) return DA_RESOLVED;
+  if (da_execution_canceled(execution) == NULL) return DA_REJECTED;
+  lua_getfield(L, 2, "code");
+  bool canceled = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "canceled") == 0;
+  lua_pop(L, 1);
+  return canceled ? DA_CANCELED : DA_REJECTED;
+}
+
 /* finish(ok, ...): the workflow's function ended. */
 static int finish(lua_State *L)
 {
   da_execution *execution = da_execution_of(L);
   da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
   bool ok = encode_outcome(L, 1, data, rest);
-  da_promise_state state = ok ? DA_RESOLVED : DA_REJECTED;
-  if (!ok && execution->cancel_requested) {
-    lua_getfield(L, 2, "code");
-    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "canceled") == 0) state = DA_CANCELED;
-  }
-  da_execution_finish(execution, state, da_buf_slice(data), da_buf_slice(rest));
+  da_execution_finish(execution, outcome_state(L, execution, ok), da_buf_slice(data), da_buf_slice(rest));
   return 0;
 }
 
@@ -148,7 +154,8 @@ static int branch_done(lua_State *L)
   da_execution *execution = da_execution_of(L);
   da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
   bool ok = encode_outcome(L, 1, data, rest);
-  da_execution_branch_done(execution, execution->current->child, ok, da_buf_slice(data), da_buf_slice(rest));
+  da_execution_branch_done(execution->current->child, outcome_state(L, execution, ok), da_buf_slice(data),
+                           da_buf_slice(rest));
   return 0;
 }
 
@@ -171,21 +178,32 @@ static int fiber_done(lua_State *L)
 
 /* ---- joining ------------------------------------------------------------------------------------------- */
 
+static void cancel_children(da_execution *execution, const da_scope *scope, const char *why)
+{
+  for (size_t i = 0; i < scope->count; i++) {
+    da_child *child = scope->children[i];
+    if (child->joined && !child->delivered) da_execution_cancel_child(execution, child, why);
+  }
+}
+
+/* context: children before it are done with. */
 static int join_look(lua_State *L, int status, lua_KContext context)
 {
   (void)status;
-  (void)context;
   if (da_isolate_poisoned(L)) return da_lib_park(L);
   da_execution *execution = da_execution_of(L);
-  const da_scope *scope = execution->current->scope;
-  bool canceled = da_execution_canceled(execution) != NULL;
-  for (size_t i = 0; i < scope->count; i++) {
+  da_scope *scope = execution->current->scope;
+  if (!scope->abandoned && da_execution_canceled(execution) != NULL) {
+    scope->abandoned = true;
+    cancel_children(execution, scope, "canceled");
+  }
+  for (size_t i = (size_t)context; i < scope->count; i++) {
     da_child *child = scope->children[i];
-    if (!child->joined || child->delivered || child == execution->current->child) continue;
-    if (canceled) da_execution_cancel_child(execution, child, "canceled");
-    if (!da_fiber_wait(execution, &child, 1, false)) continue;
+    if (!child->joined || child->delivered) continue;
+    if (scope->abandoned) da_execution_cancel_child(execution, child, "canceled"); /* made since */
+    if (!da_fiber_wait(execution, &child, 1)) continue;
     lua_pushlightuserdata(L, DA_YIELD_TAG);
-    return lua_yieldk(L, 1, 0, join_look);
+    return lua_yieldk(L, 1, (lua_KContext)i, join_look);
   }
   return 0;
 }
@@ -201,11 +219,8 @@ static int join(lua_State *L)
 static int abandon(lua_State *L)
 {
   da_execution *execution = da_execution_of(L);
-  const da_scope *scope = execution->current->scope;
-  const char *why = luaL_optstring(L, 1, "its parent failed");
-  for (size_t i = 0; i < scope->count; i++)
-    if (scope->children[i]->joined && !scope->children[i]->delivered)
-      da_execution_cancel_child(execution, scope->children[i], why);
+  execution->current->scope->abandoned = true;
+  cancel_children(execution, execution->current->scope, luaL_optstring(L, 1, "its parent failed"));
   return 0;
 }
 

@@ -395,7 +395,12 @@ static int get(lua_State *L)
 {
   da_slice id = {NULL, 0};
   id.ptr = luaL_checklstring(L, 1, &id.len);
-  bind_promise_push(L, da_execution_get(bind_execution(L, "da.get"), id));
+  da_execution *execution = bind_execution(L, "da.get");
+  if (id.len == 0) return luaL_error(L, "da.get needs the id of a promise");
+  if (da_slice_eq(id, execution->id)) return luaL_error(L, "da.get: an execution cannot wait for itself");
+  da_child *child = da_execution_get(execution, id);
+  if (da_execution_parking(execution)) return da_lib_park(L);
+  bind_promise_push(L, child);
   return 1;
 }
 

@@ -111,7 +111,7 @@ static double seconds_field(lua_State *L, int index, const char *key, double oth
   return value;
 }
 
-/* false: never; "forever"; a number of attempts; or a table. */
+/* false: never; "forever"; or a table. */
 static void read_retry(lua_State *L, int index, da_retry *retry)
 {
   *retry = da_retry_default;

@@ -190,7 +190,7 @@ static int await_look(lua_State *L, int status, lua_KContext context)
   size_t count = (size_t)lua_gettop(L);
   da_child **children = child_list(count);
   for (size_t i = 0; i < count; i++) children[i] = child_at(L, (int)i + 1);
-  if (da_fiber_wait(execution, children, count, false)) return yield(L, context, await_look);
+  if (da_fiber_wait(execution, children, count)) return yield(L, context, await_look);
   const da_child *failure = first_failure(children, count);
   if (failure != NULL) {
     push_error(L, failure);
@@ -245,26 +245,43 @@ static size_t read_list(lua_State *L)
   return count;
 }
 
-static int wait_look(lua_State *L, int status, lua_KContext context)
+/* The execution, or an error if it is to cancel; NULL: park. */
+static da_execution *look(lua_State *L)
 {
-  (void)status;
-  bool any = context == 1;
-  if (da_isolate_poisoned(L)) return da_lib_park(L);
+  if (da_isolate_poisoned(L)) return NULL;
   da_execution *execution = da_execution_of(L);
   const da_slice *canceled = da_execution_canceled(execution);
-  if (canceled != NULL) {
-    push_canceled(L, *canceled);
-    return lua_error(L);
-  }
+  if (canceled == NULL) return execution;
+  push_canceled(L, *canceled);
+  (void)lua_error(L);
+  return NULL;
+}
+
+static int wait_all_look(lua_State *L, int status, lua_KContext context)
+{
+  (void)status;
+  da_execution *execution = look(L);
+  if (execution == NULL) return da_lib_park(L);
   size_t count = read_list(L);
   da_child **children = child_list(count);
-  if (da_fiber_wait(execution, children, count, any)) return yield(L, context, wait_look);
-  size_t best = 0;
-  for (size_t i = 1; i < count; i++)
-    if (children[i]->delivered &&
-        (!children[best]->delivered || children[i]->delivered_at < children[best]->delivered_at))
-      best = i;
-  lua_pushinteger(L, (lua_Integer)best + 1);
+  if (da_fiber_wait(execution, children, count)) return yield(L, context, wait_all_look);
+  const da_child *failure = first_failure(children, count);
+  for (size_t i = 0; failure != NULL && i < count; i++) {
+    if (children[i] != failure) continue;
+    lua_pushinteger(L, (lua_Integer)i + 1);
+    return 1;
+  }
+  return 0;
+}
+
+static int next_look(lua_State *L, int status, lua_KContext context)
+{
+  (void)status;
+  uint32_t tag;
+  da_execution *execution = look(L);
+  if (execution == NULL) return da_lib_park(L);
+  if (!da_fiber_next(execution, &tag)) return yield(L, context, next_look);
+  lua_pushinteger(L, tag);
   return 1;
 }
 
@@ -286,12 +303,36 @@ static int check_list(lua_State *L)
   return 1;
 }
 
-/* wait_any(list) -> index of the one delivered first. The list must hold promises only, at least one. */
-static int wait_any(lua_State *L)
+/* wait_all(list) -> index of the member that failed first, or nothing once all resolved. Promises only. */
+static int wait_all(lua_State *L)
 {
   da_lib_check_await(L, "await");
   lua_settop(L, 1);
-  return wait_look(L, LUA_OK, 1);
+  return wait_all_look(L, LUA_OK, 0);
+}
+
+/* watch(promise, tag): next() of this fiber gives the tag once the promise is settled. */
+static int watch(lua_State *L)
+{
+  da_child *child = bind_promise_check(L, 1, "watch");
+  da_fiber_watch(da_execution_of(L), child, (uint32_t)luaL_checkinteger(L, 2));
+  return 0;
+}
+
+/* next() -> tag of the watched promise that settled first among those not told yet. */
+static int next(lua_State *L)
+{
+  da_lib_check_await(L, "await");
+  lua_settop(L, 0);
+  return next_look(L, LUA_OK, 0);
+}
+
+/* canceled() -> is the current fiber, or its branch, to cancel by the program's own wish? */
+static int canceled_here(lua_State *L)
+{
+  const da_fiber *fiber = da_execution_of(L)->current;
+  lua_pushboolean(L, fiber->canceled);
+  return 1;
 }
 
 /* ready(promise) -> delivered? */
@@ -316,9 +357,17 @@ static int is_promise(lua_State *L)
   return 1;
 }
 
-const luaL_Reg bind_promise_natives[] = {{"await", await},           {"pawait", pawait}, {"wait_any", wait_any},
-                                         {"check_list", check_list}, {"ready", ready},   {"cancel", cancel},
-                                         {"is_promise", is_promise}, {NULL, NULL}};
+const luaL_Reg bind_promise_natives[] = {{"await", await},
+                                         {"pawait", pawait},
+                                         {"wait_all", wait_all},
+                                         {"watch", watch},
+                                         {"next", next},
+                                         {"check_list", check_list},
+                                         {"ready", ready},
+                                         {"cancel", cancel},
+                                         {"is_promise", is_promise},
+                                         {"canceled_here", canceled_here},
+                                         {NULL, NULL}};
 
 /* ---- the metatable ------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* bind_step.c - what a named step may ask, on its step thread: who it is, and the store by way of the loop.
  *
- * A step may block, so it waits for the store's answer (da_sched_submit_wait()). What it settles or starts here happens
+ * A step may block, so it waits for the store's answer (da_step_submit_wait()). What it settles or starts here happens
  * at least once, as the step itself.
  * Threads: a step thread.
  *
@@ -64,7 +64,7 @@ static da_slice check_slice(lua_State *L, int index)
 /* Submits, waits, and returns the first answer; raises a da.Error, with the op deleted, if there is none. */
 static const da_reply *ask(lua_State *L, da_op *op)
 {
-  da_sched_submit_wait(da_step_sched_of(L), op);
+  da_step_submit_wait(L, op);
   if (op->status != DA_OK) {
     bind_error_push_status(L, op->status, &op->err);
     da_op_delete(op);
@@ -133,8 +133,9 @@ static int reject(lua_State *L)
 static int get(lua_State *L)
 {
   check_job(L, "da.get");
+  da_slice promise_id = check_slice(L, 1);
   da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_PROMISE_GET)->id = da_arena_dup(&op->arena, check_slice(L, 1));
+  da_op_request(op, DA_REQ_PROMISE_GET)->id = da_arena_dup(&op->arena, promise_id);
   const da_reply *reply = ask(L, op);
   if (reply->status != 200) {
     da_op_delete(op);

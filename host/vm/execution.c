@@ -2,6 +2,9 @@
  *
  * The states and their arrows are drawn in worker.h; each arrow is one function here. What is written goes through
  * da_execution_submit(), in program order, so that what is durable is always a prefix of the program.
+ * An execution that has nothing to do but wait for others rests a moment before it is suspended: what comes in that
+ * time is delivered without giving the task back and claiming it again. The more it waits for the longer it rests, so
+ * that waiting for each of ten thousand children does not mean to register with ten thousand of them each time.
  * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -18,7 +21,10 @@
 #include "fault.h"
 #include "lib.h"
 
-enum { SLICE_NS = 5000000 }; /* workflow code runs at most this long before the loop gets a turn */
+enum {
+  SLICE_NS = 5000000, /* workflow code runs at most this long before the loop gets a turn */
+  REST_MS = 20,       /* before a suspension; and one more for each promise awaited */
+};
 
 /* ---- making and unmaking ------------------------------------------------------------------------------- */
 
@@ -26,6 +32,7 @@ da_execution *da_execution_new(da_worker *worker, da_slice id)
 {
   da_execution *execution = da_xcalloc(1, sizeof *execution);
   execution->worker = worker;
+  da_worker_ref(worker);
   execution->refs = 1;
   execution->id = da_arena_dup(&execution->arena, id);
   execution->root = da_id_root(execution->id);
@@ -53,14 +60,25 @@ static void free_fibers(da_execution *execution)
     execution->fibers = fiber->next;
     if (fiber->scope != &execution->main && fiber->child != NULL && fiber->child->kind == DA_CALL_BRANCH)
       free_scope(fiber->scope);
-    free(fiber);
+    da_fiber_free(fiber);
   }
+}
+
+static void free_isolate(da_execution *execution)
+{
+  if (execution->isolate == NULL) return;
+  da_isolate_delete(execution->isolate);
+  execution->isolate = NULL;
+  execution->L = NULL;
+  da_worker_slot_freed(execution->worker);
 }
 
 void da_execution_unref(da_execution *execution)
 {
   if (--execution->refs > 0) return;
   DA_ASSERT_OP(execution->state, ==, DA_EXECUTION_GONE);
+  da_worker *worker = execution->worker;
+  free_isolate(execution); /* if it was dropped from within */
   free_fibers(execution);
   for (size_t i = 0; i < execution->child_count; i++) da_call_free(execution->children[i]);
   free(execution->children);
@@ -74,74 +92,37 @@ void da_execution_unref(da_execution *execution)
   if (execution->load != NULL) da_op_delete(execution->load);
   da_arena_free(&execution->arena);
   free(execution);
+  da_worker_unref(worker);
+}
+
+static void lose_interest(da_execution *execution)
+{
+  for (size_t i = 0; i < execution->child_count; i++) {
+    da_step_stop(execution->children[i]);
+    da_foreign_close(execution->children[i]);
+  }
+  for (size_t i = 0; i < execution->record_count; i++) {
+    da_record *record = &execution->record_list[i];
+    if (record->interested) da_worker_lose_interest(execution->worker, execution, record->promise->id);
+    record->interested = false;
+  }
 }
 
 void da_execution_drop(da_execution *execution)
 {
   if (execution->state == DA_EXECUTION_GONE) return;
   da_worker *worker = execution->worker;
-  if (execution->state == DA_EXECUTION_SUSPENDED) da_worker_unwarm(worker, execution);
+  da_worker_unlist(worker, execution);
   da_execution_ref(execution);
   execution->state = DA_EXECUTION_GONE;
   (void)da_table_remove(&worker->executions, execution->id);
   worker->stats.executions--;
-  for (size_t i = 0; i < execution->child_count; i++) {
-    da_call_stop(execution->children[i]);
-    da_worker_lose_interest(worker, execution->children[i]);
-  }
-  if (execution->isolate != NULL && execution->current == NULL) {
-    da_isolate_delete(execution->isolate);
-    execution->isolate = NULL;
-    execution->L = NULL;
-    da_worker_slot_freed(worker);
-  }
+  da_timer_stop(execution->rest_timer);
+  execution->rest_timer = NULL;
+  lose_interest(execution);
+  if (execution->current == NULL && !execution->inline_running) free_isolate(execution);
   da_execution_unref(execution); /* the worker's */
   da_execution_unref(execution);
-}
-
-typedef struct retreat {
-  da_sched *sched;
-  char *id;
-  int64_t version;
-} retreat;
-
-static void release_later(void *arg);
-
-static void released(da_op *op)
-{
-  retreat *state = op->user;
-  bool again = op->status == DA_EFULL;
-  if (again) {
-    (void)da_timer_start(state->sched, da_clock_now_ms() + 1000, release_later, state);
-  } else {
-    free(state->id);
-    free(state);
-  }
-  da_op_delete(op);
-}
-
-static void release_later(void *arg)
-{
-  retreat *state = arg;
-  da_op *op = da_op_new();
-  da_request *request = da_op_request(op, DA_REQ_TASK_RELEASE);
-  request->id = da_slice_of(state->id);
-  request->version = state->version;
-  op->done = released;
-  op->user = state;
-  da_sched_submit(state->sched, op, false);
-}
-
-void da_execution_retreat(da_execution *execution)
-{
-  if (execution->state == DA_EXECUTION_GONE) return;
-  da_log(DA_LOG_WARN, "execution.retreat", "id=%.*s", DA_FMT(execution->id));
-  retreat *state = da_xcalloc(1, sizeof *state);
-  state->sched = execution->worker->sched;
-  state->id = da_xstrndup(execution->id);
-  state->version = execution->version;
-  (void)da_timer_start(state->sched, da_clock_now_ms() + 1000, release_later, state);
-  da_execution_drop(execution);
 }
 
 /* ---- ops ----------------------------------------------------------------------------------------------- */
@@ -171,6 +152,14 @@ bool da_execution_op_done(da_op *op, da_op_context *context)
   return false;
 }
 
+void da_execution_op_over(da_op *op)
+{
+  da_op_context context;
+  if (!da_execution_op_done(op, &context)) return;
+  da_op_delete(op);
+  da_execution_unref(context.execution);
+}
+
 void da_execution_event(da_execution *execution, da_event_kind kind, const da_child *child)
 {
   da_worker *worker = execution->worker;
@@ -190,54 +179,6 @@ void da_execution_event(da_execution *execution, da_event_kind kind, const da_ch
 
 /* ---- claiming and loading ------------------------------------------------------------------------------ */
 
-typedef struct load_result {
-  bool found;
-  da_promise promise;
-  da_record *records;
-  size_t count, cap;
-} load_result;
-
-static bool keep_record(void *user, const da_promise *promise)
-{
-  load_result *result = user;
-  if (result->count == result->cap) {
-    result->cap = result->cap != 0 ? result->cap * 2 : 16;
-    result->records = da_xrealloc(result->records, result->cap * sizeof *result->records);
-  }
-  da_promise *copy = da_xmalloc(sizeof *copy);
-  *copy = *promise;
-  result->records[result->count++] = (da_record){.promise = copy};
-  return true;
-}
-
-static void free_records(load_result *result)
-{
-  for (size_t i = 0; i < result->count; i++) {
-    void *copy;
-    memcpy(&copy, &result->records[i].promise, sizeof copy); /* made by keep_record() */
-    free(copy);
-  }
-  free(result->records);
-  result->records = NULL;
-  result->count = result->cap = 0;
-}
-
-/* On the store thread: the promise and what its execution recorded. */
-static da_status load_records(da_store *store, da_op *op, da_err *err)
-{
-  const da_op_context *context = op->user;
-  load_result *result = da_arena_zalloc(&op->arena, sizeof *result);
-  da_view *view = da_store_view(store);
-  da_slice id =
-      da_arena_dup(&op->arena, context->execution->id); /* the id never changes while the op holds a reference */
-  int found = view->ops->promise(view, id, &op->arena, &result->promise);
-  if (found < 0) return da_fail(err, (da_status)found, "cannot read promise %.*s", DA_FMT(id));
-  result->found = found != 0;
-  da_status status = da_store_scan_execution(store, id, &op->arena, keep_record, result, err);
-  op->call_result = result;
-  return status;
-}
-
 static void take_promise(da_execution *execution, const da_promise *promise)
 {
   execution->created_at = promise->created_at;
@@ -247,30 +188,36 @@ static void take_promise(da_execution *execution, const da_promise *promise)
   execution->args = promise->param.has_data ? da_arena_dup(&execution->arena, promise->param.data) : DA_NONE;
 }
 
-/* The records move into the execution; the op stays, since they lie in its arena. */
-static void take_records(da_execution *execution, da_op *op, load_result *result)
+/* A read of the store that failed for its own reasons; the ops' common failures are da_execution_op_done()'s. */
+static bool read_failed(const da_op *op, da_execution *execution)
 {
-  execution->record_list = da_arena_alloc(&execution->arena, result->count * sizeof *result->records);
-  execution->record_count = result->count;
-  da_slice cancel = da_cancel_id(&execution->arena, execution->id);
-  for (size_t i = 0; i < result->count; i++) {
-    const da_promise *from = result->records[i].promise;
-    da_promise *to = da_arena_alloc(&execution->arena, sizeof *to);
-    *to = *from;
-    execution->record_list[i] = (da_record){.promise = to};
-    if (da_slice_eq(to->id, cancel) && to->state != DA_PENDING) {
-      da_slice why = da_arena_dup(&execution->arena, to->value.data);
-      da_fiber_enqueue(
-          execution,
-          (da_delivery){.seq = to->settle_seq, .cancel = why, .cancels = true, .settled_at = to->settled_at});
-    }
-  }
-  free_records(result);
-  da_call_load(execution, op);
+  bool own = op->status != DA_OK && op->status != DA_EFULL && op->status != DA_ECLOSED && op->status != DA_EQUEUE;
+  if (own && execution->state != DA_EXECUTION_GONE)
+    da_execution_park(execution, "store", "what was recorded cannot be read: %s", op->err.text);
+  return own;
+}
+
+static void enter(da_execution *execution)
+{
+  execution->state = DA_EXECUTION_LOADING;
+  da_worker_enter(execution->worker, execution);
+}
+
+/* Instead of da_execution_op_done(), after read_failed(): the parked execution goes on to its halt. */
+static void enter_parked(da_op *op)
+{
+  da_execution *execution = ((const da_op_context *)op->user)->execution;
+  da_op_delete(op);
+  if (execution->state != DA_EXECUTION_GONE) enter(execution);
+  da_execution_unref(execution);
 }
 
 static void bundle_read(da_op *op)
 {
+  if (read_failed(op, ((const da_op_context *)op->user)->execution)) {
+    enter_parked(op);
+    return;
+  }
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
   da_execution *execution = context.execution;
@@ -285,8 +232,7 @@ static void bundle_read(da_op *op)
     execution->bundle = da_bundle_ref(da_worker_keep(execution->worker, bundle)->bundle);
   da_bundle_unref(bundle);
   da_op_delete(op);
-  execution->state = DA_EXECUTION_LOADING;
-  da_execution_enter(execution);
+  enter(execution);
   da_execution_unref(execution);
 }
 
@@ -308,12 +254,12 @@ static void find_bundle(da_execution *execution, const da_promise *promise)
       promise->call.has_bundle ? da_worker_bundle(execution->worker, &promise->call.bundle) : execution->worker->newest;
   if (known != NULL) {
     execution->bundle = da_bundle_ref(known->bundle);
-    da_execution_enter(execution);
+    enter(execution);
     return;
   }
   if (!promise->call.has_bundle) {
     da_execution_park(execution, "no_bundle", "no script serves this execution");
-    da_execution_enter(execution);
+    enter(execution);
     return;
   }
   da_op *op = da_op_new();
@@ -326,20 +272,21 @@ static void find_bundle(da_execution *execution, const da_promise *promise)
 
 static void loaded(da_op *op)
 {
-  load_result *result = op->call_result;
-  da_execution *execution = ((const da_op_context *)op->user)->execution;
-  if (result != NULL && (execution->state != DA_EXECUTION_LOADING || op->status != DA_OK)) free_records(result);
+  if (read_failed(op, ((const da_op_context *)op->user)->execution)) {
+    enter_parked(op);
+    return;
+  }
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
-  DA_ASSERT(result != NULL);
-  if (!result->found || result->promise.state != DA_PENDING) {
-    free_records(result);
+  da_execution *execution = context.execution;
+  const da_promise *promise = da_replay_promise(op);
+  if (promise == NULL || promise->state != DA_PENDING) {
     da_execution_drop(execution);
     da_op_delete(op);
   } else {
-    take_promise(execution, &result->promise);
-    take_records(execution, op, result);
-    find_bundle(execution, &result->promise);
+    take_promise(execution, promise);
+    da_replay_load(execution, op);
+    find_bundle(execution, promise);
   }
   da_execution_unref(execution);
 }
@@ -367,8 +314,9 @@ static void claimed(da_op *op)
 
 void da_execution_claim(da_execution *execution, int64_t version)
 {
-  if (execution->state == DA_EXECUTION_SUSPENDED) da_worker_unwarm(execution->worker, execution);
+  da_worker_unlist(execution->worker, execution);
   execution->state = DA_EXECUTION_CLAIMING;
+  execution->recalled = false;
   da_op *op = da_op_new();
   da_request *request = da_op_request(op, DA_REQ_TASK_ACQUIRE);
   request->id = execution->id;
@@ -379,7 +327,7 @@ void da_execution_claim(da_execution *execution, int64_t version)
   da_execution_submit(execution, op, NULL, claimed);
   if (execution->L != NULL) return;
   op = da_op_new(); /* behind the claim: it sees what the claim saw, and every later settlement is told after it */
-  op->call = load_records;
+  op->call = da_replay_read;
   da_execution_submit(execution, op, NULL, loaded);
 }
 
@@ -387,6 +335,7 @@ void da_execution_begin(da_execution *execution, int64_t version, const da_promi
 {
   execution->version = version;
   execution->state = DA_EXECUTION_LOADING;
+  execution->informed = true;
   take_promise(execution, promise);
   find_bundle(execution, promise);
 }
@@ -426,28 +375,14 @@ static da_status open_isolate(da_execution *execution, da_err *err)
   return da_fail(err, DA_ELUA, "%s", lua_tostring(execution->L, -1));
 }
 
-static void wait_for_slot(da_execution *execution)
+bool da_execution_enter(da_execution *execution)
 {
   da_worker *worker = execution->worker;
-  if (worker->waiting_count == worker->waiting_cap) {
-    worker->waiting_cap = worker->waiting_cap != 0 ? worker->waiting_cap * 2 : 16;
-    worker->waiting = da_xrealloc(worker->waiting, worker->waiting_cap * sizeof *worker->waiting);
-  }
-  da_execution_ref(execution);
-  worker->waiting[worker->waiting_count++] = execution;
-}
-
-void da_execution_enter(da_execution *execution)
-{
-  da_worker *worker = execution->worker;
-  if (execution->state == DA_EXECUTION_GONE) return;
+  if (execution->state == DA_EXECUTION_GONE) return true;
   if (execution->park_code == NULL) {
     da_err err = {{0}};
     da_status status = open_isolate(execution, &err);
-    if (status == DA_EQUEUE) {
-      wait_for_slot(execution);
-      return;
-    }
+    if (status == DA_EQUEUE) return false;
     if (status != DA_OK) da_execution_park(execution, "load", "%s", err.text);
   }
   execution->state = DA_EXECUTION_RUNNING;
@@ -456,6 +391,7 @@ void da_execution_enter(da_execution *execution)
     da_execution_event(
         execution, execution->record_count > 0 || execution->version > 1 ? DA_EVENT_RESTARTED : DA_EVENT_STARTED, NULL);
   da_execution_pump(execution);
+  return true;
 }
 
 /* ---- running ------------------------------------------------------------------------------------------- */
@@ -479,19 +415,18 @@ static bool slice_over(da_execution *execution, uint64_t begin)
   return true;
 }
 
-static void suspend(da_execution *execution);
+static void rest(da_execution *execution);
 static void fulfil(da_execution *execution);
-static void halt(da_execution *execution);
 
 /* What an execution does when nothing of it can run any more. */
 static void settle_down(da_execution *execution)
 {
   if (execution->park_code != NULL)
-    halt(execution);
+    da_execution_halt(execution);
   else if (execution->finished)
     fulfil(execution);
   else if (execution->busy == 0 && execution->holds == 0)
-    suspend(execution);
+    rest(execution);
 }
 
 void da_execution_pump(da_execution *execution)
@@ -499,6 +434,7 @@ void da_execution_pump(da_execution *execution)
   if (execution->pumping || execution->state != DA_EXECUTION_RUNNING) return;
   execution->pumping = true;
   da_execution_ref(execution);
+  da_worker_unlist(execution->worker, execution);
   uint64_t begin = da_clock_mono_ns();
   bool sliced = false;
   size_t turns = 0;
@@ -518,60 +454,109 @@ void da_execution_pump(da_execution *execution)
 
 /* ---- suspending ---------------------------------------------------------------------------------------- */
 
-static bool awaited(const da_child *child)
-{
-  return child->foreign && !child->settled && child->waiter_count > 0;
-}
-
 static void suspended(da_op *op)
 {
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
   da_execution *execution = context.execution;
-  int status = op->outcomes[0].reply.status;
-  da_op_delete(op);
-  if (status == 200) {
+  const da_reply *reply = &op->outcomes[0].reply;
+  if (reply->status == 200 && execution->recalled) {
+    da_execution_claim(execution, execution->recalled_version);
+  } else if (reply->status == 200) {
     execution->state = DA_EXECUTION_SUSPENDED;
     da_worker_warm(execution->worker, execution);
-  } else if (status == 300) {
+  } else if (reply->status == 300 || execution->park_code != NULL) {
     execution->state = DA_EXECUTION_RUNNING;
-    if (execution->queue_head == execution->queue_count)
+    if (execution->queue_head == execution->queue_count && execution->park_code == NULL)
       da_execution_retreat(execution); /* settled, but nobody told us: start over from the records */
     else
       da_execution_pump(execution);
+  } else if (reply->status == 422) {
+    da_execution_park(execution, "refused", "it cannot be suspended: %.*s", DA_FMT(reply->message));
+    execution->state = DA_EXECUTION_RUNNING;
+    da_execution_pump(execution);
   } else {
     da_execution_drop(execution);
   }
+  da_op_delete(op);
   da_execution_unref(execution);
+}
+
+/* The first promise that a fiber waits for, from `from` on. */
+static da_child *next_awaited(da_child *from)
+{
+  while (from != NULL && !da_fiber_awaited(from)) from = from->open_next;
+  return from;
+}
+
+static void add_awaits(da_execution *execution, da_op *op)
+{
+  da_request *request = da_op_request(op, DA_REQ_TASK_SUSPEND);
+  da_await *awaits = da_arena_alloc(&op->arena, execution->open_count * sizeof *awaits);
+  request->id = execution->id;
+  request->version = execution->version;
+  request->awaits = awaits;
+  request->no_preload = true;
+  for (da_child *child = execution->open_first; (child = next_awaited(child)) != NULL; child = child->open_next)
+    awaits[request->await_count++] = (da_await){child->id, execution->id};
+}
+
+/* A request to cancel may lie before this op in the queue; it has found a task that was held, and counts for nothing
+ * once that is suspended. So it is awaited as well: registered again, a settled one dispatches the task. */
+static void add_cancel(da_execution *execution, da_op *op)
+{
+  if (execution->cancel_requested) return;
+  da_request *request = da_op_request(op, DA_REQ_PROMISE_REGISTER_CALLBACK);
+  request->id = da_cancel_id(&op->arena, execution->id);
+  request->awaiter = execution->id;
 }
 
 static void suspend(da_execution *execution)
 {
-  size_t count = 0;
-  const da_child *one = NULL;
-  for (size_t i = 0; i < execution->child_count; i++)
-    if (awaited(execution->children[i])) {
-      one = execution->children[i];
-      count++;
-    }
-  if (count == 0) {
+  da_op *op = da_op_new();
+  op->stop_at_refusal = true;
+  add_awaits(execution, op);
+  add_cancel(execution, op);
+  da_worker_unlist(execution->worker, execution);
+  execution->state = DA_EXECUTION_SUSPENDING;
+  execution->recalled = false;
+  da_execution_event(execution, DA_EVENT_SUSPENDED, next_awaited(execution->open_first));
+  da_execution_submit(execution, op, NULL, suspended);
+}
+
+static void rested(void *arg)
+{
+  da_execution *execution = arg;
+  execution->rest_timer = NULL;
+  if (!execution->resting) return;
+  if (da_clock_now_ms() < execution->rest_until)
+    execution->rest_timer = da_timer_start(execution->worker->sched, execution->rest_until, rested, execution);
+  else
+    suspend(execution);
+}
+
+void da_execution_rest_over(da_execution *execution)
+{
+  DA_ASSERT(execution->resting && execution->state == DA_EXECUTION_RUNNING);
+  suspend(execution);
+}
+
+static void rest(da_execution *execution)
+{
+  if (next_awaited(execution->open_first) == NULL) {
     da_execution_park(execution, "deadlock", "nothing that this execution waits for can ever be settled");
-    halt(execution);
+    da_execution_halt(execution);
     return;
   }
-  da_op *op = da_op_new();
-  da_request *request = da_op_request(op, DA_REQ_TASK_SUSPEND);
-  da_await *awaits = da_arena_alloc(&op->arena, count * sizeof *awaits);
-  request->id = execution->id;
-  request->version = execution->version;
-  request->awaits = awaits;
-  request->await_count = count;
-  request->no_preload = true;
-  for (size_t i = 0; i < execution->child_count; i++)
-    if (awaited(execution->children[i])) *awaits++ = (da_await){execution->children[i]->id, execution->id};
-  execution->state = DA_EXECUTION_SUSPENDING;
-  da_execution_event(execution, DA_EVENT_SUSPENDED, one);
-  da_execution_submit(execution, op, NULL, suspended);
+  da_worker *worker = execution->worker;
+  if (worker->warm_limit == 0 || worker->waiting_head < worker->waiting_count) {
+    suspend(execution);
+    return;
+  }
+  da_worker_rest(worker, execution);
+  execution->rest_until = da_clock_now_ms() + REST_MS + (int64_t)execution->open_count;
+  if (execution->rest_timer == NULL)
+    execution->rest_timer = da_timer_start(worker->sched, execution->rest_until, rested, execution);
 }
 
 /* ---- finishing ----------------------------------------------------------------------------------------- */
@@ -597,54 +582,28 @@ static void fulfilled(da_op *op)
   da_execution_unref(execution);
 }
 
-/* The first recorded call that the program never made, or NULL. */
-static const da_promise *unreached(const da_execution *execution)
-{
-  for (size_t i = 0; i < execution->record_count && execution->unreached > 0; i++) {
-    const da_record *record = &execution->record_list[i];
-    if (record->child == NULL && record->promise->call.kind != DA_CALL_MARK &&
-        record->promise->call.kind != DA_CALL_NONE)
-      return record->promise;
-  }
-  return NULL;
-}
-
-static void add_value(da_op *op, da_request *request, da_slice data, da_slice rest)
-{
-  request->value = (da_value){.has_data = true, .encoding = DA_JSON, .data = data};
-  if (rest.len == 0) return;
-  da_pair *pair = da_arena_alloc(&op->arena, sizeof *pair);
-  *pair = (da_pair){DA_LIT("da-rest"), rest};
-  request->value.has_headers = true;
-  request->value.headers = (da_map){pair, 1};
-}
-
 /* Timers and promises nobody waits for any more go with their execution. */
 static void add_withdrawals(da_execution *execution, da_op *op)
 {
-  for (size_t i = 0; i < execution->child_count; i++) {
-    da_child *child = execution->children[i];
-    if (child->settled || child->global || (child->kind != DA_CALL_SLEEP && child->kind != DA_CALL_PROMISE)) continue;
-    da_worker_lose_interest(execution->worker, child);
-    da_request *request = da_op_request(op, DA_REQ_TASK_FENCE);
-    request->id = execution->id;
-    request->version = execution->version;
-    request->promise_id = child->id;
+  for (da_child *child = execution->open_first, *next; child != NULL; child = next) {
+    next = child->open_next;
+    if (child->global || child->kind == DA_CALL_WORKFLOW) continue;
+    da_foreign_close(child);
+    da_request *request = da_call_request(op, execution, DA_REQ_TASK_FENCE, child);
     request->fence_settles = true;
     request->state = DA_CANCELED;
-    request->no_preload = true;
   }
 }
 
 static void fulfil(da_execution *execution)
 {
-  const da_promise *missed = unreached(execution);
+  const da_promise *missed = da_replay_unreached(execution);
   if (missed != NULL) {
     da_execution_park(execution, "nondeterminism",
                       "replay of '%.*s' finished without reaching recorded %s '%.*s' (%.*s:%u)", DA_FMT(execution->id),
                       da_call_kind_name(missed->call.kind), DA_FMT(missed->id), DA_FMT(missed->call.file),
                       missed->call.line);
-    halt(execution);
+    da_execution_halt(execution);
     return;
   }
   execution->state = DA_EXECUTION_FINISHING;
@@ -654,76 +613,8 @@ static void fulfil(da_execution *execution)
   request->id = execution->id;
   request->version = execution->version;
   request->state = execution->outcome;
-  add_value(op, request, execution->outcome_data, execution->outcome_rest);
+  request->value = da_call_value(&op->arena, execution->outcome_data, execution->outcome_rest);
   da_execution_submit(execution, op, NULL, fulfilled);
-}
-
-/* ---- parking ------------------------------------------------------------------------------------------- */
-
-void da_execution_park(da_execution *execution, const char *code, const char *format, ...)
-{
-  if (execution->park_code != NULL) return;
-  execution->park_code = code;
-  da_buf text = {0};
-  va_list args;
-  va_start(args, format);
-  char words[2048];
-  (void)vsnprintf(words, sizeof words, format, args);
-  va_end(args);
-  da_buf_addf(&text, "%s. Mend the cause, then: dahost continue '%.*s'", words, DA_FMT(execution->id));
-  execution->park_text = da_xstrndup(da_buf_slice(&text));
-  da_buf_free(&text);
-  if (execution->L != NULL) da_isolate_poison(execution->L, DA_POISON_HOST);
-}
-
-bool da_execution_parking(const da_execution *execution)
-{
-  return execution->park_code != NULL;
-}
-
-static void halted(da_op *op)
-{
-  da_op_context context;
-  if (!da_execution_op_done(op, &context)) return;
-  da_execution *execution = context.execution;
-  da_worker *worker = execution->worker;
-  if (worker->options.event != NULL) {
-    da_event event = {.kind = DA_EVENT_PARKED,
-                      .execution = execution->id,
-                      .func = execution->func,
-                      .text = da_slice_of(execution->park_text)};
-    worker->options.event(worker->options.user, &event);
-  }
-  da_op_delete(op);
-  da_execution_drop(execution);
-  da_execution_unref(execution);
-}
-
-/* The task is halted; the mark beside it says why. One per version, since continuing raises it. */
-static void halt(da_execution *execution)
-{
-  execution->state = DA_EXECUTION_PARKING;
-  da_log(DA_LOG_WARN, "execution.parked", "id=%.*s code=%s text=\"%s\"", DA_FMT(execution->id), execution->park_code,
-         execution->park_text);
-  da_op *op = da_op_new();
-  da_request *mark = da_op_request(op, DA_REQ_TASK_STEP);
-  mark->id = execution->id;
-  mark->version = execution->version;
-  mark->promise_id = da_id_child(&op->arena, execution->id, DA_LIT("~parked"), (uint64_t)execution->version);
-  mark->timeout_at = DA_TIME_MAX;
-  mark->created_at = da_clock_now_ms();
-  mark->state = DA_RESOLVED;
-  mark->call = (da_call){.kind = DA_CALL_MARK};
-  da_call_tags(&op->arena, execution, &execution->main, mark->promise_id, mark, true);
-  da_buf json = {0};
-  da_buf_addf(&json, "{\"code\":\"%s\",\"text\":", execution->park_code);
-  da_fault_string(&json, da_slice_of(execution->park_text));
-  da_buf_addf(&json, "}");
-  add_value(op, mark, da_arena_dup(&op->arena, da_buf_slice(&json)), DA_NONE);
-  da_buf_free(&json);
-  da_request *request = da_op_request(op, DA_REQ_TASK_HALT);
-  request->id = execution->id;
-  da_execution_submit(execution, op, NULL, halted);
 }
 
 /* ---- what bindings ask --------------------------------------------------------------------------------- */
@@ -747,8 +638,11 @@ void da_load_output(lua_State *L, da_slice text)
 
 const da_slice *da_execution_canceled(const da_execution *execution)
 {
-  if (!execution->cancel_requested || (execution->current != NULL && execution->current->shielded)) return NULL;
-  return &execution->cancel_why;
+  const da_fiber *fiber = execution->current;
+  if (fiber != NULL && fiber->shielded) return NULL;
+  if (execution->cancel_requested) return &execution->cancel_why;
+  if (fiber != NULL && fiber->scope->canceled) return &fiber->scope->cancel_why;
+  return fiber != NULL && fiber->canceled ? &fiber->cancel_why : NULL;
 }
 
 bool da_execution_replaying(const da_execution *execution)

@@ -3,8 +3,10 @@
  * Here:     the struct, and the doors bindings use while Lua of the execution runs (call, wait, finish, park).
  * May not:  encode a Lua value: arguments and results arrive as JSON bytes.
  * Threads:  the loop thread.
- * Files:    execution.c (life: claim, load, run, suspend, finish), call.c (durable calls and their records), fiber.c
- *           (fibers, waiting, delivery), worker.c (who owns executions).
+ * Files:    execution.c (life: claim, load, run, suspend, finish), park.c (its stops without an end), replay.c (its
+ *           records, and what a call finds in them), call.c (durable calls), step.c (attempts of a step), foreign.c
+ * (what others settle), fiber.c (fibers, waiting, delivery), worker.c (who owns executions), start.c (starting,
+ * following, cancelling them).
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -58,7 +60,17 @@ struct da_scope {
   da_table counts;     /* name -> counter */
   da_child **children; /* made here, in order */
   size_t count, cap;
+  bool canceled;       /* the program cancelled its branch; sticky, as a request to cancel the execution */
+  bool abandoned;      /* it ends early: what was left of it has been cancelled */
+  da_slice cancel_why; /* JSON */
 };
+
+/* Somebody to be told of a completion. token 0: a watcher, told through its inbox; else a wait that ends with it. */
+typedef struct da_waiter_of_child {
+  da_fiber *fiber;
+  uint32_t token;
+  uint32_t tag;
+} da_waiter_of_child;
 
 /* A durable call of this execution, or (kind DA_CALL_NONE) a fiber without a record, such as the one behind da.all().
  */
@@ -68,14 +80,16 @@ struct da_child {
   da_call call;
   da_slice id; /* empty without a record */
   da_scope *scope;
-  bool foreign;   /* settled by somebody else: workflow, timer, promise */
-  bool global;    /* has an id of its own, not below this execution's */
-  bool observed;  /* was handed to an await or a combinator */
-  bool ignored;   /* a failure nobody awaits is not raised at the join */
-  bool joined;    /* is waited for at the end of its scope */
-  bool settled;   /* known to be settled */
-  bool delivered; /* ... and told to the program */
-  bool abandoned; /* what still comes of it is not recorded */
+  bool foreign;    /* settled by somebody else: workflow, timer, promise */
+  bool global;     /* has an id of its own, not below this execution's */
+  bool observed;   /* was handed to an await or a combinator */
+  bool ignored;    /* a failure nobody awaits is not raised at the join */
+  bool joined;     /* is waited for at the end of its scope */
+  bool settled;    /* known to be settled */
+  bool delivered;  /* ... and told to the program */
+  bool canceled;   /* by the program: asked once */
+  bool held;       /* the next delivery waits for the answer to its creation */
+  bool interested; /* the worker tells its settlement */
   uint64_t seq;
   uint32_t delivered_at; /* order of delivery in this execution, from 1 */
   da_promise_state state;
@@ -84,24 +98,31 @@ struct da_child {
   da_slice rest; /* JSON array of further results */
   char *owned;
   int results_ref; /* fiber without a record: registry reference of its packed results */
-  struct da_child_waiter {
-    da_fiber *fiber;
-    uint32_t token;
-  } * waiters;
+  da_waiter_of_child *waiters;
   size_t waiter_count, waiter_cap;
-  /* a step under way */
+  da_child *open_prev, *open_next; /* foreign and not settled */
+  bool open;
+  da_fiber *fiber;    /* branch, or without a record */
+  da_slice record_id; /* da.get(): where it is recorded that nothing was found */
+  /* a step */
+  bool under_way; /* counts as busy */
   da_retry retry;
   int attempt;
   int64_t created_at;
   int64_t timeout_at;
   int64_t attempt_timeout_ms; /* 0: none */
-  da_slice args;              /* in the execution's arena */
-  int closure_ref;            /* inline */
+  da_slice args;              /* named; owned while it is under way */
+  int closure_ref;            /* inline; LUA_NOREF when it is over */
   da_step_job *job;
   da_timer *timer; /* the next attempt */
   da_timer *limit; /* deadline, or end of the attempt */
   da_execution *execution;
 };
+
+typedef struct da_arrival {
+  uint32_t at; /* delivered_at */
+  uint32_t tag;
+} da_arrival;
 
 struct da_fiber {
   da_execution *execution;
@@ -115,7 +136,11 @@ struct da_fiber {
   bool shielded;
   uint32_t token; /* of the wait under way; 0 when not waiting */
   size_t wait_left;
-  bool wait_any;
+  bool wait_inbox;
+  bool canceled; /* the program cancelled what it completes (no branch) */
+  da_slice cancel_why;
+  da_arrival *inbox; /* watched children that were delivered, by delivered_at */
+  size_t inbox_head, inbox_count, inbox_cap;
   da_fiber *next_ready;
   da_fiber *next;
 };
@@ -124,6 +149,7 @@ struct da_fiber {
 typedef struct da_record {
   const da_promise *promise;
   da_child *child; /* once the program reached it */
+  bool interested; /* it was pending: the worker tells its settlement, though the program has not come to it yet */
 } da_record;
 
 typedef struct da_delivery {
@@ -163,6 +189,8 @@ struct da_execution {
   da_child **children;
   size_t child_count, child_cap;
   da_table by_id; /* id -> da_child */
+  da_child *open_first;
+  size_t open_count;
   uint32_t next_ordinal;
   uint32_t next_token;
 
@@ -171,6 +199,7 @@ struct da_execution {
   da_record *record_list;
   size_t record_count;
   size_t unreached;
+  bool informed;        /* what settles from here on is told, be it before the program runs */
   da_slice *by_ordinal; /* id of the record that holds an ordinal */
   size_t ordinal_cap;
 
@@ -192,7 +221,12 @@ struct da_execution {
   bool pumping, pump_posted;
   const char *park_code; /* static; set while parking */
   char *park_text;
-  da_execution *warm_prev, *warm_next;
+  bool recalled; /* dispatched again before its suspension was told */
+  int64_t recalled_version;
+  bool resting; /* nothing to do, not suspended yet; in the worker's list */
+  int64_t rest_until;
+  da_timer *rest_timer;
+  da_execution *list_prev, *list_next; /* among the warm or the resting */
   size_t warm_bytes;
 };
 
@@ -224,11 +258,11 @@ typedef struct da_call_spec {
  * parked (da_execution_parking()), then the caller must yield to the host. */
 da_child *da_execution_call(da_execution *execution, const da_call_spec *spec, da_err *err);
 /* Ends a branch: its outcome becomes its record. data and rest are copied. */
-void da_execution_branch_done(da_execution *execution, da_child *child, bool ok, da_slice data, da_slice rest);
-/* A promise of another lineage, to be awaited; never created. */
+void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slice data, da_slice rest);
+/* A promise of another lineage, to be awaited; never created. That there is none is recorded. May park. */
 da_child *da_execution_get(da_execution *execution, da_slice id);
 /* Cancels a child: a step is abandoned and recorded as canceled, a timer or promise withdrawn, a workflow asked to
- * cancel. */
+ * cancel; in a branch, or a combinator, `canceled` is raised at its await. */
 void da_execution_cancel_child(da_execution *execution, da_child *child, const char *why);
 
 /* A fiber whose function and arguments lie on co, anchored by ref. `child`: what its end completes. */
@@ -239,13 +273,16 @@ da_child *da_execution_fiber_child(da_execution *execution, bool joined);
 void da_fiber_done(da_execution *execution, da_child *child, bool ok, int results_ref);
 da_scope *da_scope_new(da_execution *execution, da_slice id);
 
-/* Registers the current fiber as waiting for all (any: the first) of the children; the caller yields if it returns
- * true, goes on if nothing is left to wait for. */
-bool da_fiber_wait(da_execution *execution, da_child *const *children, size_t count, bool any);
-/* The result of the wait: has the fiber what it waited for? */
-bool da_fiber_satisfied(da_child *const *children, size_t count, bool any);
+/* Registers the current fiber as waiting for all of the children, or the first failure of one; the caller yields if it
+ * returns true, goes on if nothing is left to wait for. */
+bool da_fiber_wait(da_execution *execution, da_child *const *children, size_t count);
+/* From now on the current fiber finds the tag in its inbox once the child was delivered. */
+void da_fiber_watch(da_execution *execution, da_child *child, uint32_t tag);
+/* The tag of the watched child delivered first among those not yet taken. False: the caller yields and asks again. */
+bool da_fiber_next(da_execution *execution, uint32_t *tag);
 da_child *da_execution_child(da_execution *execution, uint32_t index);
-/* The reason (JSON), once a request to cancel was delivered and the current fiber is not shielded; else NULL. */
+/* The reason (JSON), if the execution, or what the current fiber completes, is to cancel and the fiber is not shielded;
+ * else NULL. */
 const da_slice *da_execution_canceled(const da_execution *execution);
 
 /* The end of the workflow's function: DA_RESOLVED, DA_REJECTED or DA_CANCELED. data, rest: JSON, copied. */
@@ -257,10 +294,11 @@ bool da_execution_replaying(const da_execution *execution);
 /* A line of print or da.log: told unless replaying. */
 void da_execution_output(da_execution *execution, da_slice text);
 
-/* ---- between execution.c, call.c, fiber.c and worker.c ------------------------------------------------- */
+/* ---- between the files of the room --------------------------------------------------------------------- */
 
 struct da_worker {
   da_worker_options options;
+  int refs; /* its owner's, one per execution, one per op or post under way */
   da_sched *sched;
   da_region *region;
   da_step_pool *steps;
@@ -269,14 +307,16 @@ struct da_worker {
   da_table executions; /* id -> da_execution */
   da_table interest;   /* id -> da_interest */
   da_table follows;    /* id -> da_follow */
-  da_table admitted;   /* root id -> da_admitted */
+  da_table admitted;   /* root id -> its slice */
   da_table bundles;    /* 16-byte hash -> da_served */
   struct da_served *newest;
   bool driving, driving_all;
   da_execution *warm_first, *warm_last; /* oldest first */
+  da_execution *rest_first, *rest_last; /* the same of those that are about to suspend */
   size_t warm_bytes, warm_limit;
-  da_execution **waiting; /* loaded, no free slot */
-  size_t waiting_count, waiting_cap;
+  da_execution **waiting; /* loaded, no free slot: a queue */
+  size_t waiting_head, waiting_count, waiting_cap;
+  struct da_retreat *retreats;
   da_worker_stats stats;
   da_arena arena;
   bool entering; /* enter_waiting() is posted */
@@ -292,12 +332,7 @@ typedef struct da_served {
   da_arena arena;
 } da_served;
 
-typedef struct da_interest {
-  da_slice id; /* owned */
-  da_child **children;
-  size_t count, cap;
-} da_interest;
-
+/* execution.c */
 da_execution *da_execution_new(da_worker *worker, da_slice id);
 void da_execution_ref(da_execution *execution);
 void da_execution_unref(da_execution *execution);
@@ -305,14 +340,14 @@ void da_execution_unref(da_execution *execution);
 void da_execution_claim(da_execution *execution, int64_t version);
 /* The task is held (version) and the execution is new: nothing to read. promise is copied. */
 void da_execution_begin(da_execution *execution, int64_t version, const da_promise *promise);
-/* Loaded, with a bundle; runs as soon as a slot is free. */
-void da_execution_enter(da_execution *execution);
+/* Loaded, with a bundle: runs. False: no slot is free. */
+bool da_execution_enter(da_execution *execution);
 /* Forgets it here; nothing is written. */
 void da_execution_drop(da_execution *execution);
-/* Forgets it and has its task dispatched again in a second (storage was full). */
-void da_execution_retreat(da_execution *execution);
 /* Runs what can run: fibers, deliveries; then suspends, finishes or waits. */
 void da_execution_pump(da_execution *execution);
+/* Suspends a resting execution now: somebody needs its slot. */
+void da_execution_rest_over(da_execution *execution);
 void da_execution_event(da_execution *execution, da_event_kind kind, const da_child *child);
 /* Submits the op for the execution; done must begin with da_execution_op_done(). */
 void da_execution_submit(da_execution *execution, da_op *op, da_child *child, void (*done)(da_op *op));
@@ -322,34 +357,86 @@ typedef struct da_op_context {
 } da_op_context;
 /* Returns false, with the op deleted, if the execution is gone or the op failed (then it retreats or is dropped). */
 bool da_execution_op_done(da_op *op, da_op_context *context);
+void da_execution_op_over(da_op *op); /* a done for an op whose answer does not matter */
+
+/* park.c */
+/* Parks it for the reason its isolate was poisoned with by the library. */
+void da_execution_park_poisoned(da_execution *execution);
+/* Carries out what da_execution_park() asked for: its task is halted, a record says why. */
+void da_execution_halt(da_execution *execution);
+/* Forgets it and has its task dispatched again in a second (storage was full). */
+void da_execution_retreat(da_execution *execution);
+void da_retreat_free_all(da_worker *worker);
+
+/* replay.c */
+/* For an op on the store thread: the promise of the execution and what was recorded below it. */
+da_status da_replay_read(da_store *store, da_op *op, da_err *err);
+const da_promise *da_replay_promise(const da_op *op); /* NULL: there is none */
+/* Takes what the op read, and the op. */
+void da_replay_load(da_execution *execution, da_op *op);
+/* Does the call find its record? *found NULL: it has none. False: it diverges, the execution is being parked. */
+bool da_replay_find(da_execution *execution, da_slice id, const da_call *call, da_record **found);
+void da_replay_meet(da_child *child, da_record *found);
+/* A promise it waits for, or will wait for once the program is there, was settled. */
+void da_replay_told(da_execution *execution, const da_promise *promise);
+/* The first recorded call that the program never made, or NULL. */
+const da_promise *da_replay_unreached(const da_execution *execution);
 
 /* call.c */
 const char *da_call_kind_name(da_call_kind kind);
-void da_call_load(da_execution *execution, da_op *load); /* takes the records the scan left in record_list */
+da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kind, da_slice id);
 void da_call_free(da_child *child);
-void da_call_stop(da_child *child); /* timers and job of a step */
+da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec *spec);
+da_request *da_call_request(da_op *op, da_execution *execution, da_req_kind kind, const da_child *child);
 void da_call_tags(da_arena *arena, da_execution *execution, da_scope *scope, da_slice id, da_request *request,
                   bool local);
+da_value da_call_value(da_arena *arena, da_slice data, da_slice rest);
+/* Records a step or a branch, settled. */
+void da_call_record(da_child *child, da_promise_state state, da_slice data, da_slice rest);
 /* The store settled it: told to the program in its turn. */
 void da_call_completed(da_child *child, const da_promise *promise);
+/* The program itself settles it: no record decides that, so neither does an order. */
+void da_call_settle_here(da_child *child, da_promise_state state, const char *code, const char *why);
+
+/* step.c */
+void da_step_start(da_child *child, const da_call_spec *spec);
+bool da_step_under_way(const da_child *child); /* else it is being recorded */
+void da_step_over(da_child *child);            /* what it needed while it was under way goes */
+void da_step_stop(da_child *child);            /* its timers and its job: the execution is gone */
+
+/* foreign.c */
+void da_foreign_start(da_child *child, const da_call_spec *spec);
+void da_foreign_open(da_child *child);
+void da_foreign_close(da_child *child); /* settled, or nobody's business any more */
+void da_foreign_withdraw(da_child *child);
 
 /* fiber.c */
 void da_fiber_run_ready(da_execution *execution);
 void da_fiber_wake(da_fiber *fiber);
 void da_fiber_enqueue(da_execution *execution, da_delivery delivery);
+/* The same without the order, for many; da_fiber_sort() then. */
+void da_fiber_append(da_execution *execution, da_delivery delivery);
+void da_fiber_sort(da_execution *execution);
 bool da_fiber_deliver_next(da_execution *execution);
 void da_fiber_wake_all(da_execution *execution);
+bool da_fiber_awaited(const da_child *child); /* does any fiber wait for it now? */
+void da_fiber_free(da_fiber *fiber);
 
 /* worker.c */
-void da_worker_interest(da_worker *worker, da_child *child);
-void da_worker_lose_interest(da_worker *worker, da_child *child);
+void da_worker_ref(da_worker *worker);
+void da_worker_unref(da_worker *worker);
+void da_worker_interest(da_worker *worker, da_execution *execution, da_slice id);
+void da_worker_lose_interest(da_worker *worker, da_execution *execution, da_slice id);
 da_served *da_worker_bundle(da_worker *worker, const da_digest *hash);
 da_served *da_worker_keep(da_worker *worker, da_bundle *bundle);
 /* The bundle a step's function runs from: the newest served one that defines it, else the pinned one. */
 da_bundle *da_worker_step_bundle(da_worker *worker, da_slice func, da_bundle *pinned);
 void da_worker_warm(da_worker *worker, da_execution *execution);
-void da_worker_unwarm(da_worker *worker, da_execution *execution);
-bool da_worker_make_room(da_worker *worker); /* evicts one warm execution */
+void da_worker_rest(da_worker *worker, da_execution *execution);
+void da_worker_unlist(da_worker *worker, da_execution *execution); /* out of the warm or the resting */
+bool da_worker_make_room(da_worker *worker);                       /* evicts one warm execution */
+/* Enters it as soon as a slot is free, in the order of the calls. */
+void da_worker_enter(da_worker *worker, da_execution *execution);
 void da_worker_slot_freed(da_worker *worker);
 /* For da_isolate_new(): opens the library and runs the bundle's script. */
 typedef struct da_load_context {
@@ -359,5 +446,13 @@ typedef struct da_load_context {
   bool loud; /* top-level output sounds */
 } da_load_context;
 int da_worker_open_isolate(lua_State *L, void *user);
+
+/* start.c */
+void da_start_tell_follows(da_worker *worker, const da_promise *promise);
+void da_start_free_follows(da_worker *worker);
+/* Drives the task of a root that the execution awaits here, if nobody does. */
+void da_start_attach(da_worker *worker, da_slice id);
+/* The op that asks execution `id` to cancel; not submitted. */
+da_op *da_cancel_op(da_slice id, da_slice why);
 
 #endif

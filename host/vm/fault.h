@@ -8,7 +8,7 @@
 #include "../base/bytes.h"
 
 void da_fault_json(da_buf *out, const char *code, da_slice message);
-/* Appends text as a JSON string; bytes that are no valid ASCII or UTF-8 lead on as they are. */
+/* Appends text as a JSON string; bytes that are no UTF-8 become U+FFFD, since a record must be readable. */
 void da_fault_string(da_buf *out, da_slice text);
 
 #endif

@@ -2,7 +2,10 @@
  *
  * A fiber is a coroutine the host resumes. It yields only to wait (or because the execution is being parked); a nested
  * coroutine of the script passes such a yield outward (lib_coroutine.c). Ready fibers run first in, first out, so the
- * order in which they run follows from the order of deliveries alone. Threads: the loop thread.
+ * order in which they run follows from the order of deliveries alone.
+ * Two ways to wait: for a list of children, once (await); or for the next of those it watches (combinators), each of
+ * which is registered once, however often the fiber asks.
+ * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <lauxlib.h>
@@ -22,10 +25,17 @@ da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int ar
   fiber->arguments = arguments;
   fiber->scope = scope;
   fiber->child = child;
+  if (child != NULL) child->fiber = fiber;
   fiber->next = execution->fibers;
   execution->fibers = fiber;
   da_fiber_wake(fiber);
   return fiber;
+}
+
+void da_fiber_free(da_fiber *fiber)
+{
+  free(fiber->inbox);
+  free(fiber);
 }
 
 void da_fiber_wake(da_fiber *fiber)
@@ -34,6 +44,7 @@ void da_fiber_wake(da_fiber *fiber)
   da_execution *execution = fiber->execution;
   fiber->ready = true;
   fiber->token = 0;
+  fiber->wait_inbox = false;
   fiber->next_ready = NULL;
   if (execution->ready_last != NULL)
     execution->ready_last->next_ready = fiber;
@@ -58,7 +69,7 @@ static void fiber_broke(da_execution *execution, da_fiber *fiber)
   da_buf json = {0};
   da_fault_json(&json, "error", da_slice_make(text, len));
   if (fiber->child != NULL && fiber->child->kind == DA_CALL_BRANCH)
-    da_execution_branch_done(execution, fiber->child, false, da_buf_slice(&json), DA_NONE);
+    da_execution_branch_done(fiber->child, DA_REJECTED, da_buf_slice(&json), DA_NONE);
   else
     da_execution_finish(execution, DA_REJECTED, da_buf_slice(&json), DA_NONE);
   da_buf_free(&json);
@@ -76,7 +87,7 @@ static void resume(da_execution *execution, da_fiber *fiber)
   if (execution->park_code != NULL) return;
   if (da_isolate_poisoned(fiber->co) != DA_POISON_NONE ||
       (status > LUA_YIELD && da_lib_out_of_memory(fiber->co, status))) {
-    da_execution_park(execution, "memory", "the execution outgrew its memory quota");
+    da_execution_park_poisoned(execution);
     return;
   }
   if (status == LUA_YIELD) {
@@ -91,7 +102,8 @@ static void resume(da_execution *execution, da_fiber *fiber)
 
 void da_fiber_run_ready(da_execution *execution)
 {
-  while (execution->ready_first != NULL && execution->park_code == NULL) {
+  while (execution->ready_first != NULL && execution->state == DA_EXECUTION_RUNNING && execution->park_code == NULL &&
+         !execution->finished) {
     da_fiber *fiber = execution->ready_first;
     execution->ready_first = fiber->next_ready;
     if (execution->ready_first == NULL) execution->ready_last = NULL;
@@ -107,73 +119,138 @@ static bool failed(const da_child *child)
   return child->delivered && child->state != DA_RESOLVED;
 }
 
-bool da_fiber_satisfied(da_child *const *children, size_t count, bool any)
+static bool satisfied(da_child *const *children, size_t count)
 {
   size_t delivered = 0;
   for (size_t i = 0; i < count; i++) {
     if (children[i]->delivered) delivered++;
     if (failed(children[i])) return true;
   }
-  return any ? delivered > 0 : delivered == count;
+  return delivered == count;
 }
 
-bool da_fiber_wait(da_execution *execution, da_child *const *children, size_t count, bool any)
+static void add_waiter(da_child *child, da_fiber *fiber, uint32_t token, uint32_t tag)
+{
+  if (child->waiter_count == child->waiter_cap) {
+    child->waiter_cap = child->waiter_cap != 0 ? child->waiter_cap * 2 : 1;
+    child->waiters = da_xrealloc(child->waiters, child->waiter_cap * sizeof *child->waiters);
+  }
+  child->waiters[child->waiter_count++] = (da_waiter_of_child){fiber, token, tag};
+}
+
+bool da_fiber_wait(da_execution *execution, da_child *const *children, size_t count)
 {
   da_fiber *fiber = execution->current;
   DA_ASSERT(fiber != NULL);
-  if (da_fiber_satisfied(children, count, any)) return false;
+  if (satisfied(children, count)) return false;
   fiber->token = ++execution->next_token;
-  fiber->wait_any = any;
+  fiber->wait_inbox = false;
   fiber->wait_left = 0;
   for (size_t i = 0; i < count; i++) {
-    da_child *child = children[i];
-    if (child->delivered) continue;
-    if (child->waiter_count == child->waiter_cap) {
-      child->waiter_cap = child->waiter_cap != 0 ? child->waiter_cap * 2 : 1;
-      child->waiters = da_xrealloc(child->waiters, child->waiter_cap * sizeof *child->waiters);
-    }
-    child->waiters[child->waiter_count++] = (struct da_child_waiter){fiber, fiber->token};
+    if (children[i]->delivered) continue;
+    add_waiter(children[i], fiber, fiber->token, 0);
     fiber->wait_left++;
   }
   return true;
 }
 
+/* Almost always an append; not when members were delivered before they were watched. */
+static void inbox_add(da_fiber *fiber, uint32_t at, uint32_t tag)
+{
+  if (fiber->inbox_count == fiber->inbox_cap) {
+    fiber->inbox_cap = fiber->inbox_cap != 0 ? fiber->inbox_cap * 2 : 4;
+    fiber->inbox = da_xrealloc(fiber->inbox, fiber->inbox_cap * sizeof *fiber->inbox);
+  }
+  size_t i = fiber->inbox_count++;
+  for (; i > fiber->inbox_head && fiber->inbox[i - 1].at > at; i--) fiber->inbox[i] = fiber->inbox[i - 1];
+  fiber->inbox[i] = (da_arrival){at, tag};
+}
+
+void da_fiber_watch(da_execution *execution, da_child *child, uint32_t tag)
+{
+  if (child->delivered)
+    inbox_add(execution->current, child->delivered_at, tag);
+  else
+    add_waiter(child, execution->current, 0, tag);
+}
+
+bool da_fiber_next(da_execution *execution, uint32_t *tag)
+{
+  da_fiber *fiber = execution->current;
+  if (fiber->inbox_head == fiber->inbox_count) {
+    fiber->token = ++execution->next_token;
+    fiber->wait_inbox = true;
+    return false;
+  }
+  *tag = fiber->inbox[fiber->inbox_head++].tag;
+  if (fiber->inbox_head == fiber->inbox_count) fiber->inbox_head = fiber->inbox_count = 0;
+  return true;
+}
+
+/* Waits that ended otherwise stay in the list until the child is delivered. */
+bool da_fiber_awaited(const da_child *child)
+{
+  for (size_t i = 0; i < child->waiter_count; i++) {
+    const da_waiter_of_child *waiter = &child->waiters[i];
+    if (!waiter->fiber->done && (waiter->token == 0 || waiter->token == waiter->fiber->token)) return true;
+  }
+  return false;
+}
+
 /* ---- delivery ------------------------------------------------------------------------------------------ */
 
-/* Keeps the queue in order of seq. Almost always an append: commits are told in order. */
-void da_fiber_enqueue(da_execution *execution, da_delivery delivery)
+void da_fiber_append(da_execution *execution, da_delivery delivery)
 {
   if (execution->queue_count == execution->queue_cap) {
     execution->queue_cap = execution->queue_cap != 0 ? execution->queue_cap * 2 : 16;
     execution->queue = da_xrealloc(execution->queue, execution->queue_cap * sizeof *execution->queue);
   }
-  size_t at = execution->queue_count++;
-  while (at > execution->queue_head && execution->queue[at - 1].seq > delivery.seq) {
+  execution->queue[execution->queue_count++] = delivery;
+}
+
+/* Keeps the queue in order of seq. Almost always an append: commits are told in order. */
+void da_fiber_enqueue(da_execution *execution, da_delivery delivery)
+{
+  da_fiber_append(execution, delivery);
+  size_t at = execution->queue_count - 1;
+  for (; at > execution->queue_head && execution->queue[at - 1].seq > delivery.seq; at--)
     execution->queue[at] = execution->queue[at - 1];
-    at--;
-  }
   execution->queue[at] = delivery;
 }
 
-static void wake_waiters(da_child *child)
+static int by_seq(const void *a, const void *b)
 {
-  for (size_t i = 0; i < child->waiter_count; i++) {
-    da_fiber *fiber = child->waiters[i].fiber;
-    if (fiber->token == 0 || fiber->token != child->waiters[i].token) continue;
-    fiber->wait_left--;
-    if (fiber->wait_left == 0 || fiber->wait_any || child->state != DA_RESOLVED) da_fiber_wake(fiber);
+  const da_delivery *x = a, *y = b;
+  return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+void da_fiber_sort(da_execution *execution)
+{
+  if (execution->queue_count > 1) qsort(execution->queue, execution->queue_count, sizeof *execution->queue, by_seq);
+}
+
+static void tell_waiter(const da_child *child, const da_waiter_of_child *waiter)
+{
+  da_fiber *fiber = waiter->fiber;
+  if (fiber->done) return;
+  if (waiter->token == 0) {
+    inbox_add(fiber, child->delivered_at, waiter->tag);
+    if (fiber->wait_inbox) da_fiber_wake(fiber);
+    return;
   }
-  free(child->waiters);
-  child->waiters = NULL;
-  child->waiter_count = child->waiter_cap = 0;
+  if (fiber->token != waiter->token) return;
+  fiber->wait_left--;
+  if (fiber->wait_left == 0 || child->state != DA_RESOLVED) da_fiber_wake(fiber);
 }
 
 static void deliver_child(da_execution *execution, da_child *child)
 {
-  if (child->delivered) return;
   child->delivered = true;
   child->delivered_at = ++execution->delivered_count;
-  wake_waiters(child);
+  for (size_t i = 0; i < child->waiter_count; i++) tell_waiter(child, &child->waiters[i]);
+  free(child->waiters);
+  child->waiters = NULL;
+  child->waiter_count = child->waiter_cap = 0;
 }
 
 static void deliver_cancel(da_execution *execution, da_slice why)
@@ -184,6 +261,14 @@ static void deliver_cancel(da_execution *execution, da_slice why)
   da_fiber_wake_all(execution);
 }
 
+static void park_unmade(da_execution *execution, const da_promise *promise)
+{
+  da_execution_park(execution, "nondeterminism",
+                    "replay of '%.*s' waits without having made %s '%.*s', recorded as '%.*s' from %.*s:%u",
+                    DA_FMT(execution->id), da_call_kind_name(promise->call.kind), DA_FMT(promise->call.func),
+                    DA_FMT(promise->id), DA_FMT(promise->call.file), promise->call.line);
+}
+
 bool da_fiber_deliver_next(da_execution *execution)
 {
   if (execution->holds > 0 || execution->queue_head == execution->queue_count) return false;
@@ -192,16 +277,15 @@ bool da_fiber_deliver_next(da_execution *execution)
   if (delivery.record != NULL) {
     child = delivery.record->child;
     if (child == NULL) {
-      const da_promise *promise = delivery.record->promise;
-      da_execution_park(execution, "nondeterminism",
-                        "replay of '%.*s' waits without having made %s '%.*s', recorded as '%.*s' from %.*s:%u",
-                        DA_FMT(execution->id), da_call_kind_name(promise->call.kind), DA_FMT(promise->call.func),
-                        DA_FMT(promise->id), DA_FMT(promise->call.file), promise->call.line);
+      park_unmade(execution, delivery.record->promise);
       return false;
     }
     execution->recorded_left--;
   }
   if (++execution->queue_head == execution->queue_count) execution->queue_head = execution->queue_count = 0;
+  /* What the program settled itself before has come, in its own time: the late record of it, which a first run does not
+   * wait for, must not move the clock. */
+  if (child != NULL && child->delivered) return true;
   if (delivery.seq > execution->position) execution->position = delivery.seq;
   if (delivery.settled_at > execution->clock_ms) execution->clock_ms = delivery.settled_at;
   if (delivery.cancels)
@@ -215,6 +299,7 @@ bool da_fiber_deliver_next(da_execution *execution)
 
 void da_fiber_done(da_execution *execution, da_child *child, bool ok, int results_ref)
 {
+  DA_ASSERT(!child->delivered);
   child->state = ok ? DA_RESOLVED : DA_REJECTED;
   child->settled = true;
   child->results_ref = results_ref;

@@ -1,4 +1,8 @@
 /* step_pool.c - threads on which named steps run.
+ *
+ * One mutex guards everything but what a thread does with its Lua states. The pool outlives its owner while a thread is
+ * busy or a line of output is on its way: it is counted.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "step_pool.h"
 
@@ -6,6 +10,7 @@
 #include <lua.h>
 #include <lualib.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "../base/clock.h"
@@ -23,6 +28,8 @@ typedef struct step_state {
 typedef struct step_thread {
   da_step_pool *pool;
   pthread_t thread;
+  bool used;  /* this place holds a thread that is not joined yet */
+  bool ended; /* it may be joined */
   bool busy;
   step_state *states[DA_STEP_STATES];
 } step_thread;
@@ -33,14 +40,34 @@ struct da_step_pool {
   da_worker_hooks hooks;
   void (*output)(void *user, da_slice execution, da_slice step, da_slice text);
   void *user;
+  sigset_t signals; /* the mask of its owner: what steps start inherits it */
   pthread_mutex_t mutex;
-  pthread_cond_t wake;
+  pthread_cond_t wake;  /* a job, or the end */
+  pthread_cond_t quiet; /* asking went down */
   da_step_job *first, *last;
   bool closing;
+  int refs;   /* the owner's, one per thread, one per line of output under way */
+  int wanted; /* threads that take jobs */
+  int alive;
+  int lost; /* busy with a job that was given up */
   int busy;
-  int count;
+  int asking; /* threads inside the sched */
+  int places;
   step_thread *threads;
 };
+
+/* With the mutex held; releases it. */
+static void unlock_and_unref(da_step_pool *pool)
+{
+  bool last = --pool->refs == 0;
+  pthread_mutex_unlock(&pool->mutex);
+  if (!last) return;
+  pthread_cond_destroy(&pool->wake);
+  pthread_cond_destroy(&pool->quiet);
+  pthread_mutex_destroy(&pool->mutex);
+  free(pool->threads);
+  free(pool);
+}
 
 da_step_job *da_step_job_new(void)
 {
@@ -69,9 +96,22 @@ da_step_job *da_step_job_of(lua_State *L)
   return state_of(L)->job;
 }
 
-da_sched *da_step_sched_of(lua_State *L)
+void da_step_submit_wait(lua_State *L, da_op *op)
 {
-  return state_of(L)->pool->sched;
+  da_step_pool *pool = state_of(L)->pool;
+  pthread_mutex_lock(&pool->mutex);
+  bool open = !pool->closing;
+  if (open) pool->asking++;
+  pthread_mutex_unlock(&pool->mutex);
+  if (!open) {
+    op->status = da_fail(&op->err, DA_ECLOSED, "the program is ending");
+    return;
+  }
+  da_sched_submit_wait(pool->sched, op);
+  pthread_mutex_lock(&pool->mutex);
+  pool->asking--;
+  pthread_cond_signal(&pool->quiet);
+  pthread_mutex_unlock(&pool->mutex);
 }
 
 void da_step_start_request(lua_State *L, da_op *op, da_slice id, da_slice func, da_slice args)
@@ -92,9 +132,12 @@ static void tell_output(void *arg)
   output_line *line = arg;
   da_slice all = da_buf_slice(&line->text);
   size_t head = line->execution_len + line->step_len;
-  line->pool->output(line->pool->user, da_slice_make(all.ptr, line->execution_len),
-                     da_slice_make(all.ptr + line->execution_len, line->step_len),
-                     da_slice_make(all.ptr + head, all.len - head));
+  if (!line->pool->closing) /* set on this very thread */
+    line->pool->output(line->pool->user, da_slice_make(all.ptr, line->execution_len),
+                       da_slice_make(all.ptr + line->execution_len, line->step_len),
+                       da_slice_make(all.ptr + head, all.len - head));
+  pthread_mutex_lock(&line->pool->mutex);
+  unlock_and_unref(line->pool);
   da_buf_free(&line->text);
   free(line);
 }
@@ -115,7 +158,10 @@ void da_step_output(lua_State *L, da_slice text)
   line->text.len--;
   pthread_mutex_lock(&state->pool->mutex);
   bool open = !state->pool->closing;
-  if (open) da_sched_post(state->pool->sched, tell_output, line);
+  if (open) {
+    state->pool->refs++;
+    da_sched_post(state->pool->sched, tell_output, line);
+  }
   pthread_mutex_unlock(&state->pool->mutex);
   if (!open) {
     da_buf_free(&line->text);
@@ -268,38 +314,83 @@ static void job_done(void *arg)
   job->done(job);
 }
 
+/* ---- threads ------------------------------------------------------------------------------------------- */
+
+static void *thread_main(void *arg);
+
+/* With the mutex held. Joins one that ended in the place it takes. */
+static bool thread_start(da_step_pool *pool)
+{
+  for (int i = 0; i < pool->places; i++) {
+    step_thread *thread = &pool->threads[i];
+    if (thread->used && !thread->ended) continue;
+    if (thread->used) pthread_join(thread->thread, NULL);
+    *thread = (step_thread){.pool = pool};
+    thread->used = pthread_create(&thread->thread, NULL, thread_main, thread) == 0;
+    if (!thread->used) return false;
+    (void)pthread_setname_np(thread->thread, "dahost-step");
+    pool->alive++;
+    pool->refs++;
+    return true;
+  }
+  return false;
+}
+
+static void queue_remove(da_step_pool *pool, da_step_job *job)
+{
+  *(job->prev != NULL ? &job->prev->next : &pool->first) = job->next;
+  *(job->next != NULL ? &job->next->prev : &pool->last) = job->prev;
+  job->prev = job->next = NULL;
+  job->queued = false;
+}
+
+/* With the mutex held, which it gives up while the job runs. */
+static void take_job(step_thread *thread, da_step_job *job)
+{
+  da_step_pool *pool = thread->pool;
+  queue_remove(pool, job);
+  job->running = thread->busy = true;
+  pool->busy++;
+  pthread_mutex_unlock(&pool->mutex);
+  job->begun_ms = da_clock_now_ms();
+  run_job(thread, job);
+  pthread_mutex_lock(&pool->mutex);
+  pool->busy--;
+  job->running = thread->busy = false;
+  if (job->given_up) pool->lost--;
+  if (pool->closing)
+    da_step_job_delete(job);
+  else
+    da_sched_post(pool->sched, job_done, job);
+}
+
+static bool surplus(const da_step_pool *pool)
+{
+  return pool->closing || pool->alive - pool->lost > pool->wanted;
+}
+
 static void *thread_main(void *arg)
 {
   step_thread *thread = arg;
   da_step_pool *pool = thread->pool;
+  (void)pthread_sigmask(SIG_SETMASK, &pool->signals, NULL);
   pthread_mutex_lock(&pool->mutex);
-  while (!pool->closing) {
-    da_step_job *job = pool->first;
-    if (job == NULL) {
+  while (!surplus(pool)) {
+    if (pool->first != NULL)
+      take_job(thread, pool->first);
+    else
       pthread_cond_wait(&pool->wake, &pool->mutex);
-      continue;
-    }
-    pool->first = job->next;
-    if (pool->first == NULL) pool->last = NULL;
-    job->running = true;
-    thread->busy = true;
-    pool->busy++;
-    pthread_mutex_unlock(&pool->mutex);
-    job->begun_ms = da_clock_now_ms();
-    run_job(thread, job);
-    pthread_mutex_lock(&pool->mutex);
-    pool->busy--;
-    thread->busy = false;
-    if (pool->closing) {
-      da_step_job_delete(job);
-      break;
-    }
-    da_sched_post(pool->sched, job_done, job);
   }
+  pool->alive--;
   pthread_mutex_unlock(&pool->mutex);
   for (int i = 0; i < DA_STEP_STATES; i++) state_delete(thread->states[i]);
+  pthread_mutex_lock(&pool->mutex);
+  thread->ended = true;
+  unlock_and_unref(pool);
   return NULL;
 }
+
+/* ---- the loop's side ----------------------------------------------------------------------------------- */
 
 da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_worker_hooks *hooks, int threads,
                                void (*output)(void *user, da_slice execution, da_slice step, da_slice text), void *user)
@@ -310,16 +401,44 @@ da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_wor
   pool->hooks = *hooks;
   pool->output = output;
   pool->user = user;
+  pool->refs = 1;
+  pool->wanted = threads;
+  pool->places = threads * DA_STEP_THREADS_FACTOR;
+  pool->threads = da_xcalloc((size_t)pool->places, sizeof *pool->threads);
+  (void)pthread_sigmask(SIG_SETMASK, NULL, &pool->signals);
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->wake, NULL);
-  pool->threads = da_xcalloc((size_t)threads, sizeof *pool->threads);
-  for (; pool->count < threads; pool->count++) {
-    step_thread *thread = &pool->threads[pool->count];
-    thread->pool = pool;
-    if (pthread_create(&thread->thread, NULL, thread_main, thread) != 0) break;
-  }
-  DA_ASSERT_OP(pool->count, >, 0);
+  pthread_cond_init(&pool->quiet, NULL);
+  pthread_mutex_lock(&pool->mutex);
+  while (pool->alive < threads && thread_start(pool)) continue;
+  DA_ASSERT_OP(pool->alive, >, 0);
+  pthread_mutex_unlock(&pool->mutex);
   return pool;
+}
+
+static void delete_queue(da_step_pool *pool)
+{
+  for (da_step_job *job = pool->first, *next; job != NULL; job = next) {
+    next = job->next;
+    da_step_job_delete(job);
+  }
+  pool->first = pool->last = NULL;
+}
+
+/* An idle thread ends soon. A busy one may never. The mutex is held. */
+static void end_threads(da_step_pool *pool)
+{
+  for (int i = 0; i < pool->places; i++) {
+    step_thread *thread = &pool->threads[i];
+    if (!thread->used) continue;
+    if (thread->busy) {
+      pthread_detach(thread->thread);
+      continue;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    pthread_join(thread->thread, NULL);
+    pthread_mutex_lock(&pool->mutex);
+  }
 }
 
 void da_step_pool_delete(da_step_pool *pool)
@@ -327,36 +446,20 @@ void da_step_pool_delete(da_step_pool *pool)
   if (pool == NULL) return;
   pthread_mutex_lock(&pool->mutex);
   pool->closing = true;
-  bool busy = false;
-  da_step_job *job = pool->first;
-  pool->first = NULL;
-  for (int i = 0; i < pool->count; i++) busy = busy || pool->threads[i].busy;
+  delete_queue(pool);
   pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->mutex);
-  while (job != NULL) {
-    da_step_job *next = job->next;
-    da_step_job_delete(job);
-    job = next;
-  }
-  if (busy) {
-    for (int i = 0; i < pool->count; i++) pthread_detach(pool->threads[i].thread);
-    return; /* a step under way still uses the pool; it ends with the process */
-  }
-  for (int i = 0; i < pool->count; i++) pthread_join(pool->threads[i].thread, NULL);
-  pthread_cond_destroy(&pool->wake);
-  pthread_mutex_destroy(&pool->mutex);
-  free(pool->threads);
-  free(pool);
+  while (pool->asking > 0) pthread_cond_wait(&pool->quiet, &pool->mutex);
+  end_threads(pool);
+  unlock_and_unref(pool);
 }
 
 void da_step_pool_submit(da_step_pool *pool, da_step_job *job)
 {
   pthread_mutex_lock(&pool->mutex);
+  job->queued = true;
+  job->prev = pool->last;
   job->next = NULL;
-  if (pool->last != NULL)
-    pool->last->next = job;
-  else
-    pool->first = job;
+  *(pool->last != NULL ? &pool->last->next : &pool->first) = job;
   pool->last = job;
   pthread_cond_signal(&pool->wake);
   pthread_mutex_unlock(&pool->mutex);
@@ -364,21 +467,17 @@ void da_step_pool_submit(da_step_pool *pool, da_step_job *job)
 
 bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job)
 {
-  bool found = false;
   pthread_mutex_lock(&pool->mutex);
-  da_step_job *before = NULL;
-  for (da_step_job *at = pool->first; at != NULL; before = at, at = at->next) {
-    if (at != job) continue;
-    if (before != NULL)
-      before->next = at->next;
-    else
-      pool->first = at->next;
-    if (pool->last == at) pool->last = before;
-    found = true;
-    break;
+  bool queued = job->queued;
+  if (queued) {
+    queue_remove(pool, job);
+  } else if (job->running && !job->given_up) {
+    job->given_up = true;
+    pool->lost++;
+    if (pool->alive - pool->lost < pool->wanted) (void)thread_start(pool);
   }
   pthread_mutex_unlock(&pool->mutex);
-  return found;
+  return queued;
 }
 
 int da_step_pool_busy(da_step_pool *pool)

@@ -1,9 +1,11 @@
 /* step_pool.h - threads on which named steps run.
  *
  * A step state is an ordinary Lua state (whole standard library, package.path, C modules, blocking calls), made once
- * per thread and bundle; a thread keeps at most DA_STEP_STATES of them. Jobs run in the order they were submitted. May
- * not:  know an execution; encode a Lua value (the entry function that bindings leave in the registry does). Threads:
- * submit, withdraw and done() on the loop thread; the rest on the pool's own.
+ * per thread and bundle; a thread keeps at most DA_STEP_STATES of them. Jobs run in the order they were submitted. A
+ * thread whose job was given up (a deadline, a cancellation) is replaced while it lasts, so that steps that hang do not
+ * stop the others; at most DA_STEP_THREADS_FACTOR times the wanted number are alive.
+ * May not:  know an execution; encode a Lua value (the entry function that bindings leave in the registry does).
+ * Threads:  submit, withdraw and done() on the loop thread; the rest on the pool's own.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_VM_STEP_POOL_H
@@ -33,9 +35,14 @@ struct da_step_job {
   da_arena arena;
   void (*done)(da_step_job *job); /* on the loop thread; owns the job */
   void *user;
+  /* The pool's own from here on. */
+  bool queued;
   bool running;
-  da_step_job *next;
+  bool given_up;
+  da_step_job *prev, *next;
 };
+
+enum { DA_STEP_THREADS_FACTOR = 4 };
 
 da_step_job *da_step_job_new(void);
 void da_step_job_delete(da_step_job *job);
@@ -44,16 +51,19 @@ void da_step_job_delete(da_step_job *job);
 da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_worker_hooks *hooks, int threads,
                                void (*output)(void *user, da_slice execution, da_slice step, da_slice text),
                                void *user);
-/* Idle threads end and are joined; a busy one is left to its step, whose result nobody hears. */
+/* Idle threads end and are joined; a busy one is left to its step, whose result nobody hears. No thread uses the sched
+ * any more when it returns. */
 void da_step_pool_delete(da_step_pool *pool);
 void da_step_pool_submit(da_step_pool *pool, da_step_job *job);
-/* Takes a job out of the queue; false when a thread has it already. */
+/* Takes a job out of the queue; false when a thread has it already: then it is given up, and done() is called in its
+ * time. */
 bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job);
 int da_step_pool_busy(da_step_pool *pool);
 
-/* For bindings, on a step thread: the job that L runs (NULL while its bundle loads) and the pool's sched. */
+/* For bindings, on a step thread: the job that L runs (NULL while its bundle loads). */
 da_step_job *da_step_job_of(struct lua_State *L);
-da_sched *da_step_sched_of(struct lua_State *L);
+/* As da_sched_submit_wait(); DA_ECLOSED when the pool is being deleted. */
+void da_step_submit_wait(struct lua_State *L, da_op *op);
 /* Adds the request that starts workflow `func` of the running job's bundle as execution `id`. */
 void da_step_start_request(struct lua_State *L, da_op *op, da_slice id, da_slice func, da_slice args);
 /* A line of output of the step, told on the loop thread. */

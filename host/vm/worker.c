@@ -1,8 +1,9 @@
 /* worker.c - who drives executions: bundles served, messages followed, interest in settlements, the warm cache.
  *
- * Interest: a promise somebody else settles is looked up by id among the children that wait for it here; since every
+ * Interest: a promise somebody else settles is looked up by id among the executions that wait for it here; since every
  * settlement of the store is told in commit order, a completion reaches its execution in that order too.
  * Warm: a suspended isolate stays in memory, oldest evicted first, within warm_limit bytes. Recovery never needs it.
+ * Slots: who finds none free queues up; a warm execution is evicted for it, a resting one suspended.
  * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -18,30 +19,32 @@
 #include "execution.h"
 #include "fault.h"
 
-enum { WARM_BYTES = 64 << 20 };
-
-typedef struct da_follow {
-  da_slice id;
-  void (*fn)(void *user, const da_promise *promise);
-  void *user;
-  struct da_follow *next;
-} da_follow;
+enum {
+  WARM_BYTES = 64 << 20,
+  ENTER_NS = 5000000 /* waiting executions are entered at most this long before the loop gets a turn */
+};
 
 /* ---- interest ------------------------------------------------------------------------------------------ */
 
-void da_worker_interest(da_worker *worker, da_child *child)
+typedef struct da_interest {
+  da_slice id; /* owned */
+  da_execution **executions;
+  size_t count, cap;
+} da_interest;
+
+void da_worker_interest(da_worker *worker, da_execution *execution, da_slice id)
 {
-  da_interest *interest = da_table_get(&worker->interest, child->id);
+  da_interest *interest = da_table_get(&worker->interest, id);
   if (interest == NULL) {
     interest = da_xcalloc(1, sizeof *interest);
-    interest->id = da_slice_make(da_xstrndup(child->id), child->id.len);
+    interest->id = da_slice_make(da_xstrndup(id), id.len);
     (void)da_table_put(&worker->interest, interest->id, interest);
   }
   if (interest->count == interest->cap) {
     interest->cap = interest->cap != 0 ? interest->cap * 2 : 1;
-    interest->children = da_xrealloc(interest->children, interest->cap * sizeof *interest->children);
+    interest->executions = da_xrealloc(interest->executions, interest->cap * sizeof(da_execution *));
   }
-  interest->children[interest->count++] = child;
+  interest->executions[interest->count++] = execution;
 }
 
 static void free_interest(da_interest *interest)
@@ -49,48 +52,44 @@ static void free_interest(da_interest *interest)
   char *id;
   memcpy(&id, &interest->id.ptr, sizeof id); /* made above */
   free(id);
-  free(interest->children);
+  free(interest->executions);
   free(interest);
 }
 
-void da_worker_lose_interest(da_worker *worker, da_child *child)
+static void remove_interest(da_worker *worker, da_interest *interest, size_t i)
 {
-  if (!child->foreign) return;
-  da_interest *interest = da_table_get(&worker->interest, child->id);
-  if (interest == NULL) return;
-  for (size_t i = 0; i < interest->count; i++) {
-    if (interest->children[i] != child) continue;
-    interest->children[i] = interest->children[--interest->count];
-    break;
-  }
+  interest->executions[i] = interest->executions[--interest->count];
   if (interest->count > 0) return;
-  (void)da_table_remove(&worker->interest, child->id);
+  (void)da_table_remove(&worker->interest, interest->id);
   free_interest(interest);
 }
 
-/* Tells every child that waits for the promise. Telling one may end the execution of another. */
+void da_worker_lose_interest(da_worker *worker, da_execution *execution, da_slice id)
+{
+  da_interest *interest = da_table_get(&worker->interest, id);
+  for (size_t i = interest != NULL ? interest->count : 0; i > 0; i--) {
+    if (interest->executions[i - 1] != execution) continue;
+    remove_interest(worker, interest, i - 1);
+    return;
+  }
+}
+
+/* Tells every execution that waits for the promise. Telling one may end another. */
 static void tell_interest(da_worker *worker, const da_promise *promise)
 {
   for (;;) {
     da_interest *interest = da_table_get(&worker->interest, promise->id);
     if (interest == NULL) return;
-    da_child *child = interest->children[interest->count - 1];
-    da_execution *execution = child->execution;
+    da_execution *execution = interest->executions[interest->count - 1];
+    remove_interest(worker, interest, interest->count - 1);
     da_execution_ref(execution);
-    da_call_completed(child, promise); /* loses its interest */
+    da_replay_told(execution, promise);
     da_execution_pump(execution);
     da_execution_unref(execution);
   }
 }
 
 /* ---- cancellation -------------------------------------------------------------------------------------- */
-
-da_slice da_cancel_id(da_arena *arena, da_slice id)
-{
-  char separator = da_id_separator(id);
-  da_slice parts[3] = {id, da_slice_make(&separator, 1), DA_LIT("~cancel")};
-  return da_arena_join(arena, parts, 3);
-}
 
 /* If the promise asks an execution to cancel: that execution's id, else empty. */
 static da_slice cancel_target(da_slice id)
@@ -104,7 +103,7 @@ static void tell_cancel(da_worker *worker, const da_promise *promise)
 {
   da_slice target = cancel_target(promise->id);
   da_execution *execution = target.len != 0 ? da_table_get(&worker->executions, target) : NULL;
-  if (execution == NULL || execution->L == NULL) return; /* one that is loading finds the record */
+  if (execution == NULL || !execution->informed) return; /* one whose records are not read yet finds it there */
   da_slice why = da_arena_dup(&execution->arena, promise->value.data);
   da_fiber_enqueue(
       execution,
@@ -112,74 +111,7 @@ static void tell_cancel(da_worker *worker, const da_promise *promise)
   da_execution_pump(execution);
 }
 
-typedef struct cancel_request {
-  void (*done)(void *user, int status);
-  void *user;
-} cancel_request;
-
-static void cancel_done(da_op *op)
-{
-  cancel_request *request = op->user;
-  int status = 503;
-  if (op->status == DA_OK) {
-    const da_reply *target = &op->outcomes[0].reply;
-    status = target->status == 200 && target->promise->state != DA_PENDING ? 409 : target->status;
-  }
-  if (request->done != NULL) request->done(request->user, status);
-  da_op_delete(op);
-}
-
-void da_worker_cancel(da_sched *sched, da_slice id, da_slice why, void (*done)(void *user, int status), void *user)
-{
-  da_op *op = da_op_new();
-  cancel_request *state = da_arena_zalloc(&op->arena, sizeof *state);
-  state->done = done;
-  state->user = user;
-  op->user = state;
-  op->done = cancel_done;
-  op->stop_at_refusal = true;
-  id = da_arena_dup(&op->arena, id);
-  da_slice mark = da_cancel_id(&op->arena, id);
-  da_op_request(op, DA_REQ_PROMISE_GET)->id = id;
-  da_request *create = da_op_request(op, DA_REQ_PROMISE_CREATE);
-  da_pair *tags = da_arena_alloc(&op->arena, 4 * sizeof *tags);
-  tags[0] = (da_pair){DA_LIT("resonate:branch"), id};
-  tags[1] = (da_pair){DA_LIT("resonate:origin"), da_id_root(id)};
-  tags[2] = (da_pair){DA_LIT("resonate:parent"), id};
-  tags[3] = (da_pair){DA_LIT("resonate:scope"), DA_LIT("global")};
-  create->id = mark;
-  create->timeout_at = DA_TIME_MAX;
-  create->tags = (da_map){tags, 4};
-  create->call.kind = DA_CALL_MARK;
-  da_request *callback = da_op_request(op, DA_REQ_PROMISE_REGISTER_CALLBACK);
-  callback->id = mark;
-  callback->awaiter = id;
-  da_request *settle = da_op_request(op, DA_REQ_PROMISE_SETTLE);
-  da_buf json = {0};
-  da_fault_string(&json, why.len != 0 ? why : DA_LIT("canceled"));
-  settle->id = mark;
-  settle->state = DA_RESOLVED;
-  settle->value =
-      (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, da_buf_slice(&json))};
-  da_buf_free(&json);
-  da_sched_submit(sched, op, false);
-}
-
 /* ---- what the sched tells ------------------------------------------------------------------------------ */
-
-static void tell_follows(da_worker *worker, const da_promise *promise)
-{
-  da_follow *follow = da_table_remove(&worker->follows, promise->id);
-  while (follow != NULL) {
-    da_follow *next = follow->next;
-    follow->fn(follow->user, promise);
-    char *id;
-    memcpy(&id, &follow->id.ptr, sizeof id);
-    free(id);
-    free(follow);
-    follow = next;
-  }
-}
 
 static void tell_owner(da_worker *worker, const da_promise *promise)
 {
@@ -205,7 +137,7 @@ static void on_settled(void *user, const da_promise *promise)
   tell_owner(worker, promise);
   tell_interest(worker, promise);
   tell_cancel(worker, promise);
-  tell_follows(worker, promise);
+  da_start_tell_follows(worker, promise);
 }
 
 static bool admitted(da_worker *worker, da_slice id)
@@ -216,12 +148,16 @@ static bool admitted(da_worker *worker, da_slice id)
 static void on_execute(void *user, const da_message *message)
 {
   da_worker *worker = user;
-  if (worker->closing || !admitted(worker, message->id)) return;
+  if (worker->closing) return;
   da_execution *execution = da_table_get(&worker->executions, message->id);
-  if (execution == NULL)
+  if (execution == NULL && admitted(worker, message->id)) {
     da_execution_claim(da_execution_new(worker, message->id), message->version);
-  else if (execution->state == DA_EXECUTION_SUSPENDED)
+  } else if (execution != NULL && execution->state == DA_EXECUTION_SUSPENDED) {
     da_execution_claim(execution, message->version);
+  } else if (execution != NULL && execution->state == DA_EXECUTION_SUSPENDING) {
+    execution->recalled = true; /* by the very op that suspended it: its answer comes next */
+    execution->recalled_version = message->version;
+  }
 }
 
 da_sched_events da_worker_events(da_worker *worker)
@@ -243,7 +179,7 @@ void da_worker_drive(da_worker *worker, bool all)
 
 void da_worker_admit(da_worker *worker, da_slice root_id)
 {
-  if (da_table_get(&worker->admitted, root_id) != NULL) return;
+  if (worker->driving_all || da_table_get(&worker->admitted, root_id) != NULL) return;
   da_slice *key = da_arena_alloc(&worker->arena, sizeof *key);
   *key = da_arena_dup(&worker->arena, root_id);
   (void)da_table_put(&worker->admitted, *key, key);
@@ -251,54 +187,119 @@ void da_worker_admit(da_worker *worker, da_slice root_id)
 
 /* ---- the warm cache ------------------------------------------------------------------------------------ */
 
-void da_worker_unwarm(da_worker *worker, da_execution *execution)
+static void list_add(da_execution **first, da_execution **last, da_execution *execution)
 {
-  *(execution->warm_prev != NULL ? &execution->warm_prev->warm_next : &worker->warm_first) = execution->warm_next;
-  *(execution->warm_next != NULL ? &execution->warm_next->warm_prev : &worker->warm_last) = execution->warm_prev;
-  execution->warm_prev = execution->warm_next = NULL;
-  worker->warm_bytes -= execution->warm_bytes;
-  worker->stats.warm--;
+  execution->list_prev = *last;
+  execution->list_next = NULL;
+  *(*last != NULL ? &(*last)->list_next : first) = execution;
+  *last = execution;
+}
+
+static void list_remove(da_execution **first, da_execution **last, da_execution *execution)
+{
+  *(execution->list_prev != NULL ? &execution->list_prev->list_next : first) = execution->list_next;
+  *(execution->list_next != NULL ? &execution->list_next->list_prev : last) = execution->list_prev;
+  execution->list_prev = execution->list_next = NULL;
+}
+
+void da_worker_unlist(da_worker *worker, da_execution *execution)
+{
+  if (execution->resting) {
+    execution->resting = false;
+    list_remove(&worker->rest_first, &worker->rest_last, execution);
+  } else if (execution->state == DA_EXECUTION_SUSPENDED) {
+    list_remove(&worker->warm_first, &worker->warm_last, execution);
+    worker->warm_bytes -= execution->warm_bytes;
+    worker->stats.warm--;
+  }
 }
 
 bool da_worker_make_room(da_worker *worker)
 {
-  if (worker->warm_first == NULL) return false;
-  da_execution_drop(worker->warm_first);
-  return true;
+  if (worker->warm_first != NULL) {
+    da_execution_drop(worker->warm_first);
+    return true;
+  }
+  /* Room as soon as that is written. */
+  for (size_t wanted = worker->waiting_count - worker->waiting_head + 1; wanted > 0 && worker->rest_first != NULL;
+       wanted--)
+    da_execution_rest_over(worker->rest_first);
+  return false;
+}
+
+void da_worker_rest(da_worker *worker, da_execution *execution)
+{
+  execution->resting = true;
+  list_add(&worker->rest_first, &worker->rest_last, execution);
 }
 
 void da_worker_warm(da_worker *worker, da_execution *execution)
 {
-  execution->warm_bytes = da_isolate_used(execution->isolate) + da_arena_size(&execution->arena);
+  execution->warm_bytes = da_isolate_used(execution->isolate) + da_arena_size(&execution->arena) +
+                          execution->child_count * sizeof(da_child);
   worker->warm_bytes += execution->warm_bytes;
   worker->stats.warm++;
-  execution->warm_prev = worker->warm_last;
-  *(worker->warm_last != NULL ? &worker->warm_last->warm_next : &worker->warm_first) = execution;
-  worker->warm_last = execution;
-  while (worker->warm_bytes > worker->warm_limit && da_worker_make_room(worker)) continue;
+  list_add(&worker->warm_first, &worker->warm_last, execution);
+  while (worker->warm_bytes > worker->warm_limit && worker->warm_first != NULL) (void)da_worker_make_room(worker);
   da_worker_slot_freed(worker);
 }
+
+/* ---- waiting for a slot -------------------------------------------------------------------------------- */
+
+static void post_entering(da_worker *worker);
 
 static void enter_waiting(void *arg)
 {
   da_worker *worker = arg;
   worker->entering = false;
-  size_t count = worker->waiting_count;
-  da_execution **list = worker->waiting;
-  worker->waiting = NULL;
-  worker->waiting_count = worker->waiting_cap = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (!worker->closing) da_execution_enter(list[i]); /* no slot: it queues up again, in the same order */
-    da_execution_unref(list[i]);
+  uint64_t begin = da_clock_mono_ns();
+  while (!worker->closing && worker->waiting_head < worker->waiting_count) {
+    da_execution *execution = worker->waiting[worker->waiting_head];
+    if (!da_execution_enter(execution)) break;
+    worker->waiting_head++;
+    da_execution_unref(execution);
+    if (da_clock_mono_ns() - begin < ENTER_NS) continue;
+    post_entering(worker);
+    break;
   }
-  free(list);
+  if (worker->waiting_head == worker->waiting_count) worker->waiting_head = worker->waiting_count = 0;
+  da_worker_unref(worker);
+}
+
+static void post_entering(da_worker *worker)
+{
+  if (worker->entering) return;
+  worker->entering = true;
+  da_worker_ref(worker);
+  da_sched_post(worker->sched, enter_waiting, worker);
 }
 
 void da_worker_slot_freed(da_worker *worker)
 {
-  if (worker->waiting_count == 0 || worker->entering || worker->closing) return;
-  worker->entering = true;
-  da_sched_post(worker->sched, enter_waiting, worker);
+  if (worker->waiting_head < worker->waiting_count && !worker->closing) post_entering(worker);
+}
+
+static void wait_for_slot(da_worker *worker, da_execution *execution)
+{
+  if (worker->waiting_count == worker->waiting_cap && worker->waiting_head > worker->waiting_cap / 2) {
+    worker->waiting_count -= worker->waiting_head;
+    memmove(worker->waiting, worker->waiting + worker->waiting_head, worker->waiting_count * sizeof *worker->waiting);
+    worker->waiting_head = 0;
+  }
+  if (worker->waiting_count == worker->waiting_cap) {
+    worker->waiting_cap = worker->waiting_cap != 0 ? worker->waiting_cap * 2 : 16;
+    worker->waiting = da_xrealloc(worker->waiting, worker->waiting_cap * sizeof *worker->waiting);
+  }
+  da_execution_ref(execution);
+  worker->waiting[worker->waiting_count++] = execution;
+}
+
+void da_worker_enter(da_worker *worker, da_execution *execution)
+{
+  if (worker->waiting_head < worker->waiting_count || !da_execution_enter(execution)) {
+    wait_for_slot(worker, execution);
+    if (worker->rest_first != NULL || worker->warm_first != NULL) post_entering(worker);
+  }
 }
 
 bool da_worker_forget(da_worker *worker, da_slice id, da_slice *busy)
@@ -308,6 +309,7 @@ bool da_worker_forget(da_worker *worker, da_slice id, da_slice *busy)
     da_execution *execution = value;
     if (!da_slice_eq(execution->id, id) && !da_id_below(execution->id, id)) continue;
     if (execution->state != DA_EXECUTION_SUSPENDED) {
+      if (execution->resting) da_execution_rest_over(execution); /* it can be forgotten soon */
       *busy = execution->id;
       return false;
     }
@@ -405,14 +407,18 @@ da_served *da_worker_bundle(da_worker *worker, const da_digest *hash)
   return da_table_get(&worker->bundles, da_slice_make((const char *)hash->bytes, sizeof hash->bytes));
 }
 
+static da_slice hash_key(const da_bundle *bundle)
+{
+  return da_slice_make((const char *)bundle->hash.bytes, sizeof bundle->hash.bytes);
+}
+
 da_served *da_worker_keep(da_worker *worker, da_bundle *bundle)
 {
   da_served *served = da_worker_bundle(worker, &bundle->hash);
   if (served != NULL) return served;
   served = da_xcalloc(1, sizeof *served);
   served->bundle = da_bundle_ref(bundle);
-  (void)da_table_put(&worker->bundles, da_slice_make((const char *)bundle->hash.bytes, sizeof bundle->hash.bytes),
-                     served);
+  (void)da_table_put(&worker->bundles, hash_key(bundle), served);
   return served;
 }
 
@@ -460,6 +466,12 @@ da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
   da_status status = da_isolate_new(worker->region, &bundle->hash, da_worker_open_isolate, &context, &isolate, err);
   if (status != DA_OK) return status;
   da_served *served = da_worker_keep(worker, bundle);
+  if (served->bundle->directory == NULL && bundle->directory != NULL) { /* known from the store alone until now */
+    da_bundle *before = served->bundle;
+    served->bundle = da_bundle_ref(bundle);
+    (void)da_table_put(&worker->bundles, hash_key(bundle), served);
+    da_bundle_unref(before);
+  }
   if (!served->served) {
     learn_functions(da_isolate_lua(isolate), served);
     served->served = true;
@@ -479,176 +491,6 @@ const da_function *da_worker_functions(da_worker *worker, const da_bundle *bundl
   return served != NULL ? served->functions : NULL;
 }
 
-/* ---- starting and following ---------------------------------------------------------------------------- */
-
-typedef struct start_request {
-  da_worker *worker;
-  da_slice id, func, args;
-  da_digest bundle;
-  da_worker_started *done;
-  void *user;
-} start_request;
-
-static void tell_started(const start_request *start, const da_reply *reply, bool created)
-{
-  da_err err = {{0}};
-  if (reply->status == 200)
-    start->done(start->user, reply->promise, created, DA_OK, NULL);
-  else
-    start->done(start->user, NULL, false, da_fail(&err, DA_EINVAL, "%.*s", DA_FMT(reply->message)), &err);
-}
-
-/* The answer to an op's first request, or NULL when the op failed. */
-static const da_reply *first_reply(const da_op *op)
-{
-  return op->status == DA_OK ? &op->outcomes[0].reply : NULL;
-}
-
-static void start_made(da_op *op)
-{
-  const start_request *start = op->call_argument;
-  const da_reply *reply = first_reply(op);
-  if (reply == NULL) {
-    start->done(start->user, NULL, false, op->status, &op->err);
-  } else {
-    da_worker *worker = start->worker;
-    if (reply->status == 200 && reply->task->state == DA_TASK_ACQUIRED &&
-        da_table_get(&worker->executions, start->id) == NULL)
-      da_execution_begin(da_execution_new(worker, start->id), reply->task->version, reply->promise);
-    tell_started(start, reply, true);
-  }
-  da_op_delete(op);
-}
-
-da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
-                                   da_slice args, const da_digest *bundle)
-{
-  da_request *request = da_op_request(op, kind);
-  da_pair *tags = da_arena_alloc(&op->arena, 5 * sizeof *tags);
-  id = da_arena_dup(&op->arena, id);
-  tags[0] = (da_pair){DA_LIT("resonate:branch"), id};
-  tags[1] = (da_pair){DA_LIT("resonate:origin"), da_id_root(id)};
-  tags[2] = (da_pair){DA_LIT("resonate:parent"), id};
-  tags[3] = (da_pair){DA_LIT("resonate:scope"), DA_LIT("global")};
-  tags[4] = (da_pair){DA_LIT("resonate:target"), da_arena_dup(&op->arena, target)};
-  da_buf param = {0};
-  da_buf_addf(&param, "{\"args\":%.*s,\"func\":", DA_FMT(args));
-  da_fault_string(&param, func);
-  da_buf_addf(&param, ",\"version\":1}");
-  request->id = id;
-  request->timeout_at = DA_TIME_MAX;
-  request->tags = (da_map){tags, 5};
-  request->param =
-      (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, da_buf_slice(&param))};
-  request->no_preload = true;
-  request->call = (da_call){.kind = DA_CALL_ROOT,
-                            .func = da_arena_dup(&op->arena, func),
-                            .args = da_hash128(args),
-                            .has_bundle = true,
-                            .bundle = *bundle};
-  da_buf_free(&param);
-  return request;
-}
-
-static void make_start(const start_request *start)
-{
-  da_op *op = da_op_new();
-  start_request *copy = da_arena_alloc(&op->arena, sizeof *copy);
-  *copy = *start;
-  copy->id = da_arena_dup(&op->arena, start->id);
-  copy->func = da_arena_dup(&op->arena, start->func);
-  copy->args = da_arena_dup(&op->arena, start->args);
-  da_request *request = da_worker_root_request(op, DA_REQ_TASK_CREATE, start->worker->target, copy->id, copy->func,
-                                               copy->args, &copy->bundle);
-  request->pid = start->worker->pid;
-  request->ttl = DA_TIME_MAX;
-  op->call_argument = copy;
-  op->done = start_made;
-  da_sched_submit(start->worker->sched, op, false);
-}
-
-static void start_looked(da_op *op)
-{
-  const start_request *start = op->call_argument;
-  const da_reply *reply = first_reply(op);
-  if (reply == NULL)
-    start->done(start->user, NULL, false, op->status, &op->err);
-  else if (reply->status == 404)
-    make_start(start);
-  else
-    tell_started(start, reply, false);
-  da_op_delete(op);
-}
-
-void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice args, const da_bundle *bundle,
-                     da_worker_started *done, void *user)
-{
-  da_op *op = da_op_new();
-  start_request *start = da_arena_alloc(&op->arena, sizeof *start);
-  *start = (start_request){.worker = worker, .bundle = bundle->hash, .done = done, .user = user};
-  start->id = da_arena_dup(&op->arena, id);
-  start->func = da_arena_dup(&op->arena, func);
-  start->args = da_arena_dup(&op->arena, args);
-  da_worker_admit(worker, da_id_root(id));
-  da_op_request(op, DA_REQ_PROMISE_GET)->id = start->id;
-  op->call_argument = start;
-  op->done = start_looked;
-  da_sched_submit(worker->sched, op, false);
-}
-
-static void dispatch_found(da_op *op)
-{
-  da_worker *worker = op->call_argument;
-  const da_reply *reply = first_reply(op);
-  if (reply != NULL && reply->status == 200 && reply->task->state == DA_TASK_PENDING &&
-      da_table_get(&worker->executions, reply->task->id) == NULL)
-    da_execution_claim(da_execution_new(worker, reply->task->id), reply->task->version);
-  da_op_delete(op);
-}
-
-void da_worker_dispatch(da_worker *worker, da_slice id)
-{
-  da_worker_admit(worker, da_id_root(id));
-  da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_TASK_GET)->id = da_arena_dup(&op->arena, id);
-  op->call_argument = worker;
-  op->done = dispatch_found;
-  da_sched_submit(worker->sched, op, false);
-}
-
-static void follow_found(da_op *op)
-{
-  da_follow *follow = op->user;
-  da_worker *worker = op->call_argument;
-  const da_reply *reply = first_reply(op);
-  bool pending = reply != NULL && reply->status == 200 && reply->promise->state == DA_PENDING;
-  if (pending) {
-    follow->next = da_table_get(&worker->follows, follow->id);
-    (void)da_table_put(&worker->follows, follow->id, follow);
-  } else {
-    follow->fn(follow->user, reply != NULL && reply->status == 200 ? reply->promise : NULL);
-    char *id;
-    memcpy(&id, &follow->id.ptr, sizeof id);
-    free(id);
-    free(follow);
-  }
-  da_op_delete(op);
-}
-
-void da_worker_follow(da_worker *worker, da_slice id, void (*fn)(void *user, const da_promise *promise), void *user)
-{
-  da_follow *follow = da_xcalloc(1, sizeof *follow);
-  follow->id = da_slice_make(da_xstrndup(id), id.len);
-  follow->fn = fn;
-  follow->user = user;
-  da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_PROMISE_GET)->id = da_arena_dup(&op->arena, id);
-  op->user = follow;
-  op->call_argument = worker;
-  op->done = follow_found;
-  da_sched_submit(worker->sched, op, false);
-}
-
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
 static void step_output(void *user, da_slice execution, da_slice step, da_slice text)
@@ -662,6 +504,7 @@ static void step_output(void *user, da_slice execution, da_slice step, da_slice 
 da_status da_worker_new(const da_worker_options *options, da_worker **out, da_err *err)
 {
   da_worker *worker = da_xcalloc(1, sizeof *worker);
+  worker->refs = 1;
   worker->options = *options;
   worker->sched = options->sched;
   worker->target = da_arena_dup(&worker->arena, da_slice_of(options->target));
@@ -681,6 +524,11 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   return DA_OK;
 }
 
+void da_worker_ref(da_worker *worker)
+{
+  worker->refs++;
+}
+
 static void free_served(da_worker *worker)
 {
   void *value;
@@ -694,32 +542,35 @@ static void free_served(da_worker *worker)
   da_table_free(&worker->bundles);
 }
 
-void da_worker_delete(da_worker *worker)
+void da_worker_unref(da_worker *worker)
 {
-  worker->closing = true;
-  void *value;
-  for (size_t i = 0; da_table_next(&worker->executions, &i, &value);) da_execution_drop(value);
-  for (size_t i = 0; i < worker->waiting_count; i++) da_execution_unref(worker->waiting[i]);
-  free(worker->waiting);
-  da_step_pool_delete(worker->steps);
-  for (size_t i = 0; da_table_next(&worker->interest, &i, &value);) free_interest(value);
-  for (size_t i = 0; da_table_next(&worker->follows, &i, &value);) {
-    for (da_follow *follow = value, *next; follow != NULL; follow = next) {
-      next = follow->next;
-      char *id;
-      memcpy(&id, &follow->id.ptr, sizeof id);
-      free(id);
-      free(follow);
-    }
-  }
+  if (--worker->refs > 0) return;
+  DA_ASSERT(worker->closing);
+  DA_ASSERT_OP(worker->interest.count, ==, 0);
   da_table_free(&worker->executions);
   da_table_free(&worker->interest);
-  da_table_free(&worker->follows);
   da_table_free(&worker->admitted);
   free_served(worker);
   da_region_delete(worker->region);
   da_arena_free(&worker->arena);
   free(worker);
+}
+
+/* What is under way keeps the worker until the sched has told it; nothing is followed any more. */
+void da_worker_delete(da_worker *worker)
+{
+  worker->closing = true;
+  da_sched_set_events(worker->sched, &(da_sched_events){0});
+  void *value;
+  for (size_t i = 0; da_table_next(&worker->executions, &i, &value);) da_execution_drop(value);
+  for (size_t i = worker->waiting_head; i < worker->waiting_count; i++) da_execution_unref(worker->waiting[i]);
+  free(worker->waiting);
+  worker->waiting = NULL;
+  worker->waiting_head = worker->waiting_count = 0;
+  da_retreat_free_all(worker);
+  da_step_pool_delete(worker->steps);
+  da_start_free_follows(worker);
+  da_worker_unref(worker);
 }
 
 da_worker_stats da_worker_get_stats(const da_worker *worker)

@@ -8,7 +8,8 @@
  * An execution, as the worker sees it (execution.c performs each arrow):
  *
  *     CLAIMING --acquired--> LOADING --records and bundle there--> RUNNING <--> WAITING (steps or ops under way)
- *        RUNNING --nothing left but promises of others--> SUSPENDING --200--> SUSPENDED (warm, or dropped)
+ *        RUNNING --for a moment nothing but promises of others to wait for--> SUSPENDING --200--> SUSPENDED (warm, or
+ *                                                             |                                        dropped)
  *                                                             +--300--> RUNNING
  *        SUSPENDED --execute message--> CLAIMING (warm: goes on; cold: LOADING, replay)
  *        RUNNING --function returned or raised, children joined--> FINISHING --fulfilled--> gone
@@ -72,7 +73,9 @@ typedef struct da_worker_options {
 } da_worker_options;
 
 da_status DA_MUST_USE da_worker_new(const da_worker_options *options, da_worker **out, da_err *err);
-/* Stops the step threads (steps under way are not waited for) and drops every execution; nothing is settled. */
+/* Stops the step threads (steps under way are not waited for), drops every execution and takes its events off the
+ * sched; nothing is settled. What the sched still has to tell it is waited for in memory: da_sched_delete() comes next.
+ */
 void da_worker_delete(da_worker *worker);
 /* Changes who is told events. */
 void da_worker_on_event(da_worker *worker, void (*event)(void *user, const da_event *event), void *user);

@@ -1,12 +1,13 @@
 -- combine.lua - promises made of promises: all, outcomes, any, race, map, within.
 --
 -- Each runs as a fiber without a record. It needs none: completions are delivered in the same order on a replay, so the same
--- member wins. The members count as awaited.
+-- member wins. The members count as awaited. A combinator that is cancelled cancels its members.
 -- SPDX-License-Identifier: Apache-2.0
 local core, da = ...
 
 local unpack = table.unpack
-local await, pawait, wait_any, ready, go = core.await, core.pawait, core.wait_any, core.ready, core.go
+local await, pawait, wait_all, watch, next_settled = core.await, core.pawait, core.wait_all, core.watch, core.next
+local ready, go = core.ready, core.go
 
 local function copy(list)
   local members = {}
@@ -18,15 +19,10 @@ end
 function da.all(list)
   local n = core.check_list(list, "da.all")
   local members = copy(list)
-  return go(false, function()
+  return go(false, members, function()
     local results = da.array { n = n }
-    if n == 0 then return results end
-    local left = copy(members)
-    while #left > 0 do -- in order of delivery, so that the first failure is raised at once
-      local i = wait_any(left)
-      local p = table.remove(left, i)
-      await(p)
-    end
+    local failed = wait_all(members)
+    if failed then await(members[failed]) end
     for i = 1, n do results[i] = await(members[i]) end
     return results
   end)
@@ -36,7 +32,7 @@ end
 function da.outcomes(list)
   local n = core.check_list(list, "da.outcomes")
   local members = copy(list)
-  return go(false, function()
+  return go(false, members, function()
     local results = da.array { n = n }
     for i = 1, n do
       local ok, value = pawait(members[i])
@@ -65,25 +61,27 @@ local function check_options(options, what)
   end
 end
 
+local function watch_list(members)
+  for i = 1, #members do watch(members[i], i) end
+end
+
 -- A promise of the first success: its value and index. All failed: error all_failed with .errors.
 function da.any(list, options)
   local n = core.check_list(list, "da.any")
   check_options(options, "da.any")
   if n == 0 then error("da.any needs at least one promise", 2) end
   local members = copy(list)
-  return go(false, function()
-    local left, at = copy(members), {}
-    for i = 1, n do at[i] = i end
+  return go(false, members, function()
     local errors = da.array { n = n }
-    while #left > 0 do
-      local i = wait_any(left)
-      local p, index = table.remove(left, i), table.remove(at, i)
-      local ok, value = pawait(p)
+    watch_list(members)
+    for _ = 1, n do
+      local i = next_settled()
+      local ok, value = pawait(members[i])
       if ok then
-        losers(members, index, options)
-        return value, index
+        losers(members, i, options)
+        return value, i
       end
-      errors[index] = value
+      errors[i] = value
     end
     da.error("all_failed", "all " .. n .. " failed, the first with: " .. tostring(errors[1]), { errors = errors })
   end)
@@ -95,10 +93,11 @@ function da.race(list, options)
   check_options(options, "da.race")
   if n == 0 then error("da.race needs at least one promise", 2) end
   local members = copy(list)
-  return go(false, function()
-    local index = wait_any(members)
-    losers(members, index, options)
-    return await(members[index]), index
+  return go(false, members, function()
+    watch_list(members)
+    local i = next_settled()
+    losers(members, i, options)
+    return await(members[i]), i
   end)
 end
 
@@ -111,28 +110,30 @@ function da.map(list, f, options)
     if math.type(value) ~= "integer" or value < 1 then error("da.map: limit must be a whole number, at least 1", 2) end
     limit = value
   end
-  local items = {}
-  for i = 1, #list do items[i] = list[i] end
+  local items = copy(list)
+  local members = {}
   local function start(item)
     if type(f) ~= "function" then return f(item) end
-    return go(true, function()
+    local made = {}
+    return go(true, made, function()
       local value = f(item)
-      if core.is_promise(value) then return await(value) end
-      return value
+      if not core.is_promise(value) then return value end
+      made[1] = value
+      return await(value)
     end)
   end
-  return go(true, function()
-    local n = #items
-    local results, running, at, next_item = da.array { n = n }, {}, {}, 1
-    while next_item <= n or #running > 0 do
-      while next_item <= n and #running < limit do
-        running[#running + 1], at[#at + 1] = start(items[next_item]), next_item
-        core.check_list({ running[#running] }, "da.map")
-        next_item = next_item + 1
+  return go(true, members, function()
+    local n, started = #items, 0
+    local results = da.array { n = n }
+    for finished = 1, n do
+      while started < n and started - finished + 1 < limit do
+        started = started + 1
+        members[started] = start(items[started])
+        core.check_list({ members[started] }, "da.map")
+        watch(members[started], started)
       end
-      local i = wait_any(running)
-      local p, index = table.remove(running, i), table.remove(at, i)
-      results[index] = await(p)
+      local i = next_settled()
+      results[i] = await(members[i])
     end
     return results
   end)
@@ -141,10 +142,12 @@ end
 -- A promise of p's results, or the error timedout after the duration; then p is cancelled.
 function da.within(duration, p)
   core.check_list({ p }, "da.within")
-  return go(false, function()
+  return go(false, { p }, function()
     local timer = core.sleep(duration)
     core.check_list({ timer }, "da.within")
-    if wait_any { p, timer } == 1 then
+    watch(p, 1)
+    watch(timer, 2)
+    if next_settled() == 1 then
       core.cancel(timer, "not needed")
       return await(p)
     end

@@ -5,6 +5,7 @@
 local core, da = ...
 
 core.functions = {} -- name -> function, of both kinds
+core.workflows = {} -- the same of workflows alone
 
 local function nearest(name, defined)
   local best, best_at
@@ -29,6 +30,7 @@ local function definer(word, workflow, inline)
       if type(fn) ~= "function" then error(("%s.%s must be a function, got %s"):format(word, name, type(fn)), 2) end
       rawset(defined, name, core.define(workflow, name, fn))
       core.functions[name] = fn
+      if workflow then core.workflows[name] = fn end
     end,
     __call = function(_, label, options, fn)
       if fn == nil then options, fn = nil, options end

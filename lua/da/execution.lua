@@ -21,21 +21,24 @@ local function conclude(ok, ...)
   return ok, ...
 end
 
+-- The function's name and its arguments, from the parameters of the record; those of strangers may hold anything.
 local function arguments(param)
-  local call = core.decode(param)
-  local args = call.args
+  local call = param ~= "" and core.decode(param) or {}
+  local args = type(call) == "table" and call.args or {}
+  if type(args) ~= "table" then args = { args } end
   local n = #args
   for i = 1, n do
     if args[i] == da.null then args[i] = nil end
   end
-  return call.func, args, n
+  return type(call) == "table" and call.func or "", args, n
 end
 
 -- The workflow: called with its function's name ("" when the record does not tell) and the record's parameters.
 function core.main(name, param)
-  local recorded, args, n = arguments(param)
-  if name == "" then name = recorded end
-  local fn = core.functions[name]
+  local ok, recorded, args, n = xpcall(arguments, core.trace, param)
+  if not ok then return core.finish(false, recorded) end
+  if name == "" then name = tostring(recorded) end
+  local fn = core.workflows[name]
   if not fn then return core.finish(false, core.error_new("unknown_function", "async." .. name .. " is not defined in this bundle")) end
   core.finish(conclude(xpcall(fn, core.trace, unpack(args, 1, n))))
 end
@@ -48,13 +51,22 @@ function core.start_branch(label, options, fn)
   return core.branch(label, options, core.branch_main, fn)
 end
 
--- A fiber without a record: the combinators run on it.
-local function fiber_main(promise, fn, ...)
-  core.fiber_done(promise, xpcall(fn, core.trace, ...))
+local function end_fiber(promise, members, ok, ...)
+  if not ok and members and core.canceled_here() then
+    for i = 1, #members do
+      if not core.ready(members[i]) then core.cancel(members[i], "what it is part of was cancelled") end
+    end
+  end
+  core.fiber_done(promise, ok, ...)
 end
 
-function core.go(joined, fn, ...)
-  return core.fiber(joined, fiber_main, fn, ...)
+-- A fiber without a record: the combinators run on it. members: promises that are cancelled if it is.
+local function fiber_main(promise, members, fn)
+  end_fiber(promise, members, xpcall(fn, core.trace))
+end
+
+function core.go(joined, members, fn)
+  return core.fiber(joined, fiber_main, members, fn)
 end
 
 function core.inline_main(fn)

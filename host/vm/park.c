@@ -1,0 +1,179 @@
+/* park.c - how an execution stops without having ended: parked until somebody mends the cause, or in retreat before a
+ * full disk.
+ * Threads: the loop thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/id.h"
+#include "../base/limits.h"
+#include "../base/log.h"
+#include "execution.h"
+#include "fault.h"
+#include "lib.h"
+
+enum { RETREAT_MS = 1000 };
+
+/* ---- parking ------------------------------------------------------------------------------------------- */
+
+void da_execution_park(da_execution *execution, const char *code, const char *format, ...)
+{
+  if (execution->park_code != NULL) return;
+  execution->park_code = code;
+  da_buf text = {0};
+  va_list args;
+  va_start(args, format);
+  char words[2048];
+  (void)vsnprintf(words, sizeof words, format, args);
+  va_end(args);
+  da_buf_addf(&text, "%s. Mend the cause, then: dahost continue '%.*s'", words, DA_FMT(execution->id));
+  execution->park_text = da_xstrndup(da_buf_slice(&text));
+  da_buf_free(&text);
+  if (execution->L != NULL) da_isolate_poison(execution->L, DA_POISON_HOST);
+}
+
+void da_execution_park_poisoned(da_execution *execution)
+{
+  switch (da_isolate_poisoned(execution->L)) {
+  case DA_POISON_NONDETERMINISM:
+    da_execution_park(execution, "nondeterminism", "it did what a replay cannot repeat");
+    break;
+  case DA_POISON_CLOSURE:
+    da_execution_park(execution, "closure", "an inline step assigned a variable outside of itself");
+    break;
+  case DA_POISON_STEPS:
+    da_execution_park(execution, "steps", "it ran for too long without an await");
+    break;
+  default:
+    da_execution_park(execution, "memory", "the execution outgrew its memory quota");
+    break;
+  }
+}
+
+bool da_execution_parking(const da_execution *execution)
+{
+  return execution->park_code != NULL;
+}
+
+static void halted(da_op *op)
+{
+  da_op_context context;
+  if (!da_execution_op_done(op, &context)) return;
+  da_execution *execution = context.execution;
+  da_worker *worker = execution->worker;
+  if (op->outcomes[1].reply.status == 200 && worker->options.event != NULL) {
+    da_event event = {.kind = DA_EVENT_PARKED,
+                      .execution = execution->id,
+                      .func = execution->func,
+                      .text = da_slice_of(execution->park_text)};
+    worker->options.event(worker->options.user, &event);
+  }
+  da_op_delete(op);
+  da_execution_drop(execution);
+  da_execution_unref(execution);
+}
+
+/* The task is halted; the mark beside it says why. One per version, since continuing raises it. */
+void da_execution_halt(da_execution *execution)
+{
+  execution->state = DA_EXECUTION_PARKING;
+  for (size_t i = 0; i < execution->child_count; i++) da_step_stop(execution->children[i]);
+  da_log(DA_LOG_WARN, "execution.parked", "id=%.*s code=%s text=\"%s\"", DA_FMT(execution->id), execution->park_code,
+         execution->park_text);
+  da_op *op = da_op_new();
+  op->stop_at_refusal = true; /* somebody else's task is not ours to halt */
+  da_request *mark = da_op_request(op, DA_REQ_TASK_STEP);
+  mark->id = execution->id;
+  mark->version = execution->version;
+  mark->promise_id = da_id_child(&op->arena, execution->id, DA_LIT("~parked"), (uint64_t)execution->version);
+  mark->timeout_at = DA_TIME_MAX;
+  mark->created_at = da_clock_now_ms();
+  mark->state = DA_RESOLVED;
+  mark->call = (da_call){.kind = DA_CALL_MARK};
+  da_call_tags(&op->arena, execution, &execution->main, mark->promise_id, mark, true);
+  da_buf json = {0};
+  da_buf_addf(&json, "{\"code\":\"%s\",\"text\":", execution->park_code);
+  da_fault_string(&json, da_slice_of(execution->park_text));
+  da_buf_addf(&json, "}");
+  mark->value = da_call_value(&op->arena, da_buf_slice(&json), DA_NONE);
+  da_buf_free(&json);
+  da_request *request = da_op_request(op, DA_REQ_TASK_HALT);
+  request->id = execution->id;
+  da_execution_submit(execution, op, NULL, halted);
+}
+
+/* ---- retreating ---------------------------------------------------------------------------------------- */
+
+typedef struct da_retreat {
+  da_worker *worker; /* until it is deleted */
+  da_timer *timer;
+  char *id;
+  int64_t version;
+  struct da_retreat *next;
+} da_retreat;
+
+static void free_retreat(da_retreat *retreat)
+{
+  free(retreat->id);
+  free(retreat);
+}
+
+void da_retreat_free_all(da_worker *worker)
+{
+  while (worker->retreats != NULL) {
+    da_retreat *retreat = worker->retreats;
+    worker->retreats = retreat->next;
+    da_timer_stop(retreat->timer);
+    free_retreat(retreat);
+  }
+}
+
+static void release_later(da_worker *worker, char *id, int64_t version);
+
+static void released(da_op *op)
+{
+  da_retreat *retreat = op->user;
+  da_worker *worker = retreat->worker;
+  if (op->status == DA_EFULL && !worker->closing) {
+    release_later(worker, retreat->id, retreat->version);
+    retreat->id = NULL;
+  }
+  free_retreat(retreat);
+  da_op_delete(op);
+  da_worker_unref(worker);
+}
+
+static void release_now(void *arg)
+{
+  da_retreat *retreat = arg;
+  da_worker *worker = retreat->worker;
+  da_retreat **at = &worker->retreats;
+  while (*at != retreat) at = &(*at)->next;
+  *at = retreat->next;
+  da_op *op = da_op_new();
+  da_request *request = da_op_request(op, DA_REQ_TASK_RELEASE);
+  request->id = da_slice_of(retreat->id);
+  request->version = retreat->version;
+  op->done = released;
+  op->user = retreat;
+  da_worker_ref(worker);
+  da_sched_submit(worker->sched, op, false);
+}
+
+static void release_later(da_worker *worker, char *id, int64_t version)
+{
+  da_retreat *retreat = da_xcalloc(1, sizeof *retreat);
+  *retreat = (da_retreat){.worker = worker, .id = id, .version = version, .next = worker->retreats};
+  worker->retreats = retreat;
+  retreat->timer = da_timer_start(worker->sched, da_clock_now_ms() + RETREAT_MS, release_now, retreat);
+}
+
+void da_execution_retreat(da_execution *execution)
+{
+  if (execution->state == DA_EXECUTION_GONE) return;
+  da_log(DA_LOG_WARN, "execution.retreat", "id=%.*s", DA_FMT(execution->id));
+  release_later(execution->worker, da_xstrndup(execution->id), execution->version);
+  da_execution_drop(execution);
+}

@@ -1,0 +1,258 @@
+/* replay.c - what an execution recorded, and what a call finds in it.
+ *
+ * Read in one scan when a task is claimed cold. What is recorded of a call - kind, function, digest of the arguments,
+ * line, ordinal - is compared when the program makes it again; a difference parks the execution, with both sides named.
+ * Recorded completions wait in the queue of deliveries from the start, in commit order. A record that is still pending
+ * may settle before the program comes to its call: from the scan on the worker tells that as well, else it would be
+ * delivered too late, or never.
+ * Records nobody counts on: marks (~cancel, ~parked), roots that merely lie below this id, promises somebody else made
+ * under an id that the program may or may not use.
+ * Threads: da_replay_read() on the store thread, the rest on the loop thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "../base/limits.h"
+#include "execution.h"
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+typedef struct kept_record {
+  da_promise promise;
+  struct kept_record *next;
+} kept_record;
+
+typedef struct load_result {
+  da_arena *arena; /* of the op */
+  bool found;
+  da_promise promise;
+  kept_record *first;
+  kept_record **end;
+  size_t count;
+} load_result;
+
+static bool keep_record(void *user, const da_promise *promise)
+{
+  load_result *result = user;
+  kept_record *kept = da_arena_alloc(result->arena, sizeof *kept);
+  *kept = (kept_record){.promise = *promise};
+  *result->end = kept;
+  result->end = &kept->next;
+  result->count++;
+  return true;
+}
+
+da_status da_replay_read(da_store *store, da_op *op, da_err *err)
+{
+  const da_op_context *context = op->user;
+  load_result *result = da_arena_zalloc(&op->arena, sizeof *result);
+  result->arena = &op->arena;
+  result->end = &result->first;
+  da_view *view = da_store_view(store);
+  da_slice id = context->execution->id; /* never changes while the op holds a reference */
+  int found = view->ops->promise(view, id, &op->arena, &result->promise);
+  if (found < 0) return da_fail(err, (da_status)found, "cannot read promise %.*s", DA_FMT(id));
+  result->found = found != 0;
+  op->call_result = result;
+  return da_store_scan_execution(store, id, &op->arena, keep_record, result, err);
+}
+
+const da_promise *da_replay_promise(const da_op *op)
+{
+  const load_result *result = op->call_result;
+  return result->found ? &result->promise : NULL;
+}
+
+/* ---- taking -------------------------------------------------------------------------------------------- */
+
+static bool counts(const da_promise *promise)
+{
+  return promise->call.kind != DA_CALL_NONE && promise->call.kind != DA_CALL_MARK && promise->call.kind != DA_CALL_ROOT;
+}
+
+static bool settled_by_others(da_call_kind kind)
+{
+  return kind == DA_CALL_WORKFLOW || kind == DA_CALL_SLEEP || kind == DA_CALL_PROMISE || kind == DA_CALL_NONE;
+}
+
+static void note_ordinal(da_execution *execution, const da_promise *promise)
+{
+  size_t ordinal = promise->call.ordinal;
+  if (ordinal == 0) return;
+  if (ordinal >= execution->ordinal_cap) {
+    size_t cap = execution->ordinal_cap != 0 ? execution->ordinal_cap : 16;
+    while (cap <= ordinal) cap *= 2;
+    execution->by_ordinal = da_xrealloc(execution->by_ordinal, cap * sizeof *execution->by_ordinal);
+    memset(execution->by_ordinal + execution->ordinal_cap, 0,
+           (cap - execution->ordinal_cap) * sizeof *execution->by_ordinal);
+    execution->ordinal_cap = cap;
+  }
+  execution->by_ordinal[ordinal] = promise->id;
+}
+
+static void take_cancel(da_execution *execution, const da_promise *mark)
+{
+  if (mark->state == DA_PENDING) return;
+  da_fiber_append(execution, (da_delivery){.seq = mark->settle_seq,
+                                           .cancels = true,
+                                           .cancel = mark->value.data,
+                                           .settled_at = mark->settled_at});
+}
+
+static void take_record(da_execution *execution, da_record *record)
+{
+  const da_promise *promise = record->promise;
+  (void)da_table_put(&execution->records, promise->id, record);
+  bool pending = promise->state == DA_PENDING;
+  if (pending && settled_by_others(promise->call.kind)) {
+    record->interested = true;
+    da_worker_interest(execution->worker, execution, promise->id);
+  }
+  if (!counts(promise)) return;
+  execution->unreached++;
+  note_ordinal(execution, promise);
+  if (pending) return;
+  execution->recorded_left++;
+  da_fiber_append(execution,
+                  (da_delivery){.seq = promise->settle_seq, .record = record, .settled_at = promise->settled_at});
+}
+
+void da_replay_load(da_execution *execution, da_op *op)
+{
+  const load_result *result = op->call_result;
+  execution->load = op;
+  execution->informed = true;
+  execution->record_list = da_arena_alloc(&execution->arena, result->count * sizeof *execution->record_list);
+  da_slice cancel = da_cancel_id(&execution->arena, execution->id);
+  for (const kept_record *kept = result->first; kept != NULL; kept = kept->next) {
+    da_record *record = &execution->record_list[execution->record_count++];
+    *record = (da_record){.promise = &kept->promise};
+    if (da_slice_eq(kept->promise.id, cancel)) take_cancel(execution, &kept->promise);
+    take_record(execution, record);
+  }
+  da_fiber_sort(execution);
+}
+
+/* ---- a call and its record ----------------------------------------------------------------------------- */
+
+/* The words of one side of a divergence. */
+static void describe(da_buf *out, const da_call *call)
+{
+  char hex[33];
+  da_digest_hex(&call->args, hex);
+  da_buf_addf(out, "%s '%.*s' args#%.8s (%.*s:%u)", da_call_kind_name(call->kind), DA_FMT(call->func), hex,
+              DA_FMT(call->file), call->line);
+}
+
+static bool diverged(da_execution *execution, da_slice id, const da_call *wanted, const da_promise *holder)
+{
+  da_buf words = {0};
+  da_buf_addf(&words, "replay of '%.*s' wants ", DA_FMT(execution->id));
+  describe(&words, wanted);
+  da_buf_addf(&words, " as '%.*s', but record '%.*s' holds ", DA_FMT(id), DA_FMT(holder->id));
+  describe(&words, &holder->call);
+  da_execution_park(execution, "nondeterminism", "%.*s", DA_FMT(da_buf_slice(&words)));
+  da_buf_free(&words);
+  return false;
+}
+
+static const da_promise *record_at(const da_execution *execution, uint32_t ordinal)
+{
+  if (ordinal >= execution->ordinal_cap || execution->by_ordinal[ordinal].len == 0) return NULL;
+  const da_record *found = da_table_get(&execution->records, execution->by_ordinal[ordinal]);
+  return found != NULL ? found->promise : NULL;
+}
+
+bool da_replay_find(da_execution *execution, da_slice id, const da_call *call, da_record **found)
+{
+  *found = da_table_get(&execution->records, id);
+  if (*found == NULL) { /* a free ordinal is a call that was in flight */
+    const da_promise *holder = record_at(execution, call->ordinal);
+    return holder == NULL || diverged(execution, id, call, holder);
+  }
+  const da_call *held = &(*found)->promise->call;
+  if (held->kind == DA_CALL_NONE) return true; /* made from outside under this id */
+  if (held->kind == call->kind && da_slice_eq(held->func, call->func) && da_digest_eq(&held->args, &call->args))
+    return true;
+  return diverged(execution, id, call, (*found)->promise);
+}
+
+/* A settled record waits in the queue already, a pending one is waited for. */
+void da_replay_meet(da_child *child, da_record *found)
+{
+  da_execution *execution = child->execution;
+  const da_promise *promise = found->promise;
+  if (found->child == NULL && counts(promise)) {
+    execution->unreached--;
+    execution->worker->stats.replayed_calls++;
+  }
+  found->child = child;
+  child->created_at = promise->created_at;
+  child->timeout_at = promise->timeout_at;
+  if (promise->state == DA_PENDING) {
+    child->interested = found->interested;
+    found->interested = false;
+    if (child->foreign) da_foreign_open(child);
+  } else {
+    const da_slice *rest = da_map_get(promise->value.headers, DA_LIT("da-rest"));
+    child->settled = true;
+    child->state = promise->state;
+    child->seq = promise->settle_seq;
+    child->settled_at = promise->settled_at;
+    child->data = promise->value.has_data ? promise->value.data : DA_NONE; /* lives as long as the load op */
+    child->rest = rest != NULL ? *rest : DA_NONE;
+    if (!counts(promise))
+      da_fiber_enqueue(execution, (da_delivery){.seq = child->seq, .child = child, .settled_at = child->settled_at});
+  }
+  da_execution_event(execution, DA_EVENT_REPLAYED, child);
+}
+
+/* ---- told meanwhile ------------------------------------------------------------------------------------ */
+
+static const da_promise *copy_settled(da_arena *arena, const da_promise *record, const da_promise *settled)
+{
+  da_promise *copy = da_arena_alloc(arena, sizeof *copy);
+  *copy = *record;
+  copy->state = settled->state;
+  copy->settled_at = settled->settled_at;
+  copy->settle_seq = settled->settle_seq;
+  copy->value = settled->value;
+  copy->value.data = da_arena_dup(arena, settled->value.data);
+  const da_slice *rest = da_map_get(settled->value.headers, DA_LIT("da-rest"));
+  copy->value.headers = (da_map){NULL, 0};
+  if (rest != NULL) {
+    da_pair *pair = da_arena_alloc(arena, sizeof *pair);
+    *pair = (da_pair){DA_LIT("da-rest"), da_arena_dup(arena, *rest)};
+    copy->value.headers = (da_map){pair, 1};
+  }
+  return copy;
+}
+
+void da_replay_told(da_execution *execution, const da_promise *promise)
+{
+  da_child *child = da_table_get(&execution->by_id, promise->id);
+  if (child != NULL) {
+    child->interested = false;
+    da_call_completed(child, promise);
+    return;
+  }
+  da_record *record = da_table_get(&execution->records, promise->id);
+  if (record == NULL || !record->interested) return;
+  record->interested = false;
+  record->promise = copy_settled(&execution->arena, record->promise, promise);
+  if (!counts(record->promise)) return;
+  execution->recorded_left++;
+  da_fiber_enqueue(execution,
+                   (da_delivery){.seq = promise->settle_seq, .record = record, .settled_at = promise->settled_at});
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------- */
+
+const da_promise *da_replay_unreached(const da_execution *execution)
+{
+  for (size_t i = 0; i < execution->record_count && execution->unreached > 0; i++) {
+    const da_record *record = &execution->record_list[i];
+    if (record->child == NULL && counts(record->promise)) return record->promise;
+  }
+  return NULL;
+}

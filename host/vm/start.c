@@ -1,0 +1,351 @@
+/* start.c - what is asked of executions by id: start, attach, follow, cancel.
+ *
+ * Each is an op of its own that outlives nothing: it holds a reference to the worker, and a worker that is closing
+ * answers with DA_ECLOSED, or not at all where no answer was promised.
+ * Threads: the loop thread; da_worker_root_request() and da_cancel_op() from any.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "../base/id.h"
+#include "../base/limits.h"
+#include "execution.h"
+#include "fault.h"
+
+/* The answer to an op's first request, or NULL when the op failed. */
+static const da_reply *first_reply(const da_op *op)
+{
+  return op->status == DA_OK ? &op->outcomes[0].reply : NULL;
+}
+
+/* ---- starting ------------------------------------------------------------------------------------------ */
+
+typedef struct start_request {
+  da_worker *worker; /* a reference */
+  da_slice id, func, args;
+  da_digest bundle;
+  da_worker_started *done;
+  void *user;
+} start_request;
+
+static void submit_start(start_request *start, da_op *op, void (*done)(da_op *op))
+{
+  da_worker_ref(start->worker);
+  op->call_argument = start;
+  op->done = done;
+  da_sched_submit(start->worker->sched, op, false);
+}
+
+static void end_start(da_op *op)
+{
+  da_worker *worker = ((start_request *)op->call_argument)->worker;
+  da_op_delete(op);
+  da_worker_unref(worker);
+}
+
+static void tell_failed(const start_request *start, const da_op *op)
+{
+  da_err err = op->err;
+  if (op->status != DA_OK)
+    start->done(start->user, NULL, false, op->status, &err);
+  else
+    start->done(start->user, NULL, false, da_fail(&err, DA_ECLOSED, "the program is ending"), &err);
+}
+
+static void tell_started(const start_request *start, const da_reply *reply, bool created)
+{
+  da_err err = {{0}};
+  if (reply->status == 200)
+    start->done(start->user, reply->promise, created, DA_OK, NULL);
+  else
+    start->done(start->user, NULL, false, da_fail(&err, DA_EINVAL, "%.*s", DA_FMT(reply->message)), &err);
+}
+
+static void start_made(da_op *op)
+{
+  const start_request *start = op->call_argument;
+  const da_reply *reply = first_reply(op);
+  da_worker *worker = start->worker;
+  if (reply == NULL || worker->closing) {
+    tell_failed(start, op);
+  } else {
+    if (reply->status == 200 && reply->task->state == DA_TASK_ACQUIRED &&
+        da_table_get(&worker->executions, start->id) == NULL)
+      da_execution_begin(da_execution_new(worker, start->id), reply->task->version, reply->promise);
+    tell_started(start, reply, true);
+  }
+  end_start(op);
+}
+
+da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
+                                   da_slice args, const da_digest *bundle)
+{
+  da_request *request = da_op_request(op, kind);
+  da_pair *tags = da_arena_alloc(&op->arena, 5 * sizeof *tags);
+  id = da_arena_dup(&op->arena, id);
+  tags[0] = (da_pair){DA_LIT("resonate:branch"), id};
+  tags[1] = (da_pair){DA_LIT("resonate:origin"), da_id_root(id)};
+  tags[2] = (da_pair){DA_LIT("resonate:parent"), id};
+  tags[3] = (da_pair){DA_LIT("resonate:scope"), DA_LIT("global")};
+  tags[4] = (da_pair){DA_LIT("resonate:target"), da_arena_dup(&op->arena, target)};
+  da_buf param = {0};
+  da_buf_addf(&param, "{\"args\":%.*s,\"func\":", DA_FMT(args));
+  da_fault_string(&param, func);
+  da_buf_addf(&param, ",\"version\":1}");
+  request->id = id;
+  request->timeout_at = DA_TIME_MAX;
+  request->tags = (da_map){tags, 5};
+  request->param =
+      (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, da_buf_slice(&param))};
+  request->no_preload = true;
+  request->call = (da_call){.kind = DA_CALL_ROOT,
+                            .func = da_arena_dup(&op->arena, func),
+                            .args = da_hash128(args),
+                            .has_bundle = true,
+                            .bundle = *bundle};
+  da_buf_free(&param);
+  return request;
+}
+
+static start_request *copy_start(da_op *op, const start_request *start)
+{
+  start_request *copy = da_arena_alloc(&op->arena, sizeof *copy);
+  *copy = *start;
+  copy->id = da_arena_dup(&op->arena, start->id);
+  copy->func = da_arena_dup(&op->arena, start->func);
+  copy->args = da_arena_dup(&op->arena, start->args);
+  return copy;
+}
+
+static void make_start(const start_request *start)
+{
+  da_op *op = da_op_new();
+  start_request *copy = copy_start(op, start);
+  da_request *request = da_worker_root_request(op, DA_REQ_TASK_CREATE, start->worker->target, copy->id, copy->func,
+                                               copy->args, &copy->bundle);
+  request->pid = start->worker->pid;
+  request->ttl = DA_TIME_MAX;
+  submit_start(copy, op, start_made);
+}
+
+static void start_looked(da_op *op)
+{
+  const start_request *start = op->call_argument;
+  const da_reply *reply = first_reply(op);
+  if (reply == NULL || start->worker->closing)
+    tell_failed(start, op);
+  else if (reply->status == 404)
+    make_start(start);
+  else
+    tell_started(start, reply, false);
+  end_start(op);
+}
+
+void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice args, const da_bundle *bundle,
+                     da_worker_started *done, void *user)
+{
+  const start_request start = {
+      .worker = worker, .id = id, .func = func, .args = args, .bundle = bundle->hash, .done = done, .user = user};
+  da_worker_admit(worker, da_id_root(id));
+  da_op *op = da_op_new();
+  start_request *copy = copy_start(op, &start);
+  da_op_request(op, DA_REQ_PROMISE_GET)->id = copy->id;
+  submit_start(copy, op, start_looked);
+}
+
+/* ---- attaching ----------------------------------------------------------------------------------------- */
+
+static void ask_task(da_worker *worker, da_slice id);
+
+static void dispatch_found(da_op *op)
+{
+  da_worker *worker = op->call_argument;
+  const da_reply *reply = first_reply(op);
+  if (worker->closing)
+    ;
+  else if (op->status == DA_EFULL) /* a read: it only shared the fate of its batch */
+    ask_task(worker, op->requests[0].id);
+  else if (reply != NULL && reply->status == 200 && reply->task->state == DA_TASK_PENDING &&
+           da_table_get(&worker->executions, reply->task->id) == NULL)
+    da_execution_claim(da_execution_new(worker, reply->task->id), reply->task->version);
+  da_op_delete(op);
+  da_worker_unref(worker);
+}
+
+static void ask_task(da_worker *worker, da_slice id)
+{
+  da_op *op = da_op_new();
+  da_op_request(op, DA_REQ_TASK_GET)->id = da_arena_dup(&op->arena, id);
+  op->call_argument = worker;
+  op->done = dispatch_found;
+  da_worker_ref(worker);
+  da_sched_submit(worker->sched, op, false);
+}
+
+void da_worker_dispatch(da_worker *worker, da_slice id)
+{
+  da_worker_admit(worker, da_id_root(id));
+  ask_task(worker, id);
+}
+
+void da_start_attach(da_worker *worker, da_slice id)
+{
+  if (!worker->driving_all) da_worker_dispatch(worker, id);
+}
+
+/* ---- following ----------------------------------------------------------------------------------------- */
+
+typedef struct da_follow {
+  char *id;
+  void (*fn)(void *user, const da_promise *promise);
+  void *user;
+  struct da_follow *next;
+} da_follow;
+
+static void free_follow(da_follow *follow)
+{
+  free(follow->id);
+  free(follow);
+}
+
+void da_start_tell_follows(da_worker *worker, const da_promise *promise)
+{
+  da_follow *follow = da_table_remove(&worker->follows, promise->id);
+  while (follow != NULL) {
+    da_follow *next = follow->next;
+    follow->fn(follow->user, promise);
+    free_follow(follow);
+    follow = next;
+  }
+}
+
+void da_start_free_follows(da_worker *worker)
+{
+  void *value;
+  for (size_t i = 0; da_table_next(&worker->follows, &i, &value);)
+    for (da_follow *follow = value, *next; follow != NULL; follow = next) {
+      next = follow->next;
+      free_follow(follow);
+    }
+  da_table_free(&worker->follows);
+}
+
+static void ask_promise(da_worker *worker, da_follow *follow);
+
+static void keep_follow(da_worker *worker, da_follow *follow)
+{
+  da_slice id = da_slice_of(follow->id);
+  follow->next = da_table_get(&worker->follows, id);
+  (void)da_table_put(&worker->follows, id, follow);
+}
+
+static void follow_found(da_op *op)
+{
+  da_follow *follow = op->user;
+  da_worker *worker = op->call_argument;
+  const da_reply *reply = first_reply(op);
+  if (worker->closing) {
+    free_follow(follow);
+  } else if (op->status == DA_EFULL) {
+    ask_promise(worker, follow);
+  } else if (reply != NULL && reply->status == 200 && reply->promise->state == DA_PENDING) {
+    keep_follow(worker, follow);
+  } else {
+    follow->fn(follow->user, reply != NULL && reply->status == 200 ? reply->promise : NULL);
+    free_follow(follow);
+  }
+  da_op_delete(op);
+  da_worker_unref(worker);
+}
+
+static void ask_promise(da_worker *worker, da_follow *follow)
+{
+  da_op *op = da_op_new();
+  da_op_request(op, DA_REQ_PROMISE_GET)->id = da_arena_dup(&op->arena, da_slice_of(follow->id));
+  op->user = follow;
+  op->call_argument = worker;
+  op->done = follow_found;
+  da_worker_ref(worker);
+  da_sched_submit(worker->sched, op, false);
+}
+
+void da_worker_follow(da_worker *worker, da_slice id, void (*fn)(void *user, const da_promise *promise), void *user)
+{
+  da_follow *follow = da_xcalloc(1, sizeof *follow);
+  follow->id = da_xstrndup(id);
+  follow->fn = fn;
+  follow->user = user;
+  ask_promise(worker, follow);
+}
+
+/* ---- cancelling ---------------------------------------------------------------------------------------- */
+
+da_slice da_cancel_id(da_arena *arena, da_slice id)
+{
+  char separator = da_id_separator(id);
+  da_slice parts[3] = {id, da_slice_make(&separator, 1), DA_LIT("~cancel")};
+  return da_arena_join(arena, parts, 3);
+}
+
+static void add_mark(da_op *op, da_slice id, da_slice mark)
+{
+  da_request *create = da_op_request(op, DA_REQ_PROMISE_CREATE);
+  da_pair *tags = da_arena_alloc(&op->arena, 4 * sizeof *tags);
+  tags[0] = (da_pair){DA_LIT("resonate:branch"), id};
+  tags[1] = (da_pair){DA_LIT("resonate:origin"), da_id_root(id)};
+  tags[2] = (da_pair){DA_LIT("resonate:parent"), id};
+  tags[3] = (da_pair){DA_LIT("resonate:scope"), DA_LIT("global")};
+  create->id = mark;
+  create->timeout_at = DA_TIME_MAX;
+  create->tags = (da_map){tags, 4};
+  create->call.kind = DA_CALL_MARK;
+}
+
+da_op *da_cancel_op(da_slice id, da_slice why)
+{
+  da_op *op = da_op_new();
+  op->stop_at_refusal = true;
+  id = da_arena_dup(&op->arena, id);
+  da_slice mark = da_cancel_id(&op->arena, id);
+  da_op_request(op, DA_REQ_PROMISE_GET)->id = id;
+  add_mark(op, id, mark);
+  da_request *callback = da_op_request(op, DA_REQ_PROMISE_REGISTER_CALLBACK);
+  callback->id = mark;
+  callback->awaiter = id;
+  da_request *settle = da_op_request(op, DA_REQ_PROMISE_SETTLE);
+  da_buf json = {0};
+  da_fault_string(&json, why.len != 0 ? why : DA_LIT("canceled"));
+  settle->id = mark;
+  settle->state = DA_RESOLVED;
+  settle->value =
+      (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, da_buf_slice(&json))};
+  da_buf_free(&json);
+  return op;
+}
+
+typedef struct cancel_request {
+  void (*done)(void *user, int status);
+  void *user;
+} cancel_request;
+
+static void cancel_done(da_op *op)
+{
+  const cancel_request *request = op->user;
+  int status = 503;
+  if (op->status == DA_OK) {
+    const da_reply *target = &op->outcomes[0].reply;
+    status = target->status == 200 && target->promise->state != DA_PENDING ? 409 : target->status;
+  }
+  if (request->done != NULL) request->done(request->user, status);
+  da_op_delete(op);
+}
+
+void da_worker_cancel(da_sched *sched, da_slice id, da_slice why, void (*done)(void *user, int status), void *user)
+{
+  da_op *op = da_cancel_op(id, why);
+  cancel_request *state = da_arena_alloc(&op->arena, sizeof *state);
+  *state = (cancel_request){done, user};
+  op->user = state;
+  op->done = cancel_done;
+  da_sched_submit(sched, op, false);
+}

@@ -1,0 +1,289 @@
+/* step.c - attempts of a step: named ones on a step thread, inline ones in the isolate; repeated until one succeeds or
+ * no more are wanted, then recorded.
+ *
+ * A step may begin before the record of the call that made its execution is flushed: it runs at least once in any case.
+ * Attempts are counted in memory; after a restart they begin anew.
+ * Threads: the loop thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/limits.h"
+#include "../base/log.h"
+#include "execution.h"
+#include "fault.h"
+#include "lib.h"
+
+enum { SLOW_INLINE_MS = 20 };
+
+const da_retry da_retry_default = {.max = 5, .first = 1, .factor = 2, .cap = 30, .jitter = 0.2};
+
+static void attempt(da_child *child);
+
+/* ---- an end -------------------------------------------------------------------------------------------- */
+
+/* The thread goes on with the step; nobody listens any more. */
+static void let_go(da_child *child)
+{
+  da_step_job *job = child->job;
+  if (job == NULL) return;
+  child->job = NULL;
+  job->user = NULL;
+  if (da_step_pool_withdraw(child->execution->worker->steps, job)) da_step_job_delete(job);
+  da_execution_unref(child->execution);
+}
+
+static void stop_timer(da_timer **timer)
+{
+  da_timer_stop(*timer);
+  *timer = NULL;
+}
+
+void da_step_stop(da_child *child)
+{
+  let_go(child);
+  stop_timer(&child->timer);
+  stop_timer(&child->limit);
+}
+
+bool da_step_under_way(const da_child *child)
+{
+  return child->under_way;
+}
+
+static void free_args(da_child *child)
+{
+  char *args;
+  memcpy(&args, &child->args.ptr, sizeof args); /* made by da_step_start() */
+  free(args);
+  child->args = DA_NONE;
+}
+
+void da_step_over(da_child *child)
+{
+  da_execution *execution = child->execution;
+  if (child->under_way) {
+    da_step_stop(child);
+    execution->busy--;
+    child->under_way = false;
+  }
+  free_args(child);
+  if (child->closure_ref != LUA_NOREF && execution->L != NULL)
+    luaL_unref(execution->L, LUA_REGISTRYINDEX, child->closure_ref);
+  child->closure_ref = LUA_NOREF;
+}
+
+static void finish(da_child *child, da_promise_state state, da_slice data, da_slice rest)
+{
+  da_call_record(child, state, data, rest); /* first: it is busy all along */
+  da_step_over(child);
+}
+
+/* ---- one attempt, over --------------------------------------------------------------------------------- */
+
+/* Milliseconds before the attempt after the nth: first * factor^(n-1), at most cap, spread by jitter. */
+static int64_t retry_delay_ms(const da_child *child)
+{
+  const da_retry *retry = &child->retry;
+  double seconds = retry->first * pow(retry->factor, child->attempt - 1);
+  if (!(seconds < retry->cap)) seconds = retry->cap;
+  double spread = (double)(da_hash64(child->id) + (uint64_t)child->attempt * 2654435761u) / 18446744073709551616.0;
+  seconds *= 1 + retry->jitter * (2 * spread - 1);
+  return (int64_t)(seconds * 1000);
+}
+
+/* Is the execution still one whose steps go on? While it is being parked nothing of it runs. */
+static bool goes_on(const da_execution *execution)
+{
+  return execution->state == DA_EXECUTION_RUNNING && execution->park_code == NULL;
+}
+
+static void retry_now(void *arg)
+{
+  da_child *child = arg;
+  da_execution *execution = child->execution;
+  child->timer = NULL;
+  if (!goes_on(execution)) return;
+  da_execution_ref(execution);
+  attempt(child);
+  da_execution_pump(execution);
+  da_execution_unref(execution);
+}
+
+static void tell_attempt(const da_child *child, da_slice error, int64_t at)
+{
+  const da_worker *worker = child->execution->worker;
+  if (worker->options.event == NULL) return;
+  da_event event = {.kind = DA_EVENT_ATTEMPT,
+                    .execution = child->execution->id,
+                    .child = child->id,
+                    .call = child->kind,
+                    .func = child->call.func,
+                    .attempt = child->attempt,
+                    .at_ms = at,
+                    .text = error};
+  worker->options.event(worker->options.user, &event);
+}
+
+/* One attempt ended badly: again later, or recorded as rejected. */
+static void attempt_failed(da_child *child, da_slice error, bool fatal)
+{
+  da_execution *execution = child->execution;
+  int64_t at = da_clock_now_ms() + retry_delay_ms(child);
+  if (fatal || child->attempt >= child->retry.max || at >= child->timeout_at || execution->cancel_requested) {
+    finish(child, DA_REJECTED, error, DA_NONE);
+    return;
+  }
+  tell_attempt(child, error, at);
+  child->timer = da_timer_start(execution->worker->sched, at, retry_now, child);
+}
+
+static void attempt_ended(da_child *child, bool ok, da_slice data, da_slice rest, bool fatal)
+{
+  if (ok)
+    finish(child, DA_RESOLVED, data, rest);
+  else
+    attempt_failed(child, data, fatal);
+}
+
+/* ---- named --------------------------------------------------------------------------------------------- */
+
+static void job_done(da_step_job *job)
+{
+  da_child *child = job->user;
+  if (child != NULL) { /* else it was let go */
+    da_execution *execution = child->execution;
+    child->job = NULL;
+    if (child->attempt_timeout_ms > 0) stop_timer(&child->limit);
+    if (goes_on(execution)) {
+      attempt_ended(child, job->ok, da_buf_slice(&job->data), da_buf_slice(&job->rest), job->fatal);
+      da_execution_pump(execution);
+    }
+    da_execution_unref(execution);
+  }
+  da_step_job_delete(job);
+}
+
+/* The deadline of the step, or of this attempt, has come. */
+static void limit_reached(void *arg)
+{
+  da_child *child = arg;
+  da_execution *execution = child->execution;
+  child->limit = NULL;
+  if (!goes_on(execution)) return;
+  da_execution_ref(execution);
+  let_go(child);
+  da_buf json = {0};
+  if (da_clock_now_ms() >= child->timeout_at) {
+    da_fault_json(&json, "timedout", DA_LIT("the step did not end before its deadline"));
+    finish(child, DA_TIMEDOUT, da_buf_slice(&json), DA_NONE);
+  } else {
+    da_fault_json(&json, "timedout", DA_LIT("the attempt did not end in time"));
+    attempt_failed(child, da_buf_slice(&json), false);
+  }
+  da_buf_free(&json);
+  da_execution_pump(execution);
+  da_execution_unref(execution);
+}
+
+static void arm_limit(da_child *child)
+{
+  stop_timer(&child->limit);
+  int64_t at = child->timeout_at;
+  if (child->attempt_timeout_ms > 0 && da_clock_now_ms() + child->attempt_timeout_ms < at)
+    at = da_clock_now_ms() + child->attempt_timeout_ms;
+  if (at < DA_TIME_MAX) child->limit = da_timer_start(child->execution->worker->sched, at, limit_reached, child);
+}
+
+static void attempt_named(da_child *child)
+{
+  da_execution *execution = child->execution;
+  da_step_job *job = da_step_job_new();
+  job->bundle = da_bundle_ref(da_worker_step_bundle(execution->worker, child->call.func, execution->bundle));
+  job->func = da_arena_dup(&job->arena, child->call.func);
+  job->args = da_arena_dup(&job->arena, child->args);
+  job->id = da_arena_dup(&job->arena, child->id);
+  job->execution = da_arena_dup(&job->arena, execution->id);
+  job->attempt = child->attempt;
+  job->deadline_ms = child->timeout_at;
+  job->done = job_done;
+  job->user = child;
+  child->job = job;
+  da_execution_ref(execution);
+  da_step_pool_submit(execution->worker->steps, job);
+  arm_limit(child);
+}
+
+/* ---- inline -------------------------------------------------------------------------------------------- */
+
+static void warn_if_slow(const da_child *child, uint64_t begin)
+{
+  uint64_t ms = (da_clock_mono_ns() - begin) / 1000000;
+  if (ms > SLOW_INLINE_MS)
+    da_log(DA_LOG_WARN, "inline.slow", "id=%.*s ms=%llu at=%.*s:%u mend=\"make it a named step\"", DA_FMT(child->id),
+           (unsigned long long)ms, DA_FMT(child->call.file), child->call.line);
+}
+
+/* Takes the four results of the entry function, or an error that it let through, from the top of L. */
+static void take_results(da_child *child, lua_State *L, int top, int status)
+{
+  size_t data_len = 0, rest_len = 0;
+  bool ok = status == LUA_OK && lua_toboolean(L, top + 1) != 0;
+  const char *data = lua_tolstring(L, status == LUA_OK ? top + 2 : -1, &data_len);
+  const char *rest = status == LUA_OK ? lua_tolstring(L, top + 3, &rest_len) : NULL;
+  bool fatal = status == LUA_OK && lua_toboolean(L, top + 4) != 0;
+  if (status == LUA_OK) {
+    attempt_ended(child, ok, da_slice_make(data, data_len), da_slice_make(rest, rest_len), fatal);
+    return;
+  }
+  da_buf json = {0};
+  da_fault_json(&json, "error", data != NULL ? da_slice_make(data, data_len) : DA_LIT("error without words"));
+  attempt_ended(child, false, da_buf_slice(&json), DA_NONE, true);
+  da_buf_free(&json);
+}
+
+/* Runs the closure on the isolate's main thread, where it cannot yield. */
+static void attempt_inline(da_child *child)
+{
+  da_execution *execution = child->execution;
+  lua_State *L = execution->L;
+  int top = lua_gettop(L);
+  uint64_t begin = da_clock_mono_ns();
+  lua_checkstack(L, 8);
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_INLINE);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, child->closure_ref);
+  execution->inline_running = true;
+  da_isolate_set_inline(execution->isolate, true);
+  int status = lua_pcall(L, 1, 4, 0);
+  da_isolate_set_inline(execution->isolate, false);
+  execution->inline_running = false;
+  warn_if_slow(child, begin);
+  if (da_isolate_poisoned(L) != DA_POISON_NONE || (status != LUA_OK && da_lib_out_of_memory(L, status)))
+    da_execution_park_poisoned(execution);
+  else
+    take_results(child, L, top, status);
+  lua_settop(L, top);
+}
+
+static void attempt(da_child *child)
+{
+  child->attempt++;
+  if (child->kind == DA_CALL_INLINE)
+    attempt_inline(child);
+  else
+    attempt_named(child);
+}
+
+void da_step_start(da_child *child, const da_call_spec *spec)
+{
+  da_execution *execution = child->execution;
+  child->retry = spec->retry != NULL ? *spec->retry : da_retry_default;
+  child->attempt_timeout_ms = spec->attempt_timeout_ms;
+  if (child->kind != DA_CALL_INLINE) child->args = da_slice_make(da_xstrndup(spec->args), spec->args.len);
+  child->under_way = true;
+  execution->busy++;
+  attempt(child);
+}
