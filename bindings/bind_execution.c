@@ -87,18 +87,29 @@ static int outcome(lua_State *L)
   return 4;
 }
 
+/* A traceback without the library's own frames at its end, and the xpcall they made. */
+static da_slice user_part(const char *text)
+{
+  const char *end = strstr(text, "\n\tda/");
+  if (end == NULL) return da_slice_of(text);
+  for (const char *at = end; at > text; at--) {
+    if (at[-1] != '\n') continue;
+    if (memmem(at, (size_t)(end - at), "'xpcall'", 8) != NULL) end = at - 1;
+    break;
+  }
+  return da_slice_make(text, (size_t)(end - text));
+}
+
 /* trace(error) -> da.Error with a traceback; a message handler of xpcall. */
 static int trace(lua_State *L)
 {
   lua_settop(L, 1);
-  size_t len = 0;
   if (da_isolate_of(L) != NULL) {
     da_lib_traceback(L, L, NULL, 1);
   } else {
     luaL_traceback(L, L, NULL, 1);
   }
-  const char *text = lua_tolstring(L, -1, &len);
-  bind_error_normalize(L, 1, da_slice_make(text, len));
+  bind_error_normalize(L, 1, user_part(lua_tostring(L, -1)));
   lua_settop(L, 1);
   return 1;
 }

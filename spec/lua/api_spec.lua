@@ -270,6 +270,20 @@ describe("misuse of the library da", function()
     end)
   end
 
+  for _, kind in ipairs { "async", "step" } do
+    it("is told with a traceback of the script's own lines, in a " .. kind, function()
+      local result = script.run { script = HEAD .. ([[
+        local function deep() local x; return x.y end
+        function step.f() return deep() end
+        function async.step() return await(step.f:with { retry = false }()) end
+        function async.async() return (deep()) end]]), func = kind }
+      assert.are.equal(1, result.code)
+      assert.is_truthy(result.err:find("s.lua:3: in ", 1, true), result.err)
+      assert.is_nil(result.err:find("xpcall", 1, true), result.err)
+      assert.is_nil(result.err:find("da/", 1, true), result.err)
+    end)
+  end
+
   it("refuses a durable call while the script loads", function()
     local result = script.run { script = HEAD .. "function step.f() end\nfunction async.main() end\nstep.f()" }
     assert.are.equal(2, result.code)
