@@ -55,6 +55,35 @@ describe("README.md", function()
   end)
 end)
 
+describe("host/ARCHITECTURE.md", function()
+  local text = read("host/ARCHITECTURE.md")
+
+  local function sources()
+    local pipe = io.popen("cat host/*/*.[ch] bindings/*.[ch] lua/da/*.lua")
+    local all = pipe:read("a")
+    pipe:close()
+    return all
+  end
+
+  it("names functions that exist", function()
+    local all, seen = sources(), 0
+    for name in text:gmatch("`([%a_]+)%(%)`") do
+      assert.is_truthy(all:find("%f[%w_]" .. name .. "%("), name .. "() is described but does not exist")
+      seen = seen + 1
+    end
+    assert.is_true(seen >= 20)
+  end)
+
+  it("names files that exist", function()
+    for name in text:gmatch("`([%w_/]+%.[chlua]+)`") do
+      local pipe = io.popen("find . -path ./build -prune -o -path '*/" .. name .. "' -print")
+      local found = pipe:read("a")
+      pipe:close()
+      assert.is_true(found ~= "", name .. " is described but does not exist")
+    end
+  end)
+end)
+
 describe("lua/README.md", function()
   local text = read("lua/README.md")
 
