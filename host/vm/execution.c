@@ -454,34 +454,6 @@ void da_execution_pump(da_execution *execution)
 
 /* ---- suspending ---------------------------------------------------------------------------------------- */
 
-static void suspended(da_op *op)
-{
-  da_op_context context;
-  if (!da_execution_op_done(op, &context)) return;
-  da_execution *execution = context.execution;
-  const da_reply *reply = &op->outcomes[0].reply;
-  if (reply->status == 200 && execution->recalled) {
-    da_execution_claim(execution, execution->recalled_version);
-  } else if (reply->status == 200) {
-    execution->state = DA_EXECUTION_SUSPENDED;
-    da_worker_warm(execution->worker, execution);
-  } else if (reply->status == 300 || execution->park_code != NULL) {
-    execution->state = DA_EXECUTION_RUNNING;
-    if (execution->queue_head == execution->queue_count && execution->park_code == NULL)
-      da_execution_retreat(execution); /* settled, but nobody told us: start over from the records */
-    else
-      da_execution_pump(execution);
-  } else if (reply->status == 422) {
-    da_execution_park(execution, "refused", "it cannot be suspended: %.*s", DA_FMT(reply->message));
-    execution->state = DA_EXECUTION_RUNNING;
-    da_execution_pump(execution);
-  } else {
-    da_execution_drop(execution);
-  }
-  da_op_delete(op);
-  da_execution_unref(execution);
-}
-
 /* The first promise that a fiber waits for, from `from` on. */
 static da_child *next_awaited(da_child *from)
 {
@@ -511,6 +483,35 @@ static void add_cancel(da_execution *execution, da_op *op)
   request->awaiter = execution->id;
 }
 
+static void suspended(da_op *op)
+{
+  da_op_context context;
+  if (!da_execution_op_done(op, &context)) return;
+  da_execution *execution = context.execution;
+  const da_reply *reply = &op->outcomes[0].reply;
+  if (reply->status == 200 && execution->recalled) {
+    da_execution_claim(execution, execution->recalled_version);
+  } else if (reply->status == 200) {
+    execution->state = DA_EXECUTION_SUSPENDED;
+    da_execution_event(execution, DA_EVENT_SUSPENDED, next_awaited(execution->open_first));
+    da_worker_warm(execution->worker, execution);
+  } else if (reply->status == 300 || execution->park_code != NULL) {
+    execution->state = DA_EXECUTION_RUNNING;
+    if (execution->queue_head == execution->queue_count && execution->park_code == NULL)
+      da_execution_retreat(execution); /* settled, but nobody told us: start over from the records */
+    else
+      da_execution_pump(execution);
+  } else if (reply->status == 422) {
+    da_execution_park(execution, "refused", "it cannot be suspended: %.*s", DA_FMT(reply->message));
+    execution->state = DA_EXECUTION_RUNNING;
+    da_execution_pump(execution);
+  } else {
+    da_execution_drop(execution);
+  }
+  da_op_delete(op);
+  da_execution_unref(execution);
+}
+
 static void suspend(da_execution *execution)
 {
   da_op *op = da_op_new();
@@ -520,7 +521,6 @@ static void suspend(da_execution *execution)
   da_worker_unlist(execution->worker, execution);
   execution->state = DA_EXECUTION_SUSPENDING;
   execution->recalled = false;
-  da_execution_event(execution, DA_EVENT_SUSPENDED, next_awaited(execution->open_first));
   da_execution_submit(execution, op, NULL, suspended);
 }
 
