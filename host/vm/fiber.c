@@ -288,10 +288,12 @@ bool da_fiber_deliver_next(da_execution *execution)
   if (child != NULL && child->delivered) return true;
   if (delivery.seq > execution->position) execution->position = delivery.seq;
   if (delivery.settled_at > execution->clock_ms) execution->clock_ms = delivery.settled_at;
-  if (delivery.cancels)
-    deliver_cancel(execution, delivery.cancel);
-  else
+  if (child != NULL) {
     deliver_child(execution, child);
+  } else {
+    DA_ASSERT(delivery.cancels);
+    deliver_cancel(execution, delivery.cancel);
+  }
   return true;
 }
 

@@ -130,16 +130,13 @@ void da_retreat_free_all(da_worker *worker)
   }
 }
 
-static void release_later(da_worker *worker, char *id, int64_t version);
+static void release_later(da_worker *worker, da_slice id, int64_t version);
 
 static void released(da_op *op)
 {
   da_retreat *retreat = op->user;
   da_worker *worker = retreat->worker;
-  if (op->status == DA_EFULL && !worker->closing) {
-    release_later(worker, retreat->id, retreat->version);
-    retreat->id = NULL;
-  }
+  if (op->status == DA_EFULL && !worker->closing) release_later(worker, da_slice_of(retreat->id), retreat->version);
   free_retreat(retreat);
   da_op_delete(op);
   da_worker_unref(worker);
@@ -162,10 +159,10 @@ static void release_now(void *arg)
   da_sched_submit(worker->sched, op, false);
 }
 
-static void release_later(da_worker *worker, char *id, int64_t version)
+static void release_later(da_worker *worker, da_slice id, int64_t version)
 {
   da_retreat *retreat = da_xcalloc(1, sizeof *retreat);
-  *retreat = (da_retreat){.worker = worker, .id = id, .version = version, .next = worker->retreats};
+  *retreat = (da_retreat){.worker = worker, .id = da_xstrndup(id), .version = version, .next = worker->retreats};
   worker->retreats = retreat;
   retreat->timer = da_timer_start(worker->sched, da_clock_now_ms() + RETREAT_MS, release_now, retreat);
 }
@@ -174,6 +171,6 @@ void da_execution_retreat(da_execution *execution)
 {
   if (execution->state == DA_EXECUTION_GONE) return;
   da_log(DA_LOG_WARN, "execution.retreat", "id=%.*s", DA_FMT(execution->id));
-  release_later(execution->worker, da_xstrndup(execution->id), execution->version);
+  release_later(execution->worker, execution->id, execution->version);
   da_execution_drop(execution);
 }
