@@ -1,8 +1,10 @@
 /* isolate.c - the region, its slots, and what becomes of them.
  *
- * A slot is, in this order of preference: free with the pristine image of the wanted bundle (copied back, a memcpy);
- * free and blank; free with the image of another bundle (which is dropped, the longest unused first). Free slots are
- * taken newest first, while their pages are hot.
+ * A bundle is loaded when it is first seen, twice, which tells whether what that leaves may be moved (pristine.h). If
+ * so, one image serves all slots: an isolate is a copy of it. If not, each slot has to load for itself and keeps its
+ * own image: a slot is then, in this order of preference: free with the image of the wanted bundle; free and blank;
+ * free with the image of another bundle (which is dropped, the longest unused first). Free slots are taken newest
+ * first, while their pages are hot.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "isolate.h"
@@ -15,6 +17,7 @@
 
 #include "../base/log.h"
 #include "isolate_parts.h"
+#include "pristine.h"
 
 /* AddressSanitizer keeps its shadow at the usual place, ThreadSanitizer allows no other than it. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -31,7 +34,8 @@ enum {
   IMAGES_MAX = 256,
   IMAGE_BUCKETS = 64,
   KEEP_BYTES = 128 << 10, /* a free slot keeps this much touched memory beyond its image; refaulting costs more */
-  KEEP_BLANK = 64,        /* blank free slots that keep memory at all */
+  KEEP_BLANK = 256,       /* blank free slots that keep memory at all */
+  BUNDLES_MAX = 32,       /* bundles whose loading is remembered */
   STALE_AFTER = 1024      /* isolates made since: a busy slot's image may be taken for someone else's */
 };
 
@@ -46,6 +50,14 @@ typedef struct slot {
   uint64_t taken_at; /* region->created + region->recycled when it was taken */
   bool busy;
 } slot;
+
+/* What is known of a bundle's loading. */
+typedef struct loading {
+  da_digest key;
+  bool movable;
+  da_pristine image;
+  uint64_t used_at; /* 0: this place is free */
+} loading;
 
 typedef struct slot_list {
   slot *first; /* newest */
@@ -65,6 +77,7 @@ struct da_region {
   slot_list held;               /* busy, with an image */
   slot_list plain;              /* busy, without image */
   slot *buckets[IMAGE_BUCKETS]; /* the ready ones by key, newest first */
+  loading loadings[BUNDLES_MAX];
   da_region_stats stats;
   uint32_t seed;
 };
@@ -280,6 +293,7 @@ void da_region_delete(da_region *region)
   if (region == NULL) return;
   DA_ASSERT_OP(region->stats.used, ==, 0);
   for (size_t i = 0; i < region->untouched; i++) free(region->slots[i].image);
+  for (size_t i = 0; i < BUNDLES_MAX; i++) da_pristine_free(&region->loadings[i].image);
   if (region->base != NULL) (void)munmap(region->base, region->slot_count * region->slot_size);
   free(region->slots);
   free(region);
@@ -304,10 +318,28 @@ static void refused(da_isolate *isolate, size_t size)
   isolate->refused_grants = isolate->grants;
 }
 
+/* While a bundle loads what is freed is wiped, so that no half of a dead address lies in the padding of a new block. */
+static void *realloc_wiping(da_isolate *isolate, void *ptr, size_t osize, size_t nsize)
+{
+  char *base = (char *)isolate;
+  if (ptr == NULL) return da_slot_realloc(&isolate->alloc, base, NULL, osize, nsize);
+  if (nsize <= osize) {
+    memset((char *)ptr + nsize, 0, osize - nsize);
+    return da_slot_realloc(&isolate->alloc, base, ptr, osize, nsize);
+  }
+  void *block = da_slot_realloc(&isolate->alloc, base, NULL, 0, nsize);
+  if (block == NULL) return NULL;
+  memcpy(block, ptr, osize);
+  memset(ptr, 0, osize);
+  (void)da_slot_realloc(&isolate->alloc, base, ptr, osize, 0);
+  return block;
+}
+
 static void *alloc_in_slot(void *ud, void *ptr, size_t osize, size_t nsize)
 {
   da_isolate *isolate = ud;
-  void *block = da_slot_realloc(&isolate->alloc, ud, ptr, osize, nsize);
+  void *block = isolate->wiping ? realloc_wiping(isolate, ptr, osize, nsize)
+                                : da_slot_realloc(&isolate->alloc, ud, ptr, osize, nsize);
   if (nsize == 0) return NULL;
   if (block == NULL) {
     refused(isolate, nsize);
@@ -389,6 +421,21 @@ static da_status load_failed(da_isolate *isolate, int status, da_err *err)
   return da_fail(err, DA_ELUA, "%s", text != NULL ? text : "loading raised an error that is not a text");
 }
 
+/* Lua keeps the last strings it was given as C strings in 53 pairs, chosen by the address of the C string: where a text
+ * of the heap is one, that depends on where the heap lies. So every pair is given two strings of fixed addresses; the
+ * collection that follows forgets them. */
+static void flush_string_cache(lua_State *L)
+{
+  enum { PAIRS = 53 };
+  static char text[3 * PAIRS + 1]; /* "\1\2", "\2", "", ...: at each distance of 53 another one */
+  for (size_t i = 0; i < 3 * PAIRS; i++) text[i] = (char)((i + 1) % 3);
+  for (size_t i = 0; i < 3 * PAIRS; i++) {
+    if (text[i] == 0) continue;
+    lua_pushstring(L, text + i);
+    lua_pop(L, 1);
+  }
+}
+
 static da_status isolate_start(da_isolate *isolate, da_isolate_load *load, void *user, da_err *err)
 {
   da_region *region = isolate->region;
@@ -408,6 +455,7 @@ static da_status isolate_start(da_isolate *isolate, da_isolate_load *load, void 
   int status = lua_pcall(isolate->L, 1, 0, 0);
   if (status != LUA_OK) return load_failed(isolate, status, err);
   isolate->host = NULL; /* load may have set one for its own time */
+  flush_string_cache(isolate->L);
   /* What loading left behind would be copied back each time. */
   (void)lua_gc(isolate->L, LUA_GCCOLLECT);
   return DA_OK;
@@ -451,11 +499,94 @@ static void image_take(da_region *region, slot *s, da_isolate *isolate, const da
   region->stats.image_bytes += size;
 }
 
+/* ---- loading a bundle for the first time ---- */
+
+/* Loads into a slot whose memory is as new: what loading does not write is the same in every slot. */
+static da_status load_clean(da_region *region, slot *s, da_isolate_load *load, void *user, da_err *err)
+{
+  da_isolate *isolate = slot_isolate(region, s);
+  slot_forget(region, s, 0);
+  isolate_init(isolate, region, 0);
+  isolate->wiping = true;
+  da_status status = isolate_start(isolate, load, user, err);
+  isolate->wiping = false;
+  if (status != DA_OK) return status;
+  da_slot_merge(&isolate->alloc, (char *)isolate);
+  da_slot_scrub(&isolate->alloc, (char *)isolate);
+  return DA_OK;
+}
+
+static void unload(da_region *region, slot *s)
+{
+  da_isolate *isolate = slot_isolate(region, s);
+  if (isolate->touched && isolate->L != NULL) lua_close(isolate->L);
+  isolate->magic = 0;
+  slot_give(region, s, (size_t)isolate->alloc.peak * DA_SLOT_GRANULE);
+}
+
+static bool make_movable(da_region *region, loading *out, const da_isolate *a, const da_isolate *b)
+{
+  size_t size = da_isolate_used(a);
+  if (!da_isolate_imageable(a) || !da_isolate_imageable(b) || da_isolate_used(b) != size) return false;
+  if (!da_pristine_make(&out->image, (const char *)a, (const char *)b, size, region->slot_size)) return false;
+  region->stats.images++;
+  region->stats.image_bytes += size;
+  return true;
+}
+
+static loading *loading_place(da_region *region)
+{
+  loading *oldest = &region->loadings[0];
+  for (size_t i = 1; i < BUNDLES_MAX; i++)
+    if (region->loadings[i].used_at < oldest->used_at) oldest = &region->loadings[i];
+  if (oldest->movable) {
+    region->stats.images--;
+    region->stats.image_bytes -= oldest->image.size;
+  }
+  da_pristine_free(&oldest->image);
+  *oldest = (loading){.used_at = 0};
+  return oldest;
+}
+
+/* The two loads run at the same depth of the C stack, addresses of which lie about in dead places of Lua's stack. */
+static da_status learn(da_region *region, const da_digest *key, da_isolate_load *load, void *user, da_err *err)
+{
+  slot *pair[2] = {slot_take(region, key), NULL};
+  pair[1] = slot_take(region, key);
+  da_status status = DA_OK;
+  for (int i = 0; i < 2 && status == DA_OK && pair[1] != NULL; i++)
+    status = load_clean(region, pair[i], load, user, err);
+  if (status == DA_OK && pair[1] != NULL) {
+    loading *place = loading_place(region);
+    place->key = *key;
+    place->used_at = region->stats.created + region->stats.recycled + 1;
+    place->movable = make_movable(region, place, slot_isolate(region, pair[0]), slot_isolate(region, pair[1]));
+  }
+  for (int i = 1; i >= 0; i--)
+    if (pair[i] != NULL) unload(region, pair[i]);
+  return status;
+}
+
+static loading *loading_find(da_region *region, const da_digest *key)
+{
+  for (size_t i = 0; i < BUNDLES_MAX; i++) {
+    loading *known = &region->loadings[i];
+    if (known->used_at == 0 || !da_digest_eq(&known->key, key)) continue;
+    known->used_at = region->stats.created + region->stats.recycled + 1;
+    return known;
+  }
+  return NULL;
+}
+
+/* ---- new isolates ---- */
+
 static da_status new_by_malloc(da_region *region, da_isolate_load *load, void *user, da_isolate **out, da_err *err)
 {
   da_isolate *isolate = da_xmalloc(sizeof *isolate);
   isolate_init(isolate, region, 0);
+  isolate->wiping = true;
   da_status status = isolate_start(isolate, load, user, err);
+  isolate->wiping = false;
   region->stats.used++;
   if (status != DA_OK) {
     da_isolate_delete(isolate);
@@ -466,27 +597,43 @@ static da_status new_by_malloc(da_region *region, da_isolate_load *load, void *u
   return DA_OK;
 }
 
+static da_status load_own(da_region *region, slot *s, const da_digest *key, da_isolate_load *load, void *user,
+                          da_err *err)
+{
+  da_isolate *isolate = slot_isolate(region, s);
+  isolate_init(isolate, region, (uint32_t)(s - region->slots));
+  da_status status = isolate_start(isolate, load, user, err);
+  if (status != DA_OK) {
+    unload(region, s);
+    return status;
+  }
+  image_take(region, s, isolate, key);
+  region->stats.created++;
+  return DA_OK;
+}
+
 da_status da_isolate_new(da_region *region, const da_digest *key, da_isolate_load *load, void *user, da_isolate **out,
                          da_err *err)
 {
   bool full = region->stats.used == region->slot_count;
   if (!full && region->base == NULL) return new_by_malloc(region, load, user, out, err);
+  da_status status = DA_OK;
+  if (!full && loading_find(region, key) == NULL) status = learn(region, key, load, user, err);
+  if (status != DA_OK) return status;
+  const loading *known = loading_find(region, key);
   slot *s = full ? NULL : slot_take(region, key);
   if (s == NULL) return da_fail(err, DA_EQUEUE, "all %zu slots for executions are in use", region->slot_count);
   da_isolate *isolate = slot_isolate(region, s);
-  if (s->image != NULL) {
+  if (known != NULL && known->movable) {
+    da_pristine_put(&known->image, (char *)isolate);
+    isolate->index = (uint32_t)(s - region->slots);
+    region->stats.recycled++;
+  } else if (s->image != NULL) {
     memcpy(isolate, s->image, s->image_size);
     region->stats.recycled++;
   } else {
-    isolate_init(isolate, region, (uint32_t)(s - region->slots));
-    da_status status = isolate_start(isolate, load, user, err);
-    if (status != DA_OK) {
-      if (isolate->touched && isolate->L != NULL) lua_close(isolate->L);
-      slot_give(region, s, (size_t)isolate->alloc.peak * DA_SLOT_GRANULE);
-      return status;
-    }
-    image_take(region, s, isolate, key);
-    region->stats.created++;
+    status = load_own(region, s, key, load, user, err);
+    if (status != DA_OK) return status;
   }
   slot_hold(region, s);
   *out = isolate;

@@ -3,7 +3,7 @@
  * An isolate is a lua_State whose every byte lies in one slot of one reserved region: the slot begins with the header
  * (struct da_isolate), then comes the heap. So an isolate is the byte range [isolate, isolate + da_isolate_used()).
  * That makes three things cheap: a hard memory quota, throwing an isolate away (nothing is walked or finalized), and
- * getting a fresh one: after a bundle was loaded into a slot, the slot's *pristine image* is kept and copied back.
+ * getting a fresh one: what loading a bundle leaves is kept as a *pristine image* and copied into a slot.
  *
  * Here:     region, slots, pristine images, the header's fields (host pointer, poison, inline mode, random state).
  * May not:  know promises, bundles or fibers. Nothing in the heap may point outside the slot but to code and constant
@@ -50,8 +50,9 @@ typedef struct da_region_stats {
 } da_region_stats;
 da_region_stats da_region_stat(const da_region *region);
 
-/* Loads a bundle into a new state: opens the libraries, runs the code. Called once per slot and key, protected: it may
- * raise. Returns 0, or anything else with a message on top of the stack. */
+/* Loads a bundle into a new state: opens the libraries, runs the code. Called twice for a new key, and once per slot if
+ * what it leaves cannot be moved; protected: it may raise. Returns 0, or anything else with a message on top of the
+ * stack. */
 typedef int da_isolate_load(lua_State *L, void *user);
 
 /* An isolate with the bundle `key` loaded. The region is borrowed until da_isolate_delete(). DA_EQUEUE: every slot is

@@ -29,6 +29,7 @@ struct da_isolate {
   bool touched; /* holds a file: cannot be imaged, must be closed */
   bool frozen;  /* globals and libraries are read-only */
   bool step_seeded;
+  bool wiping; /* what is freed is zeroed: a bundle is being loaded */
   _Atomic(lua_State *) running;
   da_random random;       /* math.random of the execution */
   da_random step_random;  /* the same while an inline step runs */
