@@ -155,37 +155,92 @@ void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice arg
 
 /* ---- attaching ----------------------------------------------------------------------------------------- */
 
-static void ask_task(da_worker *worker, da_slice id);
+/* A task reached from the one asked for by way of what each waits for. */
+typedef struct reached {
+  da_slice id;
+  int64_t version;
+  bool pending;
+  struct reached *next;
+} reached;
 
-static void dispatch_found(da_op *op)
+typedef struct attach_request {
+  da_worker *worker; /* a reference */
+  da_slice id;
+  reached *first; /* also the list still to be walked, oldest first */
+  reached **end;
+  da_table seen;
+} attach_request;
+
+static void reach(attach_request *attach, da_arena *arena, da_slice id)
 {
-  da_worker *worker = op->call_argument;
-  const da_reply *reply = first_reply(op);
-  if (worker->closing)
-    ;
-  else if (op->status == DA_EFULL) /* a read: it only shared the fate of its batch */
-    ask_task(worker, op->requests[0].id);
-  else if (reply != NULL && reply->status == 200 && reply->task->state == DA_TASK_PENDING &&
-           da_table_get(&worker->executions, reply->task->id) == NULL)
-    da_execution_claim(da_execution_new(worker, reply->task->id), reply->task->version);
+  if (da_table_get(&attach->seen, id) != NULL) return;
+  reached *item = da_arena_zalloc(arena, sizeof *item);
+  item->id = id;
+  *attach->end = item;
+  attach->end = &item->next;
+  (void)da_table_put(&attach->seen, item->id, item);
+}
+
+static int reach_awaited(attach_request *attach, da_view *view, da_arena *arena, const reached *item)
+{
+  da_wait at = {.kind = DA_WAIT_AWAITED, .first = item->id, .second = DA_NONE}, row;
+  int found;
+  while ((found = view->ops->wait_next(view, &at, arena, &row)) > 0) {
+    reach(attach, arena, row.second);
+    at = row;
+  }
+  return found;
+}
+
+/* On the store thread. */
+static da_status walk_awaited(da_store *store, da_op *op, da_err *err)
+{
+  attach_request *attach = op->call_argument;
+  da_view *view = da_store_view(store);
+  int found = 0;
+  attach->end = &attach->first;
+  reach(attach, &op->arena, attach->id);
+  for (reached *item = attach->first; item != NULL && found >= 0; item = item->next) {
+    da_task task;
+    found = view->ops->task(view, item->id, &op->arena, &task);
+    if (found <= 0) continue;
+    item->version = task.version;
+    item->pending = task.state == DA_TASK_PENDING;
+    if (task.state == DA_TASK_SUSPENDED) found = reach_awaited(attach, view, &op->arena, item);
+  }
+  da_table_free(&attach->seen);
+  return found >= 0 ? DA_OK : da_fail(err, (da_status)found, "cannot read what %.*s waits for", DA_FMT(attach->id));
+}
+
+static void attach_walked(da_op *op)
+{
+  const attach_request *attach = op->call_argument;
+  da_worker *worker = attach->worker;
+  if (op->status == DA_EFULL && !worker->closing) { /* it read only, and shared the fate of its batch */
+    da_worker_dispatch(worker, attach->id);
+  } else if (op->status == DA_OK && !worker->closing) {
+    for (const reached *item = attach->first; item != NULL; item = item->next) {
+      da_worker_admit(worker, da_id_root(item->id));
+      if (item->pending && da_table_get(&worker->executions, item->id) == NULL)
+        da_execution_claim(da_execution_new(worker, item->id), item->version);
+    }
+  }
   da_op_delete(op);
   da_worker_unref(worker);
 }
 
-static void ask_task(da_worker *worker, da_slice id)
-{
-  da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_TASK_GET)->id = da_arena_dup(&op->arena, id);
-  op->call_argument = worker;
-  op->done = dispatch_found;
-  da_worker_ref(worker);
-  da_sched_submit(worker->sched, op, false);
-}
-
 void da_worker_dispatch(da_worker *worker, da_slice id)
 {
+  da_op *op = da_op_new();
+  attach_request *attach = da_arena_zalloc(&op->arena, sizeof *attach);
+  attach->worker = worker;
+  attach->id = da_arena_dup(&op->arena, id);
+  op->call = walk_awaited;
+  op->call_argument = attach;
+  op->done = attach_walked;
+  da_worker_ref(worker);
   da_worker_admit(worker, da_id_root(id));
-  ask_task(worker, id);
+  da_sched_submit(worker->sched, op, false);
 }
 
 void da_start_attach(da_worker *worker, da_slice id)

@@ -366,6 +366,7 @@ int da_worker_open_isolate(lua_State *L, void *user)
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_LOADED);
   lua_call(L, 0, 0);
   lua_settop(L, 0);
+  context->loud = false;
   return 0;
 }
 

@@ -108,7 +108,8 @@ typedef void da_worker_started(void *user, const da_promise *promise, bool creat
                                const da_err *err);
 void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice args, const da_bundle *bundle,
                      da_worker_started *done, void *user);
-/* Has the task of an existing execution dispatched again now (pending), so that a run attaches to it. */
+/* Drives an existing execution here from now on, and what it awaits, and what that awaits: pending tasks are claimed,
+ * later messages for them followed. */
 void da_worker_dispatch(da_worker *worker, da_slice id);
 
 /* Adds the request (DA_REQ_TASK_CREATE or DA_REQ_PROMISE_CREATE) that makes the root of an execution. All is copied. */
