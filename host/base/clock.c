@@ -4,14 +4,17 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static double factor = 1;
 static int64_t begin_ms;
-static _Atomic int64_t last_ms;
+
+/* What the clock showed when it was last set by the machine's, or by da_clock_floor(), and when that was. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t anchor_ms;
+static uint64_t anchor_ns;
 
 static int64_t wall_ms(void)
 {
@@ -25,18 +28,41 @@ static void start(void)
   const char *text = getenv("DAHOST_TIME_FACTOR");
   double wanted = text != NULL ? strtod(text, NULL) : 1;
   if (wanted >= 1 && wanted <= 1e9) factor = wanted;
-  begin_ms = wall_ms();
+  begin_ms = anchor_ms = wall_ms();
+  anchor_ns = da_clock_mono_ns();
+}
+
+/* The machine's clock, or where it lies behind, the anchor and what has passed since. */
+static int64_t read_clock(void)
+{
+  int64_t wall = wall_ms();
+  if (factor > 1) wall = begin_ms + (int64_t)((double)(wall - begin_ms) * factor);
+  uint64_t mono = da_clock_mono_ns();
+  int64_t steady = anchor_ms + (int64_t)((double)(mono - anchor_ns) / 1e6 * factor);
+  if (wall < steady) return steady;
+  anchor_ms = wall;
+  anchor_ns = mono;
+  return wall;
 }
 
 int64_t da_clock_now_ms(void)
 {
   (void)pthread_once(&once, start);
-  int64_t now = wall_ms();
-  if (factor > 1) now = begin_ms + (int64_t)((double)(now - begin_ms) * factor);
-  int64_t last = atomic_load(&last_ms);
-  while (now > last)
-    if (atomic_compare_exchange_weak(&last_ms, &last, now)) return now;
-  return last;
+  (void)pthread_mutex_lock(&lock);
+  int64_t now = read_clock();
+  (void)pthread_mutex_unlock(&lock);
+  return now;
+}
+
+void da_clock_floor(int64_t at_ms)
+{
+  (void)pthread_once(&once, start);
+  (void)pthread_mutex_lock(&lock);
+  if (at_ms > read_clock()) {
+    anchor_ms = at_ms;
+    anchor_ns = da_clock_mono_ns();
+  }
+  (void)pthread_mutex_unlock(&lock);
 }
 
 int64_t da_clock_wait_ms(int64_t at_ms)

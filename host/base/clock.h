@@ -1,8 +1,8 @@
 /* clock.h - what time it is, in milliseconds since the Unix epoch.
  *
- * The real clock never goes back (it keeps max(last, wall)); DAHOST_TIME_FACTOR=N makes it run N times as fast from
- * the moment the process starts, for tests with long sleeps. Specs use a fake one. The engine never reads a clock:
- * `now` is given to it.
+ * The clock never goes back. Where the machine's is set back, it goes on at its own pace from where it was, until the
+ * machine's has caught up; so nothing that is due stands still. DAHOST_TIME_FACTOR=N makes it run N times as fast from
+ * the moment the process starts, for tests with long sleeps. The engine never reads a clock: `now` is given to it.
  * Threads: any.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -12,6 +12,8 @@
 #include "bytes.h"
 
 int64_t da_clock_now_ms(void);
+/* From now on the clock shows at least this: the newest stamp of a store that an earlier process wrote. */
+void da_clock_floor(int64_t at_ms);
 /* How long to wait, in real milliseconds, until the clock shows at_ms; 0 if it already does. Rounded up. */
 int64_t da_clock_wait_ms(int64_t at_ms);
 /* Monotonic nanoseconds for measuring, never for records. */

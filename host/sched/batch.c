@@ -282,6 +282,7 @@ static void run_batch(da_sched *s, da_batch *batch)
   if (status == DA_OK) {
     doing = "apply";
     batch->now_ms = da_clock_now_ms();
+    da_store_set_newest(s->store, batch->now_ms);
     status = apply_batch(s, batch, &err);
     if (status == DA_OK) status = find_due(s, batch, &err);
     if (status == DA_EFULL) da_store_abort(s->store);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "../base/clock.h"
 #include "../base/limits.h"
 #include "../base/log.h"
 #include "kill.h"
@@ -289,6 +290,7 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   *out = NULL;
   da_sched *s = da_xcalloc(1, sizeof *s);
   s->store = options->store;
+  da_clock_floor(da_store_newest(s->store)); /* no stamp of a record lies in the future */
   s->profile = options->profile;
   s->local_target = copy(options->local_target);
   s->pid = copy(options->pid);

@@ -604,6 +604,7 @@ void da_codec_counters_put(da_buf *out, const da_counters *counters)
   put_number(out, counters->next_seq);
   put_number(out, counters->anchors);
   put_number(out, counters->words);
+  put_number(out, counters->newest_ms);
 }
 
 da_status da_codec_counters_get(da_slice record, da_counters *out)
@@ -616,6 +617,8 @@ da_status da_codec_counters_get(da_slice record, da_counters *out)
   out->next_seq = get_number(&r);
   out->anchors = get_number(&r);
   out->words = get_number(&r);
+  out->newest_ms = get_number(&r);
+  if (out->newest_ms > (uint64_t)DA_TIME_MAX) return DA_ECORRUPT;
   if (out->next_root == 0 || out->next_seq == 0) return DA_ECORRUPT;
   return close_record(&r);
 }

@@ -15,7 +15,7 @@
  *   task      kind+version | state, flags | version | [resumes] | [ttl] | [timer] | [pid] | [text]
  *   out       kind+version | version of the task (execute) | address | [text]
  *   bundle    kind+version | length | bytes, unless they are in `blob`
- *   counters  kind+version | next root number | next settle_seq | anchors | words
+ *   counters  kind+version | next root number | next settle_seq | anchors | words | clock of the last commit
  *   [text]    root text of a root, whole rest of a long id
  *
  * To change a form: a new version number, a reader for the old one, both in spec/store/codec_spec.lua.
@@ -76,6 +76,7 @@ typedef struct da_counters {
   uint64_t next_seq;  /* from 1 */
   uint64_t anchors;   /* rows of `root` that are no promise */
   uint64_t words;     /* of the dictionary */
+  uint64_t newest_ms; /* the clock of the last commit */
 } da_counters;
 
 void da_codec_counters_put(da_buf *out, const da_counters *counters);

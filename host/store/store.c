@@ -274,7 +274,8 @@ bool da_store_dirty(const da_store *store)
 static bool counters_moved(const da_store *store)
 {
   return store->counters.next_root != store->saved.next_root || store->counters.next_seq != store->saved.next_seq ||
-         store->counters.anchors != store->saved.anchors || store->counters.words != store->saved.words;
+         store->counters.anchors != store->saved.anchors || store->counters.words != store->saved.words ||
+         store->counters.newest_ms != store->saved.newest_ms;
 }
 
 static da_status commit_now(da_store *store, da_err *err)
@@ -346,6 +347,17 @@ da_status da_store_set_seq(da_store *store, uint64_t next_seq, da_err *err)
                    (unsigned long long)store->counters.next_seq, (unsigned long long)next_seq);
   store->counters.next_seq = next_seq;
   return DA_OK;
+}
+
+int64_t da_store_newest(const da_store *store)
+{
+  return (int64_t)store->counters.newest_ms;
+}
+
+void da_store_set_newest(da_store *store, int64_t now_ms)
+{
+  DA_ASSERT(store->open);
+  if (now_ms > da_store_newest(store)) store->counters.newest_ms = (uint64_t)now_ms;
 }
 
 void da_store_secret(const da_store *store, uint8_t out[16])

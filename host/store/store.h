@@ -52,6 +52,11 @@ bool da_store_dirty(const da_store *store); /* has the open transaction written 
 uint64_t da_store_seq(const da_store *store);
 da_status DA_MUST_USE da_store_set_seq(da_store *store, uint64_t next_seq, da_err *err);
 
+/* The clock of the last commit that wrote anything: where the clock of the next process begins, should the machine's
+ * lie behind. Set in every transaction, kept by its commit. */
+int64_t da_store_newest(const da_store *store);
+void da_store_set_newest(da_store *store, int64_t now_ms);
+
 /* Bundles: content hash -> bytes. A second put of the same hash with other bytes is DA_ECORRUPT. */
 da_status DA_MUST_USE da_store_bundle_put(da_store *store, const da_digest *hash, da_slice bytes, da_err *err);
 int da_store_bundle_get(da_store *store, const da_digest *hash, da_arena *arena, da_slice *out);

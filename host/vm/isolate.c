@@ -548,11 +548,40 @@ static loading *loading_place(da_region *region)
   return oldest;
 }
 
+/* Lua hashes an address by the remainder of its low 32 bits by 2^n - 1 (hashpointer in ltable.c). Only if those differ
+ * between the two slots for every n does a table keyed by addresses look different in them, and is found. */
+static bool tells_hashes(da_region *region, const slot *a, const slot *b)
+{
+  uint32_t x = (uint32_t)(uintptr_t)slot_isolate(region, a), y = (uint32_t)(uintptr_t)slot_isolate(region, b);
+  uint32_t distance = x < y ? y - x : x - y;
+  for (unsigned n = 2; n < 32; n++)
+    if (distance % ((UINT32_C(1) << n) - 1) == 0) return false;
+  return true;
+}
+
+/* Takes two slots at such a distance; pair[1] stays NULL if there are none among the next few. */
+static void take_pair(da_region *region, const da_digest *key, slot *pair[2])
+{
+  enum { TRIES = 16 };
+  slot *passed[TRIES];
+  size_t count = 0;
+  pair[0] = slot_take(region, key);
+  while (pair[0] != NULL && pair[1] == NULL && count < TRIES) {
+    slot *next = slot_take(region, key);
+    if (next == NULL) break;
+    if (tells_hashes(region, pair[0], next))
+      pair[1] = next;
+    else
+      passed[count++] = next;
+  }
+  while (count > 0) slot_give(region, passed[--count], 0);
+}
+
 /* The two loads run at the same depth of the C stack, addresses of which lie about in dead places of Lua's stack. */
 static da_status learn(da_region *region, const da_digest *key, da_isolate_load *load, void *user, da_err *err)
 {
-  slot *pair[2] = {slot_take(region, key), NULL};
-  pair[1] = slot_take(region, key);
+  slot *pair[2] = {NULL, NULL};
+  take_pair(region, key, pair);
   da_status status = DA_OK;
   for (int i = 0; i < 2 && status == DA_OK && pair[1] != NULL; i++)
     status = load_clean(region, pair[i], load, user, err);
