@@ -11,33 +11,6 @@ static const char *const kinds[] = {
     [DA_EVENT_COMPLETED] = "completed", [DA_EVENT_OUTPUT] = "output"};
 enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 
-const char *cli_call_name(da_call_kind kind)
-{
-  switch (kind) {
-  case DA_CALL_NONE:
-    return "promise";
-  case DA_CALL_ROOT:
-    return "workflow";
-  case DA_CALL_WORKFLOW:
-    return "workflow";
-  case DA_CALL_STEP:
-    return "step";
-  case DA_CALL_INLINE:
-    return "inline step";
-  case DA_CALL_BRANCH:
-    return "branch";
-  case DA_CALL_SLEEP:
-    return "sleep";
-  case DA_CALL_PROMISE:
-    return "promise";
-  case DA_CALL_NATIVE:
-    return "native";
-  case DA_CALL_MARK:
-    return "mark";
-  }
-  return "promise";
-}
-
 const char *cli_state_name(da_promise_state state)
 {
   switch (state) {

@@ -11,8 +11,6 @@ cJSON *cli_event_to_json(const da_event *event);
 /* False if it is no event this program knows. Slices point into json. */
 bool cli_event_from_json(const cJSON *json, da_event *out);
 
-/* "step", "workflow", ...: how a kind of call is named to people; "promise" when none is recorded. */
-const char *cli_call_name(da_call_kind kind);
 /* "pending", "resolved", "rejected", "canceled", "timed out": to people. */
 const char *cli_state_name(da_promise_state state);
 /* The part of a child's id behind its parent's and the separator, or the whole id if it does not lie below. */

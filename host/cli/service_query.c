@@ -167,7 +167,7 @@ da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detai
   cJSON *row = da_json_object();
   *out = row;
   da_json_put_text(row, "id", promise->id);
-  da_json_put_text(row, "kind", da_slice_of(cli_call_name(promise->call.kind)));
+  da_json_put_text(row, "kind", da_slice_of(da_call_kind_name(promise->call.kind)));
   if (promise->call.func.len > 0) da_json_put_text(row, "function", promise->call.func);
   da_status status = add_task(store, promise, arena, row, err);
   da_json_put_text(row, "promise", da_slice_of(promise_state(promise->state)));
@@ -361,7 +361,7 @@ static void tell_live(cli_request *r, da_slice id)
     if (node->call != DA_CALL_STEP && node->call != DA_CALL_INLINE && node->call != DA_CALL_NATIVE) continue;
     cJSON *row = da_json_object();
     da_json_put_text(row, "id", node->id);
-    da_json_put_text(row, "kind", da_slice_of(cli_call_name(node->call)));
+    da_json_put_text(row, "kind", da_slice_of(da_call_kind_name(node->call)));
     if (node->func.len > 0) da_json_put_text(row, "function", node->func);
     da_json_put_text(row, "state", DA_LIT("running"));
     da_json_put_text(row, "promise", DA_LIT("pending"));

@@ -360,7 +360,7 @@ static void say_settled(cli_view *view, const da_event *event)
 {
   char duration[40];
   duration_of(cli_model_find(view->model, event->child), duration);
-  cli_view_say(view, false, "%.*s %s %.*s %s%s", DA_FMT(event->execution), cli_call_name(event->call),
+  cli_view_say(view, false, "%.*s %s %.*s %s%s", DA_FMT(event->execution), da_call_kind_name(event->call),
                DA_FMT(cli_short_id(event->child, event->execution)), cli_state_name(event->state), duration);
 }
 
@@ -379,8 +379,8 @@ static void say_attempt(cli_view *view, const da_event *event)
   const cli_node *node = cli_model_find(view->model, event->child);
   cli_duration_text(event->at_ms - da_clock_now_ms(), wait);
   cli_view_say(view, false, "%.*s %s %.*s attempt %d failed, again in %s: %.*s", DA_FMT(event->execution),
-               cli_call_name(event->call), DA_FMT(cli_short_id(event->child, event->execution)), event->attempt, wait,
-               DA_FMT(node != NULL ? node->note : event->text));
+               da_call_kind_name(event->call), DA_FMT(cli_short_id(event->child, event->execution)), event->attempt,
+               wait, DA_FMT(node != NULL ? node->note : event->text));
 }
 
 static void say_waits(cli_view *view, const da_event *event)

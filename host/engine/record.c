@@ -36,6 +36,32 @@ const char *da_task_state_name(da_task_state state)
   return "unknown";
 }
 
+const char *da_call_kind_name(da_call_kind kind)
+{
+  switch (kind) {
+  case DA_CALL_NONE:
+    return "promise";
+  case DA_CALL_ROOT:
+  case DA_CALL_WORKFLOW:
+    return "workflow";
+  case DA_CALL_STEP:
+    return "step";
+  case DA_CALL_INLINE:
+    return "inline step";
+  case DA_CALL_BRANCH:
+    return "branch";
+  case DA_CALL_SLEEP:
+    return "sleep";
+  case DA_CALL_PROMISE:
+    return "promise";
+  case DA_CALL_NATIVE:
+    return "native";
+  case DA_CALL_MARK:
+    return "mark";
+  }
+  return "call";
+}
+
 const char *da_req_kind_name(da_req_kind kind)
 {
   static const char *const names[] = {

@@ -89,6 +89,9 @@ typedef enum da_call_kind {
   DA_CALL_MARK /* a mark of the runtime itself: ~cancel, ~parked, ~attempt */
 } da_call_kind;
 
+/* For people: "workflow", "step", "inline step"... Static strings. */
+const char *da_call_kind_name(da_call_kind kind);
+
 typedef struct da_call {
   da_call_kind kind;
   uint32_t ordinal; /* creation order in the creating execution, from 1 */

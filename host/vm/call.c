@@ -15,32 +15,6 @@
 #include "execution.h"
 #include "fault.h"
 
-const char *da_call_kind_name(da_call_kind kind)
-{
-  switch (kind) {
-  case DA_CALL_NONE:
-    return "promise";
-  case DA_CALL_ROOT:
-  case DA_CALL_WORKFLOW:
-    return "workflow";
-  case DA_CALL_STEP:
-    return "step";
-  case DA_CALL_INLINE:
-    return "inline step";
-  case DA_CALL_BRANCH:
-    return "branch";
-  case DA_CALL_SLEEP:
-    return "sleep";
-  case DA_CALL_PROMISE:
-    return "promise";
-  case DA_CALL_NATIVE:
-    return "native";
-  case DA_CALL_MARK:
-    return "mark";
-  }
-  return "call";
-}
-
 /* ---- children ------------------------------------------------------------------------------------------ */
 
 static void add_child(da_child ***list, size_t *count, size_t *cap, da_child *child)

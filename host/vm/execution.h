@@ -383,7 +383,6 @@ void da_replay_told(da_execution *execution, const da_promise *promise);
 const da_promise *da_replay_unreached(const da_execution *execution);
 
 /* call.c */
-const char *da_call_kind_name(da_call_kind kind);
 da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kind, da_slice id);
 void da_call_free(da_child *child);
 da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec *spec);
