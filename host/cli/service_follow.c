@@ -343,6 +343,7 @@ static void attached(da_op *op)
   if (f->r != NULL && !f->settled && op->status == DA_OK) {
     bool known = cli_model_find(&f->service->model, f->root) != NULL;
     for (size_t i = 0; !known && i < l->event_count; i++) tell_known(f, &l->events[i], true);
+    da_worker_dispatch(f->service->worker, f->root); /* with what it awaits in other lineages */
     for (size_t i = 0; i < l->count; i++) da_worker_dispatch(f->service->worker, l->pending[i]);
   }
   end_reading(op);

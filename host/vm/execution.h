@@ -308,6 +308,7 @@ struct da_worker {
   da_table interest;   /* id -> da_interest */
   da_table follows;    /* id -> da_follow */
   da_table admitted;   /* root id -> its slice */
+  da_table attached;   /* id -> its slice: what it awaits was let in once, from there on it sees to that itself */
   da_table bundles;    /* 16-byte hash -> da_served */
   struct da_served *newest;
   bool driving, driving_all;
@@ -449,7 +450,7 @@ int da_worker_open_isolate(lua_State *L, void *user);
 /* start.c */
 void da_start_tell_follows(da_worker *worker, const da_promise *promise);
 void da_start_free_follows(da_worker *worker);
-/* Drives the task of a root that the execution awaits here, if nobody does. */
+/* Somebody here waits for it: it is driven here too, with what it awaits, unless every execution is. */
 void da_start_attach(da_worker *worker, da_slice id);
 /* The op that asks execution `id` to cancel; not submitted. */
 da_op *da_cancel_op(da_slice id, da_slice why);

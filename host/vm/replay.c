@@ -193,6 +193,7 @@ void da_replay_meet(da_child *child, da_record *found)
     child->interested = found->interested;
     found->interested = false;
     if (child->foreign) da_foreign_open(child);
+    if (child->kind == DA_CALL_WORKFLOW) da_start_attach(execution->worker, child->id);
   } else {
     const da_slice *rest = da_map_get(promise->value.headers, DA_LIT("da-rest"));
     child->settled = true;

@@ -212,6 +212,14 @@ static da_status walk_awaited(da_store *store, da_op *op, da_err *err)
   return found >= 0 ? DA_OK : da_fail(err, (da_status)found, "cannot read what %.*s waits for", DA_FMT(attach->id));
 }
 
+static void note_attached(da_worker *worker, da_slice id)
+{
+  if (worker->driving_all || da_table_get(&worker->attached, id) != NULL) return;
+  da_slice *key = da_arena_alloc(&worker->arena, sizeof *key);
+  *key = da_arena_dup(&worker->arena, id);
+  (void)da_table_put(&worker->attached, *key, key);
+}
+
 static void attach_walked(da_op *op)
 {
   const attach_request *attach = op->call_argument;
@@ -221,6 +229,7 @@ static void attach_walked(da_op *op)
   } else if (op->status == DA_OK && !worker->closing) {
     for (const reached *item = attach->first; item != NULL; item = item->next) {
       da_worker_admit(worker, da_id_root(item->id));
+      note_attached(worker, item->id);
       if (item->pending && da_table_get(&worker->executions, item->id) == NULL)
         da_execution_claim(da_execution_new(worker, item->id), item->version);
     }
@@ -245,7 +254,7 @@ void da_worker_dispatch(da_worker *worker, da_slice id)
 
 void da_start_attach(da_worker *worker, da_slice id)
 {
-  if (!worker->driving_all) da_worker_dispatch(worker, id);
+  if (!worker->driving_all && da_table_get(&worker->attached, id) == NULL) da_worker_dispatch(worker, id);
 }
 
 /* ---- following ----------------------------------------------------------------------------------------- */

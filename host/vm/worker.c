@@ -551,6 +551,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->executions);
   da_table_free(&worker->interest);
   da_table_free(&worker->admitted);
+  da_table_free(&worker->attached);
   free_served(worker);
   da_region_delete(worker->region);
   da_arena_free(&worker->arena);
