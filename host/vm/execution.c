@@ -121,6 +121,7 @@ void da_execution_drop(da_execution *execution)
   execution->rest_timer = NULL;
   lose_interest(execution);
   if (execution->current == NULL && !execution->inline_running) free_isolate(execution);
+  da_worker_look_at_rest(worker);
   da_execution_unref(execution); /* the worker's */
   da_execution_unref(execution);
 }
@@ -607,6 +608,7 @@ static void fulfil(da_execution *execution)
     return;
   }
   execution->state = DA_EXECUTION_FINISHING;
+  free_isolate(execution); /* all that is left of it is the outcome */
   da_op *op = da_op_new();
   add_withdrawals(execution, op);
   da_request *request = da_op_request(op, DA_REQ_TASK_FULFILL);

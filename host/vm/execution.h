@@ -320,6 +320,7 @@ struct da_worker {
   struct da_retreat *retreats;
   da_worker_stats stats;
   da_arena arena;
+  da_timer *trim_timer;
   bool entering; /* enter_waiting() is posted */
   bool closing;
 };
@@ -438,6 +439,8 @@ bool da_worker_make_room(da_worker *worker);                       /* evicts one
 /* Enters it as soon as a slot is free, in the order of the calls. */
 void da_worker_enter(da_worker *worker, da_execution *execution);
 void da_worker_slot_freed(da_worker *worker);
+void da_worker_look_at_rest(
+    da_worker *worker); /* an execution ended or rests: if it was the last, memory is given back */
 /* For da_isolate_new(): opens the library and runs the bundle's script. */
 typedef struct da_load_context {
   da_host host;

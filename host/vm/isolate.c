@@ -33,8 +33,9 @@ enum {
   SLOT_COUNT = 2048,
   IMAGES_MAX = 256,
   IMAGE_BUCKETS = 64,
-  KEEP_BYTES = 128 << 10, /* a free slot keeps this much touched memory beyond its image; refaulting costs more */
-  KEEP_BLANK = 256,       /* blank free slots that keep memory at all */
+  KEEP_BYTES = 256 << 10, /* a free slot keeps this much touched memory; refaulting costs more */
+  KEEP_TOTAL = 64 << 20,  /* blank free slots keep no more than this together */
+  TRIM_SLOTS = 16,        /* ... and after da_region_trim() no more than so many of them do */
   BUNDLES_MAX = 32,       /* bundles whose loading is remembered */
   STALE_AFTER = 1024      /* isolates made since: a busy slot's image may be taken for someone else's */
 };
@@ -46,6 +47,7 @@ typedef struct slot {
   struct slot *key_prev, *key_next; /* free slots with an image, by key */
   char *image;                      /* owned; NULL: none */
   size_t image_size;
+  size_t kept; /* blank: bytes from its start that were not given back to the system */
   da_digest key;
   uint64_t taken_at; /* region->created + region->recycled when it was taken */
   bool busy;
@@ -72,7 +74,8 @@ struct da_region {
   size_t images_max;
   slot *slots;                  /* owned */
   size_t untouched;             /* slots from here on were never used; they are in no list */
-  slot_list blank;              /* free, without image */
+  slot_list blank;              /* free, without image; those that keep memory first */
+  size_t kept;                  /* by them, bytes */
   slot_list ready;              /* free, with an image */
   slot_list held;               /* busy, with an image */
   slot_list plain;              /* busy, without image */
@@ -117,6 +120,19 @@ static void list_add(slot_list *list, slot *s)
     list->last = s;
   }
   list->first = s;
+  list->count++;
+}
+
+static void list_add_last(slot_list *list, slot *s)
+{
+  s->next = NULL;
+  s->prev = list->last;
+  if (list->last != NULL) {
+    list->last->next = s;
+  } else {
+    list->first = s;
+  }
+  list->last = s;
   list->count++;
 }
 
@@ -187,6 +203,8 @@ static slot *slot_take(da_region *region, const da_digest *key)
   if (region->blank.first != NULL) {
     slot *s = region->blank.first;
     list_remove(&region->blank, s);
+    region->kept -= s->kept;
+    s->kept = 0;
     return s;
   }
   if (region->untouched < region->slot_count) return &region->slots[region->untouched++];
@@ -213,6 +231,18 @@ static void slot_forget(const da_region *region, const slot *s, size_t from)
   (void)madvise((char *)slot_isolate(region, s) + from, region->slot_size - from, MADV_DONTNEED);
 }
 
+static void blank_add(da_region *region, slot *s, size_t peak)
+{
+  s->kept = peak < KEEP_BYTES ? peak : KEEP_BYTES;
+  if (region->kept + s->kept > KEEP_TOTAL) s->kept = 0;
+  if (peak > s->kept) slot_forget(region, s, s->kept);
+  region->kept += s->kept;
+  if (s->kept > 0)
+    list_add(&region->blank, s);
+  else
+    list_add_last(&region->blank, s);
+}
+
 /* The slot is in no list any more; `peak` is how far its memory was touched. */
 static void slot_give(da_region *region, slot *s, size_t peak)
 {
@@ -222,12 +252,18 @@ static void slot_give(da_region *region, slot *s, size_t peak)
     ready_add(region, s);
     return;
   }
-  if (region->blank.count >= KEEP_BLANK) {
+  blank_add(region, s, peak);
+}
+
+void da_region_trim(da_region *region)
+{
+  slot *s = region->blank.first;
+  for (size_t i = 0; i < TRIM_SLOTS && s != NULL; i++) s = s->next;
+  for (; s != NULL && s->kept > 0; s = s->next) {
     slot_forget(region, s, 0);
-  } else if (peak > KEEP_BYTES) {
-    slot_forget(region, s, KEEP_BYTES);
+    region->kept -= s->kept;
+    s->kept = 0;
   }
-  list_add(&region->blank, s);
 }
 
 /* ---- the region ---- */
@@ -469,8 +505,7 @@ static bool image_room(da_region *region)
   if (s != NULL) {
     ready_remove(region, s);
     image_drop(region, s);
-    slot_forget(region, s, 0);
-    list_add(&region->blank, s);
+    blank_add(region, s, region->slot_size);
     return true;
   }
   /* All are held. Take from one that has been held for long: it will not be recycled soon. To take from the oldest in

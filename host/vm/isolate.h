@@ -49,6 +49,8 @@ typedef struct da_region_stats {
   uint64_t recycled; /* isolates that were copied back */
 } da_region_stats;
 da_region_stats da_region_stat(const da_region *region);
+/* Gives back the memory that free slots keep for the next ones. For a time when little happens. */
+void da_region_trim(da_region *region);
 
 /* Loads a bundle into a new state: opens the libraries, runs the code. Called twice for a new key, and once per slot if
  * what it leaves cannot be moved; protected: it may raise. Returns 0, or anything else with a message on top of the

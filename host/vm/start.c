@@ -61,19 +61,32 @@ static void tell_started(const start_request *start, const da_reply *reply, bool
     start->done(start->user, NULL, false, da_fail(&err, DA_EINVAL, "%.*s", DA_FMT(reply->message)), &err);
 }
 
+/* An execution that was there, waiting for a worker, was acquired by the way: whoever asked may want something else. */
+static void give_back(da_worker *worker, const da_task *task)
+{
+  da_op *op = da_op_new();
+  da_request *request = da_op_request(op, DA_REQ_TASK_RELEASE);
+  request->id = da_arena_dup(&op->arena, task->id);
+  request->version = task->version;
+  da_sched_submit(worker->sched, op, false);
+}
+
 static void start_made(da_op *op)
 {
   const start_request *start = op->call_argument;
-  const da_reply *reply = first_reply(op);
   da_worker *worker = start->worker;
-  if (reply == NULL || worker->closing) {
+  if (op->status != DA_OK || worker->closing) {
     tell_failed(start, op);
-  } else {
-    if (reply->status == 200 && reply->task->state == DA_TASK_ACQUIRED &&
-        da_table_get(&worker->executions, start->id) == NULL)
-      da_execution_begin(da_execution_new(worker, start->id), reply->task->version, reply->promise);
-    tell_started(start, reply, true);
+    end_start(op);
+    return;
   }
+  const da_reply *before = &op->outcomes[0].reply, *reply = &op->outcomes[1].reply;
+  bool held = reply->status == 200 && reply->task->state == DA_TASK_ACQUIRED;
+  if (before->status == 200 && held)
+    give_back(worker, reply->task);
+  else if (held)
+    da_execution_begin(da_execution_new(worker, start->id), reply->task->version, reply->promise);
+  tell_started(start, before->status == 200 ? before : reply, before->status != 200);
   end_start(op);
 }
 
@@ -117,30 +130,6 @@ static start_request *copy_start(da_op *op, const start_request *start)
   return copy;
 }
 
-static void make_start(const start_request *start)
-{
-  da_op *op = da_op_new();
-  start_request *copy = copy_start(op, start);
-  da_request *request = da_worker_root_request(op, DA_REQ_TASK_CREATE, start->worker->target, copy->id, copy->func,
-                                               copy->args, &copy->bundle);
-  request->pid = start->worker->pid;
-  request->ttl = DA_TIME_MAX;
-  submit_start(copy, op, start_made);
-}
-
-static void start_looked(da_op *op)
-{
-  const start_request *start = op->call_argument;
-  const da_reply *reply = first_reply(op);
-  if (reply == NULL || start->worker->closing)
-    tell_failed(start, op);
-  else if (reply->status == 404)
-    make_start(start);
-  else
-    tell_started(start, reply, false);
-  end_start(op);
-}
-
 void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice args, const da_bundle *bundle,
                      da_worker_started *done, void *user)
 {
@@ -150,7 +139,11 @@ void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice arg
   da_op *op = da_op_new();
   start_request *copy = copy_start(op, &start);
   da_op_request(op, DA_REQ_PROMISE_GET)->id = copy->id;
-  submit_start(copy, op, start_looked);
+  da_request *request =
+      da_worker_root_request(op, DA_REQ_TASK_CREATE, worker->target, copy->id, copy->func, copy->args, &copy->bundle);
+  request->pid = worker->pid;
+  request->ttl = DA_TIME_MAX;
+  submit_start(copy, op, start_made);
 }
 
 /* ---- attaching ----------------------------------------------------------------------------------------- */

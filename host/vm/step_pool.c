@@ -46,8 +46,10 @@ struct da_step_pool {
   pthread_cond_t quiet; /* asking went down */
   da_step_job *first, *last;
   bool closing;
-  int refs;   /* the owner's, one per thread, one per line of output under way */
-  int wanted; /* threads that take jobs */
+  bool waking; /* a thread was woken and is not there yet: it wakes the next one if there is more to do */
+  int idle;    /* threads asleep */
+  int refs;    /* the owner's, one per thread, one per line of output under way */
+  int wanted;  /* threads that take jobs */
   int alive;
   int lost; /* busy with a job that was given up */
   int busy;
@@ -344,11 +346,28 @@ static void queue_remove(da_step_pool *pool, da_step_job *job)
   job->queued = false;
 }
 
+/* With the mutex held. To wake a thread costs more than a small step. */
+static void wake_one(da_step_pool *pool)
+{
+  if (pool->waking || pool->idle == 0 || pool->first == NULL) return;
+  pool->waking = true;
+  pthread_cond_signal(&pool->wake);
+}
+
+static void sleep_until_woken(da_step_pool *pool)
+{
+  pool->idle++;
+  pthread_cond_wait(&pool->wake, &pool->mutex);
+  pool->idle--;
+  pool->waking = false;
+}
+
 /* With the mutex held, which it gives up while the job runs. */
 static void take_job(step_thread *thread, da_step_job *job)
 {
   da_step_pool *pool = thread->pool;
   queue_remove(pool, job);
+  wake_one(pool);
   job->running = thread->busy = true;
   pool->busy++;
   pthread_mutex_unlock(&pool->mutex);
@@ -379,7 +398,7 @@ static void *thread_main(void *arg)
     if (pool->first != NULL)
       take_job(thread, pool->first);
     else
-      pthread_cond_wait(&pool->wake, &pool->mutex);
+      sleep_until_woken(pool);
   }
   pool->alive--;
   pthread_mutex_unlock(&pool->mutex);
@@ -461,7 +480,7 @@ void da_step_pool_submit(da_step_pool *pool, da_step_job *job)
   job->next = NULL;
   *(pool->last != NULL ? &pool->last->next : &pool->first) = job;
   pool->last = job;
-  pthread_cond_signal(&pool->wake);
+  wake_one(pool);
   pthread_mutex_unlock(&pool->mutex);
 }
 

@@ -21,7 +21,8 @@
 
 enum {
   WARM_BYTES = 64 << 20,
-  ENTER_NS = 5000000 /* waiting executions are entered at most this long before the loop gets a turn */
+  ENTER_NS = 5000000, /* waiting executions are entered at most this long before the loop gets a turn */
+  TRIM_MS = 2000      /* after the last execution came to rest the memory of free slots is given back */
 };
 
 /* ---- interest ------------------------------------------------------------------------------------------ */
@@ -214,6 +215,24 @@ void da_worker_unlist(da_worker *worker, da_execution *execution)
   }
 }
 
+static bool at_rest(const da_worker *worker)
+{
+  return worker->stats.executions == worker->stats.warm;
+}
+
+static void trim(void *arg)
+{
+  da_worker *worker = arg;
+  worker->trim_timer = NULL;
+  if (at_rest(worker)) da_region_trim(worker->region);
+}
+
+void da_worker_look_at_rest(da_worker *worker)
+{
+  if (worker->closing || worker->trim_timer != NULL || !at_rest(worker)) return;
+  worker->trim_timer = da_timer_start(worker->sched, da_clock_now_ms() + TRIM_MS, trim, worker);
+}
+
 bool da_worker_make_room(da_worker *worker)
 {
   if (worker->warm_first != NULL) {
@@ -242,6 +261,7 @@ void da_worker_warm(da_worker *worker, da_execution *execution)
   list_add(&worker->warm_first, &worker->warm_last, execution);
   while (worker->warm_bytes > worker->warm_limit && worker->warm_first != NULL) (void)da_worker_make_room(worker);
   da_worker_slot_freed(worker);
+  da_worker_look_at_rest(worker);
 }
 
 /* ---- waiting for a slot -------------------------------------------------------------------------------- */
@@ -569,6 +589,8 @@ void da_worker_delete(da_worker *worker)
   free(worker->waiting);
   worker->waiting = NULL;
   worker->waiting_head = worker->waiting_count = 0;
+  da_timer_stop(worker->trim_timer);
+  worker->trim_timer = NULL;
   da_retreat_free_all(worker);
   da_step_pool_delete(worker->steps);
   da_start_free_follows(worker);
