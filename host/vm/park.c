@@ -136,7 +136,11 @@ static void released(da_op *op)
 {
   da_retreat *retreat = op->user;
   da_worker *worker = retreat->worker;
-  if (op->status == DA_EFULL && !worker->closing) release_later(worker, da_slice_of(retreat->id), retreat->version);
+  bool open = !worker->closing;
+  if (open && op->status == DA_EFULL)
+    release_later(worker, da_slice_of(retreat->id), retreat->version);
+  else if (open && op->status == DA_OK && op->outcomes[0].reply.status != 200) /* not ours: its claim had failed */
+    da_worker_dispatch(worker, da_slice_of(retreat->id));
   free_retreat(retreat);
   da_op_delete(op);
   da_worker_unref(worker);
