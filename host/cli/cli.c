@@ -14,7 +14,7 @@
 
 #define F(name) (1u << CLI_##name)
 #define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
-#define F_WORKER (F(WARM) | F(STEP_THREADS))
+#define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT))
 
 typedef struct flag {
   const char *name;

@@ -138,6 +138,7 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
                               .secret = secret,
                               .step_threads = options->step_threads,
                               .warm_bytes = options->warm_bytes,
+                              .span_limit_ms = options->span_limit_ms,
                               .event = cli_service_event,
                               .user = &host->service};
   da_status status = da_worker_new(&worker, &host->worker, err);

@@ -94,6 +94,12 @@ static bool read_sizes(const cli_command *command, cli_host_options *options)
     return false;
   }
   options->step_threads = (int)threads;
+  if (cli_has(command, CLI_SPAN_LIMIT) &&
+      (!cli_duration_read(command->flags[CLI_SPAN_LIMIT], &options->span_limit_ms) || options->span_limit_ms < 1)) {
+    cli_fail(CLI_EXIT_USAGE, "--span-limit wants a duration (500ms, 30s, 5m), not '%s'",
+             command->flags[CLI_SPAN_LIMIT]);
+    return false;
+  }
   return true;
 }
 
@@ -104,7 +110,8 @@ static int answer_here(attempt *a, da_store *store)
                               .worker = a->ask->worker,
                               .drive = a->ask->drive,
                               .step_threads = a->sizes->step_threads,
-                              .warm_bytes = a->sizes->warm_bytes};
+                              .warm_bytes = a->sizes->warm_bytes,
+                              .span_limit_ms = a->sizes->span_limit_ms};
   da_err err = {{0}};
   if (cli_host_open(&options, &a->host, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
   if (a->client->here != NULL) a->client->here(a->client->user, a->host);

@@ -405,15 +405,13 @@ static void pump_again(void *arg)
   da_execution_unref(execution);
 }
 
-static bool slice_over(da_execution *execution, uint64_t begin)
+/* The rest comes after a turn of the loop. */
+static void post_pump(da_execution *execution)
 {
-  if (da_clock_mono_ns() - begin < SLICE_NS) return false;
-  if (!execution->pump_posted) {
-    execution->pump_posted = true;
-    da_execution_ref(execution);
-    da_sched_post(execution->worker->sched, pump_again, execution);
-  }
-  return true;
+  if (execution->pump_posted) return;
+  execution->pump_posted = true;
+  da_execution_ref(execution);
+  da_sched_post(execution->worker->sched, pump_again, execution);
 }
 
 static void rest(da_execution *execution);
@@ -437,19 +435,19 @@ void da_execution_pump(da_execution *execution)
   da_execution_ref(execution);
   da_worker_unlist(execution->worker, execution);
   uint64_t begin = da_clock_mono_ns();
-  bool sliced = false;
+  execution->sliced = false;
   size_t turns = 0;
   for (;;) {
     da_fiber_run_ready(execution);
     if (execution->park_code != NULL || execution->finished || execution->state != DA_EXECUTION_RUNNING) break;
-    if (++turns % 16 == 0 && slice_over(execution, begin)) {
-      sliced = true;
-      break;
-    }
-    if (!da_fiber_deliver_next(execution)) break;
+    if (++turns % 16 == 0 && da_clock_mono_ns() - begin >= SLICE_NS) execution->sliced = true;
+    if (execution->sliced || !da_fiber_deliver_next(execution)) break;
   }
   execution->pumping = false;
-  if (execution->state == DA_EXECUTION_RUNNING && !sliced) settle_down(execution);
+  if (execution->state == DA_EXECUTION_RUNNING && execution->sliced && execution->park_code == NULL)
+    post_pump(execution);
+  else if (execution->state == DA_EXECUTION_RUNNING)
+    settle_down(execution);
   da_execution_unref(execution);
 }
 

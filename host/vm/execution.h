@@ -21,6 +21,7 @@
 
 #include "isolate.h"
 #include "step_pool.h"
+#include "watch.h"
 #include "worker.h"
 
 /* Registry keys of the functions that bindings leave in an isolate. */
@@ -219,6 +220,9 @@ struct da_execution {
   da_promise_state outcome;
   da_slice outcome_data, outcome_rest; /* JSON */
   bool pumping, pump_posted;
+  bool sliced;         /* the first ready fiber was stopped in the midst of its code */
+  bool slow_told;      /* of the span under way */
+  uint32_t span_ticks; /* processor time of the span under way, as far as it is over */
   const char *park_code; /* static; set while parking */
   char *park_text;
   bool recalled; /* dispatched again before its suspension was told */
@@ -302,6 +306,8 @@ struct da_worker {
   da_sched *sched;
   da_region *region;
   da_step_pool *steps;
+  da_watch *watch;
+  int64_t span_limit_ms;
   da_slice target;
   da_slice pid;
   da_table executions; /* id -> da_execution */
@@ -447,6 +453,8 @@ typedef struct da_load_context {
   da_worker *worker;
   const da_bundle *bundle;
   bool loud; /* top-level output sounds */
+  bool runaway;   /* the script never came to its end... */
+  char place[96]; /* ... and was here */
 } da_load_context;
 int da_worker_open_isolate(lua_State *L, void *user);
 

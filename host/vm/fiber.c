@@ -75,14 +75,33 @@ static void fiber_broke(da_execution *execution, da_fiber *fiber)
   da_buf_free(&json);
 }
 
+/* A slice is over: the fiber goes on before any other, so that slices change no order. */
+static void stay_first(da_execution *execution, da_fiber *fiber)
+{
+  da_isolate_set_sliced(execution->isolate, false);
+  execution->sliced = true;
+  fiber->ready = true;
+  fiber->next_ready = execution->ready_first;
+  execution->ready_first = fiber;
+  if (execution->ready_last == NULL) execution->ready_last = fiber;
+}
+
+static void end_span(da_execution *execution)
+{
+  execution->span_ticks = 0;
+  execution->slow_told = false;
+}
+
 static void resume(da_execution *execution, da_fiber *fiber)
 {
   int results = 0;
   int arguments = fiber->arguments;
   fiber->arguments = 0;
   execution->current = fiber;
-  da_isolate_set_running(execution->isolate, fiber->co);
+  da_watch *watch = execution->worker->watch;
+  da_watched before = da_watch_enter(watch, fiber->co);
   int status = lua_resume(fiber->co, NULL, arguments, &results);
+  execution->span_ticks += da_watch_leave(watch, before);
   execution->current = NULL;
   if (execution->park_code != NULL) return;
   if (da_isolate_poisoned(fiber->co) != DA_POISON_NONE ||
@@ -92,8 +111,13 @@ static void resume(da_execution *execution, da_fiber *fiber)
   }
   if (status == LUA_YIELD) {
     lua_pop(fiber->co, results);
+    if (da_isolate_sliced(execution->isolate))
+      stay_first(execution, fiber);
+    else
+      end_span(execution);
     return;
   }
+  end_span(execution);
   fiber->done = true;
   if (status != LUA_OK) fiber_broke(execution, fiber);
   luaL_unref(execution->L, LUA_REGISTRYINDEX, fiber->ref);
@@ -103,7 +127,7 @@ static void resume(da_execution *execution, da_fiber *fiber)
 void da_fiber_run_ready(da_execution *execution)
 {
   while (execution->ready_first != NULL && execution->state == DA_EXECUTION_RUNNING && execution->park_code == NULL &&
-         !execution->finished) {
+         !execution->finished && !execution->sliced) {
     da_fiber *fiber = execution->ready_first;
     execution->ready_first = fiber->next_ready;
     if (execution->ready_first == NULL) execution->ready_last = NULL;

@@ -347,8 +347,10 @@ da_region_stats da_region_stat(const da_region *region)
 static void refused(da_isolate *isolate, size_t size)
 {
   if (isolate->refused_size == size && isolate->refused_grants == isolate->grants) {
+    lua_Debug ar;
+    bool deep = lua_getstack(da_isolate_running(isolate), DA_STACK_DEEP, &ar) != 0;
     isolate->quota_hit = true;
-    if (isolate->poison == DA_POISON_NONE) isolate->poison = DA_POISON_MEMORY;
+    if (isolate->poison == DA_POISON_NONE) isolate->poison = deep ? DA_POISON_STACK : DA_POISON_MEMORY;
   }
   isolate->refused_size = size;
   isolate->refused_grants = isolate->grants;

@@ -78,11 +78,12 @@ void *da_isolate_host(lua_State *L); /* NULL until set; never part of a pristine
 typedef enum da_poison {
   DA_POISON_NONE,
   DA_POISON_MEMORY, /* set by the allocator: the quota is used up even after a collection */
+  DA_POISON_STACK,  /* the same in calls nested deeper than DA_STACK_DEEP; or Lua's own limit was met */
   DA_POISON_NONDETERMINISM,
   DA_POISON_CLOSURE,
-  DA_POISON_STEPS, /* runaway loop */
   DA_POISON_HOST   /* from here on: reasons of the host */
 } da_poison;
+enum { DA_STACK_DEEP = 2000 }; /* levels: no script means to nest so deep, and memory that ends there went into it */
 void da_isolate_poison(lua_State *L, int why);
 int da_isolate_poisoned(lua_State *L);
 bool da_isolate_quota_hit(const da_isolate *isolate);

@@ -41,6 +41,43 @@ bool lib_passes_yields(lua_CFunction fn)
 
 static int lib_handler(lua_State *L);
 
+/* Does a handler of xpcall run that raised an error itself? Lua calls it again for that, until its stack is full. */
+static bool in_handler(lua_State *L)
+{
+  enum { NEAR = 8 };
+  lua_Debug ar;
+  for (int level = 1; level < NEAR && lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "f", &ar);
+    lua_CFunction fn = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    if (fn == lib_handler) return true;
+  }
+  return false;
+}
+
+/* Did Lua meet its own limit of nested calls? Only where an error is raised, with all its calls still there, can that be
+ * told from a text which merely says so. Calls through C are counted across coroutines: there each has few of them. */
+static void check_overflow(lua_State *L)
+{
+  enum { DEEP = 120 }; /* levels; Lua's limit is 200 calls through C, 3,900 of the largest frames */
+  static const char words[] = "stack overflow";
+  lua_Debug ar;
+  size_t len;
+  if (lua_type(L, 1) != LUA_TSTRING) return;
+  const char *text = lua_tolstring(L, 1, &len);
+  const char *at = memmem(text, len, words, sizeof words - 1);
+  if (at == NULL || (at[sizeof words - 1] != '\0' && strncmp(at + sizeof words - 1, " (", 2) != 0)) return;
+  bool through_c = at - text >= 2 && at[-2] == 'C' && (thread_flags(L) & THREAD_INNER) != 0;
+  if ((through_c || lua_getstack(L, DEEP, &ar)) && !in_handler(L)) da_isolate_poison(L, DA_POISON_STACK);
+}
+
+/* The message handler of pcall and of coroutines. */
+int lib_raised(lua_State *L)
+{
+  check_overflow(L);
+  return 1;
+}
+
 /* What the innermost function that Lua cannot yield across is to its caller, or NULL. */
 static const char *what_is_in_the_way(lua_State *L)
 {
@@ -155,10 +192,11 @@ int lib_pcall(lua_State *L)
 {
   luaL_checkany(L, 1);
   if (da_isolate_poisoned(L)) return da_lib_park(L);
+  lua_pushcfunction(L, lib_raised);
   lua_pushboolean(L, 1);
-  lua_insert(L, 1);
-  lua_KContext ctx = pcall_context(L, 0);
-  return pcall_k(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, ctx, pcall_k), ctx);
+  lua_rotate(L, 1, 2); /* handler, true, f, arguments... */
+  lua_KContext ctx = pcall_context(L, 1);
+  return pcall_k(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 1, ctx, pcall_k), ctx);
 }
 
 /* The message handler of xpcall around the script's own (upvalue): what is not the script's error does not reach it. */
@@ -166,6 +204,7 @@ static int lib_handler(lua_State *L)
 {
   lua_settop(L, 1);
   (void)da_lib_out_of_memory(L, LUA_ERRRUN);
+  check_overflow(L);
   if (lua_isnil(L, 1) || da_isolate_poisoned(L)) return 1;
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
@@ -190,7 +229,7 @@ int lib_xpcall(lua_State *L)
 
 bool lib_is_internal(lua_CFunction fn)
 {
-  return fn == lib_handler || fn == lib_coroutine_body;
+  return fn == lib_handler || fn == lib_raised || fn == lib_coroutine_body;
 }
 
 void lib_control_open(lua_State *L)

@@ -48,13 +48,15 @@ static int body_k(lua_State *L, int status, lua_KContext ctx)
   (void)ctx;
   (void)da_lib_out_of_memory(L, status);
   if (da_isolate_poisoned(L)) return da_lib_park(L);
-  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
   return lua_error(L);
 }
 
 int lib_coroutine_body(lua_State *L)
 {
-  return body_k(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, 0, body_k), 0);
+  lua_pushcfunction(L, lib_raised);
+  lua_insert(L, 1);
+  return body_k(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_k), 0);
 }
 
 /* ---- one run of a coroutine ---- */
@@ -63,6 +65,12 @@ static bool yielded_to_host(const da_isolate *isolate, lua_State *co, int count)
 {
   if (isolate->sliced) return true;
   return count == 1 && lua_islightuserdata(co, -1) && lua_touserdata(co, -1) == DA_YIELD_TAG;
+}
+
+/* Coroutines nested so deep that its body could not be called. */
+static bool too_deep(lua_State *co)
+{
+  return lua_type(co, -1) == LUA_TSTRING && strcmp(lua_tostring(co, -1), "C stack overflow") == 0;
 }
 
 /* Runs co until it ends or yields. Returns how many results it left on L; STEP_ERROR: the error lies on L; STEP_WAIT:
@@ -78,6 +86,7 @@ static int step(lua_State *L, lua_State *co, int args)
   int status = lua_resume(co, L, args, &count);
   da_isolate_set_running(isolate, L);
   (void)da_lib_out_of_memory(co, status);
+  if (status == LUA_ERRRUN && too_deep(co)) da_isolate_poison(L, DA_POISON_STACK);
   bool wait = isolate->poison != DA_POISON_NONE;
   if (status == LUA_YIELD && (wait || yielded_to_host(isolate, co, count))) {
     lua_pop(co, count);

@@ -71,6 +71,7 @@ bool lib_passes_yields(lua_CFunction fn);
 /* Is fn a frame of ours that no traceback shows? */
 bool lib_is_internal(lua_CFunction fn);
 int lib_pcall(lua_State *L);
+int lib_raised(lua_State *L);
 int lib_xpcall(lua_State *L);
 int lib_sort(lua_State *L);
 int lib_gsub(lua_State *L);

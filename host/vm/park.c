@@ -43,8 +43,8 @@ void da_execution_park_poisoned(da_execution *execution)
   case DA_POISON_CLOSURE:
     da_execution_park(execution, "closure", "an inline step assigned a variable outside of itself");
     break;
-  case DA_POISON_STEPS:
-    da_execution_park(execution, "steps", "it ran for too long without an await");
+  case DA_POISON_STACK:
+    da_execution_park(execution, "stack", "its calls are nested too deep (a recursion without an end?)");
     break;
   default:
     da_execution_park(execution, "memory", "the execution outgrew its memory quota");

@@ -257,7 +257,12 @@ static void attempt_inline(da_child *child)
   lua_rawgeti(L, LUA_REGISTRYINDEX, child->closure_ref);
   execution->inline_running = true;
   da_isolate_set_inline(execution->isolate, true);
+  da_watched before = da_watch_enter(execution->worker->watch, L);
+  uint32_t span = execution->span_ticks;
+  execution->span_ticks = 0; /* its time is its own */
   int status = lua_pcall(L, 1, 4, 0);
+  execution->span_ticks = span;
+  (void)da_watch_leave(execution->worker->watch, before);
   da_isolate_set_inline(execution->isolate, false);
   execution->inline_running = false;
   warn_if_slow(child, begin);

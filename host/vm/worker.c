@@ -368,10 +368,11 @@ static int require_module(lua_State *L)
   return 1;
 }
 
-int da_worker_open_isolate(lua_State *L, void *user)
+/* (context): opens the library, runs the script. */
+static int load_script(lua_State *L)
 {
-  da_load_context *context = user;
-  da_isolate_set_host(da_isolate_of(L), context);
+  da_load_context *context = lua_touserdata(L, 1);
+  lua_settop(L, 0);
   lua_newtable(L);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_MODULES);
@@ -381,13 +382,28 @@ int da_worker_open_isolate(lua_State *L, void *user)
   const da_module *script = &context->bundle->modules[0];
   lua_pushlstring(L, script->file.ptr, script->file.len);
   lua_pushfstring(L, "@%s", lua_tostring(L, -1));
-  if (luaL_loadbufferx(L, script->text.ptr, script->text.len, lua_tostring(L, -1), "t") != LUA_OK) return 1;
+  if (luaL_loadbufferx(L, script->text.ptr, script->text.len, lua_tostring(L, -1), "t") != LUA_OK) return lua_error(L);
   lua_call(L, 0, 0);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_LOADED);
   lua_call(L, 0, 0);
-  lua_settop(L, 0);
   context->loud = false;
   return 0;
+}
+
+int da_worker_open_isolate(lua_State *L, void *user)
+{
+  da_load_context *context = user;
+  da_watch *watch = context->worker->watch;
+  da_isolate_set_host(da_isolate_of(L), context);
+  lua_pushcfunction(L, load_script);
+  lua_pushlightuserdata(L, context);
+  da_watched before = da_watch_enter(watch, L);
+  int status = lua_pcall(L, 1, 0, 0);
+  (void)da_watch_leave(watch, before);
+  if (status == LUA_OK || !context->runaway) return status;
+  lua_pushfstring(L, "%s: the script ran for %d s while it was loaded; what takes long belongs into a function",
+                  context->place, (int)(context->worker->span_limit_ms / 1000));
+  return status;
 }
 
 static int by_function_name(const void *a, const void *b)
@@ -531,9 +547,12 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   worker->target = da_arena_dup(&worker->arena, da_slice_of(options->target));
   worker->pid = da_arena_dup(&worker->arena, da_slice_of(options->pid));
   worker->warm_limit = options->warm_bytes == SIZE_MAX ? WARM_BYTES : options->warm_bytes;
+  worker->span_limit_ms = options->span_limit_ms > 0 ? options->span_limit_ms : DA_WATCH_SPAN_MS;
+  worker->watch = da_watch_new();
   da_isolates_options isolates = {.seed = options->secret != NULL ? da_get_u32(options->secret) : 0};
   da_status status = da_region_new(&isolates, &worker->region, err);
   if (status != DA_OK) {
+    da_watch_delete(worker->watch);
     da_arena_free(&worker->arena);
     free(worker);
     return status;
@@ -574,6 +593,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->attached);
   free_served(worker);
   da_region_delete(worker->region);
+  da_watch_delete(worker->watch);
   da_arena_free(&worker->arena);
   free(worker);
 }

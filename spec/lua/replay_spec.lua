@@ -104,18 +104,3 @@ describe("a bundle", function()
     harness.remove(place)
   end)
 end)
-
-describe("memory", function()
-  local text = HEAD .. [[
-    function async.catches() pcall(function() local t = {}; for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end); return "survived" end
-    function async.inline() return await(step("big", function() local t = {}; for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end)) end
-    function async.recurses() local function f() return 1 + f() end; return pcall(f) end
-  ]]
-  for _, func in ipairs { "catches", "inline", "recurses" } do
-    it("past its quota parks the execution that " .. func, function()
-      local result = script.run { script = text, func = func }
-      assert.are.equal(3, result.code, result.err .. result.out)
-      assert.is_truthy(result.err:find("memory quota", 1, true), result.err)
-    end)
-  end
-end)

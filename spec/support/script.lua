@@ -1,7 +1,8 @@
 -- script.lua - runs a script given as text with the shipped program, in each of the ways that must come to the same.
 --
 -- Ways: warm (a suspended isolate stays in memory), cold (DAHOST_WARM=0: evicted at every await, so that every resume is
--- a replay). both() demands equal results and returns the warm one.
+-- a replay), sliced (DAHOST_SLICE=3: the code gives way after every third instruction). both() demands that warm and
+-- cold come to equal results, and sliced as well, and returns the warm one.
 -- SPDX-License-Identifier: Apache-2.0
 local harness = require("spec.support.harness")
 
@@ -30,19 +31,32 @@ function M.run(spec)
   return result
 end
 
-function M.cold(spec)
-  local copy = { env = { DAHOST_WARM = "0" } }
+local function with(spec, env)
+  local copy = { env = env }
   for k, v in pairs(spec) do
     if k ~= "env" then copy[k] = v end
   end
-  for k, v in pairs(spec.env or {}) do copy.env[k] = v end
+  for k, v in pairs(spec.env or {}) do env[k] = v end
   return M.run(copy)
 end
 
+function M.cold(spec)
+  return with(spec, { DAHOST_WARM = "0" })
+end
+
+function M.sliced(spec)
+  return with(spec, { DAHOST_SLICE = "3" })
+end
+
+local function alike(warm, other, what)
+  assert(warm.out == other.out and warm.code == other.code, ("warm and %s differ: %s (%s) %s\n--\n%s (%s) %s"):format(what,
+    warm.out, warm.code, warm.err, other.out, other.code, other.err))
+end
+
 function M.both(spec)
-  local warm, cold = M.run(spec), M.cold(spec)
-  assert(warm.out == cold.out and warm.code == cold.code,
-    ("warm and cold differ: %s (%s) %s\n--\n%s (%s) %s"):format(warm.out, warm.code, warm.err, cold.out, cold.code, cold.err))
+  local warm = M.run(spec)
+  alike(warm, M.cold(spec), "cold")
+  alike(warm, M.sliced(spec), "sliced")
   return warm
 end
 
