@@ -287,6 +287,7 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
     da_step_over(child);
   else
     start(child, spec);
+  da_execution_throttle(execution);
   return child;
 }
 

@@ -23,6 +23,7 @@
 
 enum {
   SLICE_NS = 5000000, /* workflow code runs at most this long before the loop gets a turn */
+  IN_FLIGHT_MAX = 1024, /* ops of one execution that the store has not answered: a batch */
   REST_MS = 20,       /* before a suspension; and one more for each promise awaited */
 };
 
@@ -135,14 +136,25 @@ void da_execution_submit(da_execution *execution, da_op *op, da_child *child, vo
   context->child = child;
   op->user = context;
   op->done = done;
+  execution->in_flight++;
   da_execution_ref(execution);
   da_sched_submit(execution->worker->sched, op, false);
+}
+
+static void post_pump(da_execution *execution);
+
+static void answered(da_execution *execution)
+{
+  if (--execution->in_flight > IN_FLIGHT_MAX / 2 || !execution->throttled) return;
+  execution->throttled = false;
+  post_pump(execution);
 }
 
 bool da_execution_op_done(da_op *op, da_op_context *context)
 {
   *context = *(da_op_context *)op->user;
   da_execution *execution = context->execution;
+  answered(execution);
   if (execution->state != DA_EXECUTION_GONE && op->status == DA_OK) return true;
   if (op->status == DA_EFULL)
     da_execution_retreat(execution);
@@ -208,6 +220,7 @@ static void enter(da_execution *execution)
 static void enter_parked(da_op *op)
 {
   da_execution *execution = ((const da_op_context *)op->user)->execution;
+  answered(execution);
   da_op_delete(op);
   if (execution->state != DA_EXECUTION_GONE) enter(execution);
   da_execution_unref(execution);
@@ -408,7 +421,7 @@ static void pump_again(void *arg)
 /* The rest comes after a turn of the loop. */
 static void post_pump(da_execution *execution)
 {
-  if (execution->pump_posted) return;
+  if (execution->pump_posted || execution->throttled) return;
   execution->pump_posted = true;
   da_execution_ref(execution);
   da_sched_post(execution->worker->sched, pump_again, execution);
@@ -428,9 +441,17 @@ static void settle_down(da_execution *execution)
     rest(execution);
 }
 
+/* What it has queued is bounded, without its code seeing a full queue: the fiber stops as at the end of a slice. */
+void da_execution_throttle(da_execution *execution)
+{
+  if (execution->in_flight < IN_FLIGHT_MAX) return;
+  execution->throttled = true;
+  da_watch_give_way(da_isolate_running(execution->isolate));
+}
+
 void da_execution_pump(da_execution *execution)
 {
-  if (execution->pumping || execution->state != DA_EXECUTION_RUNNING) return;
+  if (execution->pumping || execution->throttled || execution->state != DA_EXECUTION_RUNNING) return;
   execution->pumping = true;
   da_execution_ref(execution);
   da_worker_unlist(execution->worker, execution);

@@ -211,6 +211,8 @@ struct da_execution {
   uint32_t delivered_count;
   size_t recorded_left; /* recorded completions not yet delivered */
   size_t holds;         /* answers that the next delivery must wait for */
+  size_t in_flight;     /* ops that the store has not answered */
+  bool throttled;       /* too many of them: none of its code runs until half are answered */
   size_t busy;          /* steps, retries and records under way: no suspension before they end */
 
   bool inline_running;
@@ -357,6 +359,8 @@ void da_execution_pump(da_execution *execution);
 /* Suspends a resting execution now: somebody needs its slot. */
 void da_execution_rest_over(da_execution *execution);
 void da_execution_event(da_execution *execution, da_event_kind kind, const da_child *child);
+/* After a call: if the store is behind, the fiber that made it pauses at its next instruction. */
+void da_execution_throttle(da_execution *execution);
 /* Submits the op for the execution; done must begin with da_execution_op_done(). */
 void da_execution_submit(da_execution *execution, da_op *op, da_child *child, void (*done)(da_op *op));
 typedef struct da_op_context {

@@ -166,6 +166,11 @@ void da_watch_delete(da_watch *watch)
   free(watch);
 }
 
+void da_watch_give_way(lua_State *L)
+{
+  lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+}
+
 uint32_t da_watch_ticks(const da_watch *watch)
 {
   return atomic_load_explicit(&watch->ticks, memory_order_relaxed) - watch->since;

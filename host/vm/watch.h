@@ -46,6 +46,8 @@ typedef struct da_watched {
 da_watched da_watch_enter(da_watch *watch, lua_State *L);
 /* It ran. Returns the ticks that took. */
 uint32_t da_watch_leave(da_watch *watch, da_watched before);
+/* The code that runs on L gives way at its next instruction, if it can. */
+void da_watch_give_way(lua_State *L);
 /* The ticks since the last da_watch_enter(). */
 uint32_t da_watch_ticks(const da_watch *watch);
 
