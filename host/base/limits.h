@@ -22,6 +22,7 @@ enum {
   DA_DEPTH_MAX = 200,              /* nesting of one encoded value; the codec recurses that deep */
   DA_STEP_THREADS = 4,             /* default number of step threads */
   DA_STEP_STATES = 4,              /* Lua states a step thread keeps, one per bundle */
+  DA_DEATHS_MAX = 10,              /* deaths of the process in one step before its execution parks */
   DA_TRACEBACK_MAX = 4096,         /* bytes of a traceback in a record */
 };
 

@@ -14,7 +14,7 @@
 
 #define F(name) (1u << CLI_##name)
 #define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
-#define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT))
+#define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS))
 
 typedef struct flag {
   const char *name;

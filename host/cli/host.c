@@ -139,6 +139,8 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
                               .step_threads = options->step_threads,
                               .warm_bytes = options->warm_bytes,
                               .span_limit_ms = options->span_limit_ms,
+                              .after_death = da_store_after_death(host->store),
+                              .deaths_max = options->deaths_max,
                               .event = cli_service_event,
                               .user = &host->service};
   da_status status = da_worker_new(&worker, &host->worker, err);
@@ -182,6 +184,7 @@ static void recovered(void *user)
 {
   cli_host *host = user;
   da_err err = {{0}};
+  da_store_death_known(host->store);
   da_control_handler handler = {.request = on_request, .gone = on_gone, .user = host};
   if (da_control_listen(host->sched, host->service.place, &handler, &host->control, &err) != DA_OK)
     da_log(DA_LOG_WARN, "control.failed", "text=\"%s\"", err.text); /* it works without, alone */
@@ -211,6 +214,7 @@ void cli_host_run(cli_host *host, void (*ready)(void *user), void *user)
 
 void cli_host_stop(cli_host *host)
 {
+  if (host->worker != NULL) da_store_ended(host->store); /* at once: the process may be told to leave any moment */
   da_sched_stop(host->sched);
 }
 

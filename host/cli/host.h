@@ -20,6 +20,7 @@ typedef struct cli_host_options {
   int step_threads;  /* 0: the default */
   size_t warm_bytes; /* SIZE_MAX: the default */
   int64_t span_limit_ms; /* 0: the default */
+  int deaths_max;        /* 0: the default */
 } cli_host_options;
 
 da_status DA_MUST_USE cli_host_open(const cli_host_options *options, cli_host **out, da_err *err);

@@ -100,6 +100,13 @@ static bool read_sizes(const cli_command *command, cli_host_options *options)
              command->flags[CLI_SPAN_LIMIT]);
     return false;
   }
+  size_t deaths = 0;
+  if (cli_has(command, CLI_DEATHS) &&
+      (!cli_size_read(command->flags[CLI_DEATHS], &deaths) || deaths < 1 || deaths > 1000000)) {
+    cli_fail(CLI_EXIT_USAGE, "--deaths wants a number from 1 to 1000000, not '%s'", command->flags[CLI_DEATHS]);
+    return false;
+  }
+  options->deaths_max = (int)deaths;
   return true;
 }
 
@@ -111,7 +118,8 @@ static int answer_here(attempt *a, da_store *store)
                               .drive = a->ask->drive,
                               .step_threads = a->sizes->step_threads,
                               .warm_bytes = a->sizes->warm_bytes,
-                              .span_limit_ms = a->sizes->span_limit_ms};
+                              .span_limit_ms = a->sizes->span_limit_ms,
+                              .deaths_max = a->sizes->deaths_max};
   da_err err = {{0}};
   if (cli_host_open(&options, &a->host, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
   if (a->client->here != NULL) a->client->here(a->client->user, a->host);

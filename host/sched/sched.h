@@ -61,6 +61,7 @@ void da_op_delete(da_op *op); /* NULL is allowed */
 typedef struct da_sched_events {
   void (*settled)(void *user, const da_promise *promise);
   void (*execute)(void *user, const da_message *message); /* a message whose `local` is set */
+  void (*recovered)(void *user, da_slice id);             /* a task that a dead process held was taken back */
   void *user;
 } da_sched_events;
 

@@ -94,6 +94,15 @@ static void on_recover_again(void *arg)
   da_sched_submit(s, op, false);
 }
 
+static void tell_recovered(const da_sched *s, const da_outcome *outcome)
+{
+  if (s->events.recovered == NULL) return;
+  for (size_t i = 0; i < outcome->write_count; i++) {
+    const da_write *write = &outcome->writes[i];
+    if (write->table == DA_TABLE_TASK && !write->del) s->events.recovered(s->events.user, write->row.task->id);
+  }
+}
+
 static void on_recovered(da_op *op)
 {
   da_sched *s = op->user;
@@ -109,6 +118,7 @@ static void on_recovered(da_op *op)
   }
   const da_reply *reply = &op->outcomes[0].reply;
   DA_ASSERT_OP(reply->status, ==, 200);
+  tell_recovered(s, &op->outcomes[0]);
   if (reply->more)
     recover_page(s, &reply->cursor);
   else if (s->sweep.recovered != NULL)

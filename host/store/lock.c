@@ -1,5 +1,8 @@
 /* lock.c - one process per data directory: a lock on <dir>/lock, with the holder's process id written in it.
  *
+ * Who ends in peace empties the file. So what is found there when the lock is free tells of a death, until somebody has
+ * dealt with it. Neither way is flushed: a power loss may hide the death it is.
+ *
  * The lock is an "open file description" lock (fcntl(2), F_OFD_SETLK): it ends with the process whatever way that ends,
  * and, unlike the classic record locks, it also keeps out a second opener in the same process and is not lost when
  * some other descriptor of the file is closed. It does not tell its holder, so the holder writes its id into the file.
@@ -37,8 +40,9 @@ static int64_t written_pid(int fd)
   return pid > 0 ? pid : 0;
 }
 
-da_status da_lock_take(const char *path, int *fd, da_err *err)
+da_status da_lock_take(const char *path, int *fd, bool *died, da_err *err)
 {
+  *died = false;
   *fd = open_lock_file(path, O_RDWR | O_CREAT);
   if (*fd < 0) {
     return da_fail(err, errno == EACCES || errno == EROFS ? DA_EACCES : DA_EIO, "cannot open the lock file %s/lock: %s",
@@ -46,6 +50,7 @@ da_status da_lock_take(const char *path, int *fd, da_err *err)
   }
   struct flock lock = whole_file();
   if (fcntl(*fd, F_OFD_SETLK, &lock) == 0) {
+    *died = written_pid(*fd) != 0;
     char text[32];
     int len = snprintf(text, sizeof text, "%lld\n", (long long)getpid());
     if (ftruncate(*fd, 0) == 0 && pwrite(*fd, text, (size_t)len, 0) == len) return DA_OK;
@@ -64,11 +69,17 @@ da_status da_lock_take(const char *path, int *fd, da_err *err)
   return da_fail(err, DA_EBUSY, "the store %s is in use by process %lld", path, (long long)pid);
 }
 
-void da_lock_release(int fd)
+void da_lock_mark_ended(int fd)
 {
   if (fd < 0) return;
   int emptied = ftruncate(fd, 0);
-  (void)emptied; /* a stale id is harmless: it is read only while the lock is held */
+  (void)emptied; /* then it looks like a death, which costs a record */
+}
+
+void da_lock_release(int fd, bool died)
+{
+  if (fd < 0) return;
+  if (!died) da_lock_mark_ended(fd);
   (void)close(fd);
 }
 

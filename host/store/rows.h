@@ -24,6 +24,7 @@ struct da_store {
   da_words *words;
   char *path; /* NULL in memory */
   int lock_fd;
+  bool died; /* the process that had the store before, and nobody has dealt with it yet */
   da_claim *claim; /* NULL in memory */
   bool read_only;
   bool open;            /* a transaction is */
@@ -138,8 +139,11 @@ int da_id_of_key(da_store *store, const da_id_key *key, da_slice long_text, da_a
 /* ---- lock.c -------------------------------------------------------------------------------------------- */
 
 /* Takes the lock of a directory: a descriptor, or DA_EBUSY with the holder named. */
-da_status DA_MUST_USE da_lock_take(const char *path, int *fd, da_err *err);
-void da_lock_release(int fd);
+/* *died: the one before did not end in peace, and nobody has dealt with it yet. */
+da_status DA_MUST_USE da_lock_take(const char *path, int *fd, bool *died, da_err *err);
+void da_lock_mark_ended(int fd);
+/* died: that is still to be dealt with. */
+void da_lock_release(int fd, bool died);
 /* Notes that this process has the directory open, also for reading only: DA_EBUSY if it has already. */
 da_status DA_MUST_USE da_lock_claim(const char *path, da_claim **out, da_err *err);
 void da_lock_unclaim(da_claim *claim);

@@ -129,7 +129,7 @@ void da_store_close(da_store *store)
   if (store == NULL) return;
   if (store->open) da_store_abort(store);
   if (store->kv != NULL) store->kv->ops->close(store->kv);
-  da_lock_release(store->lock_fd);
+  da_lock_release(store->lock_fd, store->died);
   da_lock_unclaim(store->claim);
   da_roots_delete(store->roots);
   da_words_delete(store->words);
@@ -179,7 +179,7 @@ static da_status open_files(da_store *store, const da_store_options *options, da
   bool fresh = false;
   da_status status = find_directory(store->path, options, err);
   if (status == DA_OK) status = da_lock_claim(store->path, &store->claim, err);
-  if (status == DA_OK && !options->read_only) status = da_lock_take(store->path, &store->lock_fd, err);
+  if (status == DA_OK && !options->read_only) status = da_lock_take(store->path, &store->lock_fd, &store->died, err);
   if (status == DA_OK) status = da_kv_open_lmdb(store->path, options, &fresh, &store->kv, err);
   if (status == DA_OK && fresh) status = initialise(store, err);
   store->dirty = false;
@@ -212,6 +212,21 @@ da_store *da_store_open_memory(void)
   if (status == DA_OK) status = load_meta(store, NULL);
   DA_ASSERT_OP(status, ==, DA_OK);
   return store;
+}
+
+bool da_store_after_death(const da_store *store)
+{
+  return store->died;
+}
+
+void da_store_death_known(da_store *store)
+{
+  store->died = false;
+}
+
+void da_store_ended(da_store *store)
+{
+  if (!store->died) da_lock_mark_ended(store->lock_fd);
 }
 
 /* ---- transactions -------------------------------------------------------------------------------------- */

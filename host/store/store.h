@@ -32,6 +32,13 @@ da_status DA_MUST_USE da_store_open(const char *path, const da_store_options *op
 da_store *da_store_open_memory(void);
 void da_store_close(da_store *store);
 
+/* Did the process that had the store before end without da_store_close() or da_store_ended()? Kept from process to
+ * process until one says that it has dealt with it. */
+bool da_store_after_death(const da_store *store);
+void da_store_death_known(da_store *store);
+/* In place of da_store_close() by a process that is about to exit with the store open. */
+void da_store_ended(da_store *store);
+
 /* Process id that holds the lock of `path`, or 0. */
 int64_t da_store_holder(const char *path);
 

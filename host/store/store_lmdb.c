@@ -369,12 +369,13 @@ static void fill_up(lmdb *l, bool locked)
   uint64_t want = page_bytes(l, &last_page) * (last_page + 1);
   int fd = -1;
   if (file_size(l->path) >= want) return;
-  if (!locked && da_lock_take(l->path, &fd, NULL) != DA_OK) return;
+  bool died = false;
+  if (!locked && da_lock_take(l->path, &fd, &died, NULL) != DA_OK) return;
   char *name = file_name(l->path, "data.mdb");
   int done = file_size(l->path) < want ? truncate(name, (off_t)want) : 0;
   (void)done; /* then the damage shows in its own way */
   free(name);
-  da_lock_release(fd);
+  da_lock_release(fd, died);
 }
 
 static da_status env_failure(lmdb *l, int rc, da_err *err)

@@ -288,7 +288,7 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   else
     start(child, spec);
   da_execution_throttle(execution);
-  return child;
+  return execution->park_code == NULL ? child : NULL;
 }
 
 static const char *id_fault(const da_execution *execution, da_slice id)

@@ -300,6 +300,7 @@ static void loaded(da_op *op)
   } else {
     take_promise(execution, promise);
     da_replay_load(execution, op);
+    da_crash_load(execution);
     find_bundle(execution, promise);
   }
   da_execution_unref(execution);

@@ -4,9 +4,10 @@
  * May not:  encode a Lua value: arguments and results arrive as JSON bytes.
  * Threads:  the loop thread.
  * Files:    execution.c (life: claim, load, run, suspend, finish), park.c (its stops without an end), replay.c (its
- *           records, and what a call finds in them), call.c (durable calls), step.c (attempts of a step), foreign.c
- * (what others settle), fiber.c (fibers, waiting, delivery), worker.c (who owns executions), start.c (starting,
- * following, cancelling them).
+ *           records, and what a call finds in them), call.c (durable calls), step.c (attempts of a step), crash.c (steps
+ *           that take the process with them), foreign.c (what others settle), fiber.c (fibers, waiting, delivery),
+ *           watch.c (code that runs long), worker.c (who owns executions), start.c (starting, following, cancelling
+ *           them).
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -215,6 +216,7 @@ struct da_execution {
   bool throttled;       /* too many of them: none of its code runs until half are answered */
   size_t busy;          /* steps, retries and records under way: no suspension before they end */
 
+  bool after_death; /* a process died that ran it, and no step of it has begun again since */
   bool inline_running;
   bool cancel_requested;
   da_slice cancel_why; /* JSON */
@@ -316,6 +318,7 @@ struct da_worker {
   da_table interest;   /* id -> da_interest */
   da_table follows;    /* id -> da_follow */
   da_table admitted;   /* root id -> its slice */
+  da_table died;       /* id -> its slice: a dead process held its task; until it is loaded */
   da_table attached;   /* id -> its slice: what it awaits was let in once, from there on it sees to that itself */
   da_table bundles;    /* 16-byte hash -> da_served */
   struct da_served *newest;
@@ -411,9 +414,17 @@ void da_call_settle_here(da_child *child, da_promise_state state, const char *co
 
 /* step.c */
 void da_step_start(da_child *child, const da_call_spec *spec);
+void da_step_go(da_child *child);              /* its first attempt, unless it was abandoned before */
 bool da_step_under_way(const da_child *child); /* else it is being recorded */
 void da_step_over(da_child *child);            /* what it needed while it was under way goes */
 void da_step_stop(da_child *child);            /* its timers and its job: the execution is gone */
+
+/* crash.c */
+/* A dead process held the task of execution `id`. */
+void da_crash_note(da_worker *worker, da_slice id);
+void da_crash_load(da_execution *execution); /* was that one? */
+/* Before the first attempt of a step. True: it has to wait, da_step_go() comes later, or never. */
+bool da_crash_guard(da_child *child);
 
 /* foreign.c */
 void da_foreign_start(da_child *child, const da_call_spec *spec);

@@ -290,5 +290,10 @@ void da_step_start(da_child *child, const da_call_spec *spec)
   if (child->kind != DA_CALL_INLINE) child->args = da_slice_make(da_xstrndup(spec->args), spec->args.len);
   child->under_way = true;
   execution->busy++;
-  attempt(child);
+  if (!da_crash_guard(child)) attempt(child);
+}
+
+void da_step_go(da_child *child)
+{
+  if (child->under_way && goes_on(child->execution)) attempt(child);
 }

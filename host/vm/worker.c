@@ -161,9 +161,16 @@ static void on_execute(void *user, const da_message *message)
   }
 }
 
+static void on_recovered(void *user, da_slice id)
+{
+  da_worker *worker = user;
+  if (worker->options.after_death && !worker->closing) da_crash_note(worker, id);
+}
+
 da_sched_events da_worker_events(da_worker *worker)
 {
-  return (da_sched_events){.settled = on_settled, .execute = on_execute, .user = worker};
+  return (da_sched_events){
+      .settled = on_settled, .execute = on_execute, .recovered = on_recovered, .user = worker};
 }
 
 void da_worker_on_event(da_worker *worker, void (*event)(void *user, const da_event *event), void *user)
@@ -590,6 +597,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->executions);
   da_table_free(&worker->interest);
   da_table_free(&worker->admitted);
+  da_table_free(&worker->died);
   da_table_free(&worker->attached);
   free_served(worker);
   da_region_delete(worker->region);

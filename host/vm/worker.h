@@ -68,6 +68,8 @@ typedef struct da_worker_options {
   const uint8_t *secret; /* 16 bytes of the store: the hash seed of isolates comes from it */
   int step_threads;      /* 0: DA_STEP_THREADS */
   int64_t span_limit_ms; /* processor time of workflow code without an await, then it parks; 0: DA_WATCH_SPAN_MS */
+  bool after_death;      /* the process that had the store before died: what it held is watched (crash.c) */
+  int deaths_max;        /* so many deaths in one step park an execution; 0: DA_DEATHS_MAX */
   size_t warm_bytes;     /* memory for suspended isolates; SIZE_MAX: default 64 MiB; 0: evict at every await */
   void (*event)(void *user, const da_event *event); /* may be NULL */
   void *user;
