@@ -142,7 +142,7 @@ const luaL_Reg bind_outcome_natives[] = {
 static da_promise_state outcome_state(lua_State *L, const da_execution *execution, bool ok)
 {
   if (ok) return DA_RESOLVED;
-  if (da_execution_canceled(execution) == NULL) return DA_REJECTED;
+  if (da_execution_canceled(execution, NULL) == NULL) return DA_REJECTED;
   lua_getfield(L, 2, "code");
   bool canceled = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "canceled") == 0;
   lua_pop(L, 1);
@@ -204,7 +204,7 @@ static int join_look(lua_State *L, int status, lua_KContext context)
   if (da_isolate_poisoned(L)) return da_lib_park(L);
   da_execution *execution = da_execution_of(L);
   da_scope *scope = execution->current->scope;
-  if (!scope->abandoned && da_execution_canceled(execution) != NULL) {
+  if (!scope->abandoned && da_execution_canceled(execution, NULL) != NULL) {
     scope->abandoned = true;
     cancel_children(execution, scope, "canceled");
   }

@@ -140,12 +140,12 @@ static void push_error(lua_State *L, const da_child *child)
   set_text_field(L, "func", child->call.func);
 }
 
-/* Pushes the da.Error that a delivered request to cancel raises. */
-static void push_canceled(lua_State *L, da_slice why)
+/* Pushes the da.Error that a delivered request to cancel raises, or a deadline. */
+static void push_canceled(lua_State *L, da_slice why, const char *code)
 {
   da_err err = {{0}};
   if (why.len == 0 || bind_value_decode(L, why, &err) != DA_OK) lua_pushliteral(L, "canceled");
-  bind_error_push(L, "canceled", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "canceled");
+  bind_error_push(L, code, lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : code);
   lua_remove(L, -2);
 }
 
@@ -182,9 +182,10 @@ static int await_look(lua_State *L, int status, lua_KContext context)
   bool protected = context == 1;
   if (da_isolate_poisoned(L)) return da_lib_park(L);
   da_execution *execution = da_execution_of(L);
-  const da_slice *canceled = da_execution_canceled(execution);
+  const char *code;
+  const da_slice *canceled = da_execution_canceled(execution, &code);
   if (canceled != NULL) {
-    push_canceled(L, *canceled);
+    push_canceled(L, *canceled, code);
     return fail(L, protected);
   }
   size_t count = (size_t)lua_gettop(L);
@@ -250,9 +251,10 @@ static da_execution *look(lua_State *L)
 {
   if (da_isolate_poisoned(L)) return NULL;
   da_execution *execution = da_execution_of(L);
-  const da_slice *canceled = da_execution_canceled(execution);
+  const char *code;
+  const da_slice *canceled = da_execution_canceled(execution, &code);
   if (canceled == NULL) return execution;
-  push_canceled(L, *canceled);
+  push_canceled(L, *canceled, code);
   (void)lua_error(L);
   return NULL;
 }
@@ -342,6 +344,15 @@ static int ready(lua_State *L)
   return 1;
 }
 
+/* shield(on) -> what it was: requests to cancel and the deadline pass over the current fiber. */
+static int shield(lua_State *L)
+{
+  da_fiber *fiber = bind_execution(L, "da.shield")->current;
+  lua_pushboolean(L, fiber->shielded);
+  fiber->shielded = lua_toboolean(L, 1) != 0;
+  return 1;
+}
+
 /* cancel(promise, why) */
 static int cancel(lua_State *L)
 {
@@ -365,6 +376,7 @@ const luaL_Reg bind_promise_natives[] = {{"await", await},
                                          {"check_list", check_list},
                                          {"ready", ready},
                                          {"cancel", cancel},
+                                         {"shield", shield},
                                          {"is_promise", is_promise},
                                          {"canceled_here", canceled_here},
                                          {NULL, NULL}};

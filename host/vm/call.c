@@ -126,6 +126,14 @@ static da_map tag_map(da_arena *arena, const da_pair *pairs, size_t count)
   return (da_map){copy, count};
 }
 
+void da_call_add_tag(da_arena *arena, da_request *request, da_slice key, da_slice value)
+{
+  da_pair *pairs = da_arena_alloc(arena, (request->tags.count + 1) * sizeof *pairs);
+  memcpy(pairs, request->tags.items, request->tags.count * sizeof *pairs);
+  pairs[request->tags.count] = (da_pair){key, value};
+  request->tags = (da_map){pairs, request->tags.count + 1};
+}
+
 /* Lineage tags of a child of `scope`. A local child is settled by this execution and shares its branch. */
 void da_call_tags(da_arena *arena, da_execution *execution, da_scope *scope, da_slice id, da_request *request,
                   bool local)
@@ -221,19 +229,9 @@ da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec
   return da_id_child(&execution->arena, scope->id, spec->func, ++counter->count);
 }
 
-static void set_deadline(da_child *child, const da_call_spec *spec)
-{
-  child->created_at = da_clock_now_ms();
-  child->timeout_at = child->execution->timeout_at;
-  int64_t at = spec->at_ms;
-  if (child->kind != DA_CALL_SLEEP || at < 0)
-    at = spec->timeout_ms < 0 ? DA_TIME_MAX : child->created_at + spec->timeout_ms;
-  if (at < child->timeout_at) child->timeout_at = at;
-}
-
 static void start(da_child *child, const da_call_spec *spec)
 {
-  set_deadline(child, spec);
+  da_deadline_set(child, spec);
   da_execution_event(child->execution, DA_EVENT_CALLED, child);
   switch (child->kind) {
   case DA_CALL_STEP:

@@ -197,6 +197,7 @@ static void take_promise(da_execution *execution, const da_promise *promise)
   execution->created_at = promise->created_at;
   execution->clock_ms = promise->created_at;
   execution->timeout_at = promise->timeout_at;
+  da_deadline_take(execution, promise);
   execution->func = da_arena_dup(&execution->arena, promise->call.func);
   execution->args = promise->param.has_data ? da_arena_dup(&execution->arena, promise->param.data) : DA_NONE;
 }
@@ -402,6 +403,7 @@ bool da_execution_enter(da_execution *execution)
   }
   execution->state = DA_EXECUTION_RUNNING;
   worker->stats.started++;
+  if (execution->park_code == NULL) da_deadline_begin(execution);
   if (execution->park_code == NULL)
     da_execution_event(
         execution, execution->record_count > 0 || execution->version > 1 ? DA_EVENT_RESTARTED : DA_EVENT_STARTED, NULL);
@@ -658,13 +660,18 @@ void da_load_output(lua_State *L, da_slice text)
   options->event(options->user, &event);
 }
 
-const da_slice *da_execution_canceled(const da_execution *execution)
+const da_slice *da_execution_canceled(const da_execution *execution, const char **code)
 {
+  static const da_slice past = {"\"the deadline passed\"", 21};
   const da_fiber *fiber = execution->current;
+  if (code != NULL) *code = "canceled";
   if (fiber != NULL && fiber->shielded) return NULL;
   if (execution->cancel_requested) return &execution->cancel_why;
   if (fiber != NULL && fiber->scope->canceled) return &fiber->scope->cancel_why;
-  return fiber != NULL && fiber->canceled ? &fiber->cancel_why : NULL;
+  if (fiber != NULL && fiber->canceled) return &fiber->cancel_why;
+  if (!execution->deadline_passed) return NULL;
+  if (code != NULL) *code = "timedout";
+  return &past;
 }
 
 bool da_execution_replaying(const da_execution *execution)

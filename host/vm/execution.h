@@ -108,10 +108,12 @@ struct da_child {
   da_slice record_id; /* da.get(): where it is recorded that nothing was found */
   /* a step */
   bool under_way; /* counts as busy */
+  bool shielded;  /* goes on whatever becomes of the execution's wish to go on */
   da_retry retry;
   int attempt;
   int64_t created_at;
   int64_t timeout_at;
+  int64_t deadline_at;        /* workflow: when `timedout` is raised in it; DA_TIME_MAX: never */
   int64_t attempt_timeout_ms; /* 0: none */
   da_slice args;              /* named; owned while it is under way */
   int closure_ref;            /* inline; LUA_NOREF when it is over */
@@ -178,7 +180,10 @@ struct da_execution {
   da_slice root;
   int64_t version;
   int64_t created_at;
-  int64_t timeout_at;
+  int64_t timeout_at;    /* then its promise is cut off */
+  int64_t deadline_at;   /* then `timedout` is raised; DA_TIME_MAX: never */
+  da_child *deadline;    /* the timer of that */
+  bool deadline_passed;  /* ... which was delivered */
   da_bundle *bundle;
   da_slice func;
   da_slice args;
@@ -289,9 +294,9 @@ void da_fiber_watch(da_execution *execution, da_child *child, uint32_t tag);
 /* The tag of the watched child delivered first among those not yet taken. False: the caller yields and asks again. */
 bool da_fiber_next(da_execution *execution, uint32_t *tag);
 da_child *da_execution_child(da_execution *execution, uint32_t index);
-/* The reason (JSON), if the execution, or what the current fiber completes, is to cancel and the fiber is not shielded;
- * else NULL. */
-const da_slice *da_execution_canceled(const da_execution *execution);
+/* The reason (JSON), if the execution, or what the current fiber completes, is to cancel, or past its deadline, and the
+ * fiber is not shielded; else NULL. *code: what to raise, `canceled` or `timedout`; static; may be NULL. */
+const da_slice *da_execution_canceled(const da_execution *execution, const char **code);
 
 /* The end of the workflow's function: DA_RESOLVED, DA_REJECTED or DA_CANCELED. data, rest: JSON, copied. */
 void da_execution_finish(da_execution *execution, da_promise_state outcome, da_slice data, da_slice rest);
@@ -404,6 +409,7 @@ da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec
 da_request *da_call_request(da_op *op, da_execution *execution, da_req_kind kind, const da_child *child);
 void da_call_tags(da_arena *arena, da_execution *execution, da_scope *scope, da_slice id, da_request *request,
                   bool local);
+void da_call_add_tag(da_arena *arena, da_request *request, da_slice key, da_slice value);
 da_value da_call_value(da_arena *arena, da_slice data, da_slice rest);
 /* Records a step or a branch, settled. */
 void da_call_record(da_child *child, da_promise_state state, da_slice data, da_slice rest);
@@ -418,6 +424,14 @@ void da_step_go(da_child *child);              /* its first attempt, unless it w
 bool da_step_under_way(const da_child *child); /* else it is being recorded */
 void da_step_over(da_child *child);            /* what it needed while it was under way goes */
 void da_step_stop(da_child *child);            /* its timers and its job: the execution is gone */
+
+/* deadline.c */
+/* When a call starts: its created_at, timeout_at, deadline_at. */
+void da_deadline_set(da_child *child, const da_call_spec *spec);
+void da_deadline_tag(da_op *op, da_request *request, const da_child *child); /* of a workflow's promise */
+void da_deadline_take(da_execution *execution, const da_promise *promise);   /* what that says */
+void da_deadline_begin(da_execution *execution);                             /* before its code runs */
+void da_deadline_delivered(da_execution *execution);
 
 /* crash.c */
 /* A dead process held the task of execution `id`. */

@@ -25,6 +25,7 @@ da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int ar
   fiber->arguments = arguments;
   fiber->scope = scope;
   fiber->child = child;
+  fiber->shielded = execution->current != NULL && execution->current->shielded; /* it is part of what that does */
   if (child != NULL) child->fiber = fiber;
   fiber->next = execution->fibers;
   execution->fibers = fiber;
@@ -214,6 +215,7 @@ bool da_fiber_next(da_execution *execution, uint32_t *tag)
 /* Waits that ended otherwise stay in the list until the child is delivered. */
 bool da_fiber_awaited(const da_child *child)
 {
+  if (child == child->execution->deadline) return true;
   for (size_t i = 0; i < child->waiter_count; i++) {
     const da_waiter_of_child *waiter = &child->waiters[i];
     if (!waiter->fiber->done && (waiter->token == 0 || waiter->token == waiter->fiber->token)) return true;
@@ -314,6 +316,7 @@ bool da_fiber_deliver_next(da_execution *execution)
   if (delivery.settled_at > execution->clock_ms) execution->clock_ms = delivery.settled_at;
   if (child != NULL) {
     deliver_child(execution, child);
+    if (child == execution->deadline) da_deadline_delivered(execution);
   } else {
     DA_ASSERT(delivery.cancels);
     deliver_cancel(execution, delivery.cancel);

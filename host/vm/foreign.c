@@ -115,19 +115,13 @@ static void created(da_op *op)
   da_execution_unref(context.execution);
 }
 
-static void add_tag(da_arena *arena, da_request *request, da_slice key, da_slice value)
+static void describe_workflow(da_op *op, da_request *request, const da_child *child, const da_call_spec *spec)
 {
-  da_pair *pairs = da_arena_alloc(arena, (request->tags.count + 1) * sizeof *pairs);
-  memcpy(pairs, request->tags.items, request->tags.count * sizeof *pairs);
-  pairs[request->tags.count] = (da_pair){key, value};
-  request->tags = (da_map){pairs, request->tags.count + 1};
-}
-
-static void describe_workflow(da_op *op, da_request *request, const da_worker *worker, const da_call_spec *spec)
-{
+  const da_worker *worker = child->execution->worker;
   request->pid = worker->pid;
   request->ttl = DA_TIME_MAX;
-  add_tag(&op->arena, request, DA_LIT("resonate:target"), worker->target);
+  da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), worker->target);
+  da_deadline_tag(op, request, child);
   da_buf param = {0};
   da_buf_addf(&param, "{\"args\":%.*s,\"func\":", DA_FMT(spec->args));
   da_fault_string(&param, spec->func);
@@ -144,9 +138,9 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
   da_request *request = da_call_request(op, execution, workflow ? DA_REQ_TASK_SPAWN : DA_REQ_TASK_FENCE, child);
   da_call_tags(&op->arena, execution, child->scope, request->promise_id, request, false);
   if (workflow)
-    describe_workflow(op, request, execution->worker, spec);
+    describe_workflow(op, request, child, spec);
   else if (child->kind == DA_CALL_SLEEP)
-    add_tag(&op->arena, request, DA_LIT("resonate:timer"), DA_LIT("true"));
+    da_call_add_tag(&op->arena, request, DA_LIT("resonate:timer"), DA_LIT("true"));
   else if (spec->has_data)
     request->param = da_call_value(&op->arena, spec->data, DA_NONE);
   wait_for(child);

@@ -128,12 +128,19 @@ static void tell_attempt(const da_child *child, da_slice error, int64_t at)
   worker->options.event(worker->options.user, &event);
 }
 
+static bool wants_more(const da_child *child, int64_t at)
+{
+  const da_execution *execution = child->execution;
+  if (child->attempt >= child->retry.max || at >= child->timeout_at) return false;
+  return child->shielded || !(execution->cancel_requested || execution->deadline_passed);
+}
+
 /* One attempt ended badly: again later, or recorded as rejected. */
 static void attempt_failed(da_child *child, da_slice error, bool fatal)
 {
   da_execution *execution = child->execution;
   int64_t at = da_clock_now_ms() + retry_delay_ms(child);
-  if (fatal || child->attempt >= child->retry.max || at >= child->timeout_at || execution->cancel_requested) {
+  if (fatal || !wants_more(child, at)) {
     finish(child, DA_REJECTED, error, DA_NONE);
     return;
   }
@@ -285,6 +292,7 @@ static void attempt(da_child *child)
 void da_step_start(da_child *child, const da_call_spec *spec)
 {
   da_execution *execution = child->execution;
+  child->shielded = execution->current != NULL && execution->current->shielded;
   child->retry = spec->retry != NULL ? *spec->retry : da_retry_default;
   child->attempt_timeout_ms = spec->attempt_timeout_ms;
   if (child->kind != DA_CALL_INLINE) child->args = da_slice_make(da_xstrndup(spec->args), spec->args.len);

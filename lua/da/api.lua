@@ -21,6 +21,18 @@ function da.promise(name, options)
   return core.promise(name, options)
 end
 
+local function unshield(before, ok, ...)
+  core.shield(before)
+  if not ok then error((...), 0) end
+  return ...
+end
+
+-- Returns what f(...) returns. Meanwhile a request to cancel, and the deadline, wait; the next await behind it raises them.
+function da.shield(f, ...)
+  if type(f) ~= "function" then error("da.shield needs a function, got " .. type(f), 2) end
+  return unshield(core.shield(true), xpcall(f, core.trace, ...))
+end
+
 da.get = core.get
 da.id = core.id
 da.now = core.now
