@@ -676,7 +676,7 @@ const da_slice *da_execution_canceled(const da_execution *execution, const char 
 
 bool da_execution_replaying(const da_execution *execution)
 {
-  return execution->recorded_left > 0 || execution->unreached > 0;
+  return execution->recorded_late > 0 || execution->unreached > 0;
 }
 
 void da_execution_output(da_execution *execution, da_slice text)

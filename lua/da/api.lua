@@ -2,6 +2,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 local core, da = ...
 
+local type, error, xpcall = type, error, xpcall
+
 da.await = core.await
 da.pawait = core.pawait
 

@@ -104,3 +104,34 @@ describe("a bundle", function()
     harness.remove(place)
   end)
 end)
+
+describe("a printed line", function()
+  it("is never lost, wherever the process dies", function()
+    local text = HEAD .. [[
+      function async.main()
+        for i = 1, 6 do
+          step("s", function() return i end)
+          for _ = 1, 4e5 do end -- the step is recorded meanwhile
+          print("did " .. i)
+          if i % 2 == 0 then await(da.sleep(0.001)) end
+        end
+        return "done"
+      end]]
+    local killed = 0
+    for n = 1, 8 do
+      for _, point in ipairs { "commit.before", "commit.after" } do
+        local place = harness.place()
+        local first = script.run { place = place, keep = true, script = text, env = { DAHOST_KILL = point .. ":" .. n } }
+        local second = script.run { place = place, keep = true, script = text }
+        assert.are.equal('"done"\n', second.out, second.err)
+        if first.signal == 9 then killed = killed + 1 end
+        for i = 1, 6 do
+          local line = "did " .. i .. "\n"
+          assert.is_truthy((first.err .. second.err):find(line, 1, true), line .. "is missing\n" .. first.err .. "--\n" .. second.err)
+        end
+        harness.remove(place)
+      end
+    end
+    assert.is_true(killed > 8)
+  end)
+end)
