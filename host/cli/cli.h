@@ -36,7 +36,7 @@ enum {
   X(STR, "str", NULL, "every ARG is a string")                                                         \
   X(WARM, "warm", "BYTES", "memory for suspended executions (default 64M; 0: recover each by replay)") \
   X(STEP_THREADS, "step-threads", "N", "threads that run steps (default 4)")                           \
-  X(SPAN_LIMIT, "span-limit", "D", "time workflow code may run without an await (default 30s)")         \
+  X(SPAN_LIMIT, "span-limit", "D", "time workflow code may run without an await (default 30s)")        \
   X(DEATHS, "deaths", "N", "deaths of the process in one step that park an execution (default 10)")    \
   X(ALL, "all", NULL, "everything that is not finished")                                               \
   X(STATE, "state", "S", "running, suspended, completed, parked, or all")                              \

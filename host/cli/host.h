@@ -16,9 +16,9 @@ typedef struct cli_host_options {
   da_store *store;   /* given, also on failure */
   const char *place; /* absolute path of the store */
   bool worker;
-  bool drive;        /* run what is asked for; else only write */
-  int step_threads;  /* 0: the default */
-  size_t warm_bytes; /* SIZE_MAX: the default */
+  bool drive;            /* run what is asked for; else only write */
+  int step_threads;      /* 0: the default */
+  size_t warm_bytes;     /* SIZE_MAX: the default */
   int64_t span_limit_ms; /* 0: the default */
   int deaths_max;        /* 0: the default */
 } cli_host_options;

@@ -24,7 +24,7 @@ struct da_store {
   da_words *words;
   char *path; /* NULL in memory */
   int lock_fd;
-  bool died; /* the process that had the store before, and nobody has dealt with it yet */
+  bool died;       /* the process that had the store before, and nobody has dealt with it yet */
   da_claim *claim; /* NULL in memory */
   bool read_only;
   bool open;            /* a transaction is */

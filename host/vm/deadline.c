@@ -1,8 +1,8 @@
 /* deadline.c - a workflow's own deadline: `timedout` is raised in it, so that it can undo what it did.
  *
- * The promise of a workflow called with `timeout` is kept GRACE_MS longer than that, and its tag `dahost:deadline` holds
- * the deadline itself. The execution begins with a timer of that instant, `<id>:~deadline`: a record as any, whose
- * settlement has its place in the order of commits and so is delivered, on a replay as well, between the same two
+ * The promise of a workflow called with `timeout` is kept GRACE_MS longer than that, and its tag `dahost:deadline`
+ * holds the deadline itself. The execution begins with a timer of that instant, `<id>:~deadline`: a record as any,
+ * whose settlement has its place in the order of commits and so is delivered, on a replay as well, between the same two
  * completions. From there on it is as with a request to cancel: each await outside of da.shield raises. What the timer
  * meets is a workflow that awaits; one that does not is cut off with its promise.
  * Threads: the loop thread.

@@ -22,9 +22,9 @@
 #include "lib.h"
 
 enum {
-  SLICE_NS = 5000000, /* workflow code runs at most this long before the loop gets a turn */
+  SLICE_NS = 5000000,   /* workflow code runs at most this long before the loop gets a turn */
   IN_FLIGHT_MAX = 1024, /* ops of one execution that the store has not answered: a batch */
-  REST_MS = 20,       /* before a suspension; and one more for each promise awaited */
+  REST_MS = 20,         /* before a suspension; and one more for each promise awaited */
 };
 
 /* ---- making and unmaking ------------------------------------------------------------------------------- */

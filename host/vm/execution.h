@@ -4,10 +4,9 @@
  * May not:  encode a Lua value: arguments and results arrive as JSON bytes.
  * Threads:  the loop thread.
  * Files:    execution.c (life: claim, load, run, suspend, finish), park.c (its stops without an end), replay.c (its
- *           records, and what a call finds in them), call.c (durable calls), step.c (attempts of a step), crash.c (steps
- *           that take the process with them), foreign.c (what others settle), fiber.c (fibers, waiting, delivery),
- *           watch.c (code that runs long), worker.c (who owns executions), start.c (starting, following, cancelling
- *           them).
+ *           records, and what a call finds in them), call.c (durable calls), step.c (attempts of a step), crash.c
+ * (steps that take the process with them), foreign.c (what others settle), fiber.c (fibers, waiting, delivery), watch.c
+ * (code that runs long), worker.c (who owns executions), start.c (starting, following, cancelling them).
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -180,10 +179,10 @@ struct da_execution {
   da_slice root;
   int64_t version;
   int64_t created_at;
-  int64_t timeout_at;    /* then its promise is cut off */
-  int64_t deadline_at;   /* then `timedout` is raised; DA_TIME_MAX: never */
-  da_child *deadline;    /* the timer of that */
-  bool deadline_passed;  /* ... which was delivered */
+  int64_t timeout_at;   /* then its promise is cut off */
+  int64_t deadline_at;  /* then `timedout` is raised; DA_TIME_MAX: never */
+  da_child *deadline;   /* the timer of that */
+  bool deadline_passed; /* ... which was delivered */
   da_bundle *bundle;
   da_slice func;
   da_slice args;
@@ -230,9 +229,9 @@ struct da_execution {
   da_promise_state outcome;
   da_slice outcome_data, outcome_rest; /* JSON */
   bool pumping, pump_posted;
-  bool sliced;         /* the first ready fiber was stopped in the midst of its code */
-  bool slow_told;      /* of the span under way */
-  uint32_t span_ticks; /* processor time of the span under way, as far as it is over */
+  bool sliced;           /* the first ready fiber was stopped in the midst of its code */
+  bool slow_told;        /* of the span under way */
+  uint32_t span_ticks;   /* processor time of the span under way, as far as it is over */
   const char *park_code; /* static; set while parking */
   char *park_text;
   bool recalled; /* dispatched again before its suspension was told */
@@ -484,7 +483,7 @@ typedef struct da_load_context {
   da_host host;
   da_worker *worker;
   const da_bundle *bundle;
-  bool loud; /* top-level output sounds */
+  bool loud;      /* top-level output sounds */
   bool runaway;   /* the script never came to its end... */
   char place[96]; /* ... and was here */
 } da_load_context;

@@ -55,8 +55,9 @@ static bool in_handler(lua_State *L)
   return false;
 }
 
-/* Did Lua meet its own limit of nested calls? Only where an error is raised, with all its calls still there, can that be
- * told from a text which merely says so. Calls through C are counted across coroutines: there each has few of them. */
+/* Did Lua meet its own limit of nested calls? Only where an error is raised, with all its calls still there, can that
+ * be told from a text which merely says so. Calls through C are counted across coroutines: there each has few of them.
+ */
 static void check_overflow(lua_State *L)
 {
   enum { DEEP = 120 }; /* levels; Lua's limit is 200 calls through C, 3,900 of the largest frames */

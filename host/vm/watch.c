@@ -3,6 +3,7 @@
 #include "watch.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -153,8 +154,8 @@ da_watch *da_watch_new(void)
 {
   da_watch *watch = da_xcalloc(1, sizeof *watch);
   const char *every = getenv("DAHOST_SLICE");
-  watch->every = every != NULL ? atoi(every) : 0;
-  if (watch->every < 0) watch->every = 0;
+  long count = every != NULL ? strtol(every, NULL, 10) : 0;
+  watch->every = count > 0 && count < INT_MAX ? (int)count : 0;
   return watch;
 }
 

@@ -169,8 +169,7 @@ static void on_recovered(void *user, da_slice id)
 
 da_sched_events da_worker_events(da_worker *worker)
 {
-  return (da_sched_events){
-      .settled = on_settled, .execute = on_execute, .recovered = on_recovered, .user = worker};
+  return (da_sched_events){.settled = on_settled, .execute = on_execute, .recovered = on_recovered, .user = worker};
 }
 
 void da_worker_on_event(da_worker *worker, void (*event)(void *user, const da_event *event), void *user)

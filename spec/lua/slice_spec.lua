@@ -133,7 +133,8 @@ describe("a runaway loop", function()
   end
 
   it("in a script that is being loaded is refused, with its place", function()
-    local result = script.run { env = { DAHOST_SPAN_LIMIT = "100ms" }, script = "while true do pcall(function() while true do end end) end" }
+    local result = script.run { env = { DAHOST_SPAN_LIMIT = "100ms" },
+      script = "while true do pcall(function() while true do end end) end" }
     assert.are.equal(2, result.code)
     assert.is_truthy(result.err:find("s.lua:1: the script ran for", 1, true), result.err)
   end)
