@@ -80,7 +80,7 @@ describe("an inline step", function()
   it("that takes long is told in the log, with its line and the mend", function()
     local result = script.run { env = { DAHOST_LOG = "warn" }, script = HEAD .. [[
       function async.main()
-        return await(step("waits", function() for _ = 1, 5e6 do end; return 1 end))
+        return await(step("waits", function() for _ = 1, 3e7 do end; return 1 end))
       end]] }
     assert.are.equal("1\n", result.out, result.err)
     assert.is_truthy(result.err:find('inline%.slow id=x:waits%.1 ms=%d+ at=s%.lua:4 mend="make it a named step"'), result.err)
