@@ -47,6 +47,21 @@ local cases = {
     result = '{"printed":false,"why":"timedout"}\n',
   },
   {
+    name = "booking, paid",
+    script = "examples/booking.lua",
+    id = "booking-1",
+    args = { "book", "12A" },
+    answers = { ["booking-1:sell.1.payment.1"] = '{"cents":4200}' },
+    result = '{"ticket":"12A for 4200 cents"}\n',
+  },
+  {
+    name = "booking, timed out",
+    script = "examples/booking.lua",
+    id = "booking-2",
+    args = { "book", "12A", '"50ms"' },
+    result = '{"released":"12A","why":"timedout"}\n',
+  },
+  {
     name = "order, shipped",
     script = "examples/order.lua",
     id = "order-7",

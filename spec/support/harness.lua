@@ -184,7 +184,8 @@ function M.promise(case, place, id)
   return assert(json.decode(got.out, 1, nil), "promise get printed no JSON: " .. got.out)
 end
 
--- The steps of the case that the store holds as settled: id -> true.
+-- The steps of the case that the store holds as settled: id -> "ended", or "given up" (it timed out or was cancelled: it
+-- may have run, be running still, or never have begun).
 function M.recorded_steps(case, place)
   local got = M.dahost({ "tree", case.id, "--json", "--limit", "100000" }, { env = M.case_env(case, place) })
   local steps = {}
@@ -192,7 +193,10 @@ function M.recorded_steps(case, place)
   for line in got.out:gmatch("[^\n]+") do
     local row = assert(json.decode(line, 1, nil), "tree printed no JSON: " .. line)
     assert(not row.more, "the tree did not fit")
-    if row.kind == "step" and row.promise ~= "pending" then steps[row.id] = true end
+    if row.kind == "step" and row.promise ~= "pending" then
+      local ended = row.promise == "resolved" or row.promise == "rejected"
+      steps[row.id] = ended and "ended" or "given up"
+    end
   end
   return steps
 end
@@ -297,8 +301,8 @@ function M.play(case, plan, expected)
 
   local function look_at_steps()
     local runs = M.ledger(place)
-    for id in pairs(M.recorded_steps(case, place)) do
-      local count = runs[id] or 0
+    for id, how in pairs(M.recorded_steps(case, place)) do
+      local count = how == "ended" and (runs[id] or 0) or -1
       if count == 0 then wrong("step %s is recorded and never ran", id) end
       if frozen[id] and frozen[id] ~= count then
         wrong("step %s was recorded after %d run(s) and ran again: %d", id, frozen[id], count)
