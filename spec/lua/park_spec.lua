@@ -1,5 +1,6 @@
--- park_spec.lua - memory past the quota and calls without an end park the execution: no code of it runs any more, be it
--- to catch or to close; nothing else is touched; once the code is mended it goes on. (Loops without an end: slice_spec.)
+-- park_spec.lua - memory past the quota, calls without an end and another path than the recorded one park the execution: no
+-- code of it runs any more, be it to catch or to close; nothing else is touched; once the code is mended it goes on.
+-- (Loops without an end: slice_spec.lua.)
 -- SPDX-License-Identifier: Apache-2.0
 local harness = require("spec.support.harness")
 local script = require("spec.support.script")
@@ -71,6 +72,27 @@ for cause, forms in pairs(causes) do
     end
   end)
 end
+
+describe("another path than the recorded one", function()
+  for name, way in pairs(ways) do
+    if name ~= "in an inline step" then
+      it("cannot be caught " .. name, function()
+        local result = script.cold { func = "main", script = HEAD .. [[
+          function step.a() end
+          function step.b() end
+          function async.main()
+            ]] .. way:gsub("BODY", "local f = da.replaying() and step.a or step.b; await(f()); await(da.sleep(0.05))") .. [[
+
+            return "done"
+          end]] }
+        assert.are.equal(3, result.code, result.err .. result.out)
+        assert.is_truthy(result.err:find("wants step 'a' args#", 1, true), result.err)
+        assert.is_truthy(result.err:find("holds step 'b' args#", 1, true), result.err)
+        assert.is_nil(result.err:find("caught", 1, true), result.err)
+      end)
+    end
+  end
+end)
 
 describe("an error that says 'stack overflow'", function()
   it("is an error like others, and so is that of a step", function()
