@@ -39,6 +39,8 @@ void bind_promise_push_id(lua_State *L, da_slice id);
 /* The execution a durable call is made in; raises with advice while the script loads and inside an inline step. */
 da_execution *bind_execution(lua_State *L, const char *what);
 void bind_promise_push(lua_State *L, const da_child *child);
+/* The da.Error of a child that did not resolve. */
+void bind_promise_push_error(lua_State *L, const da_child *child);
 /* The child behind the promise at index; raises if it is none. */
 da_child *bind_promise_check(lua_State *L, int index, const char *what);
 /* What is at index as text for an error: "a promise", "a table"... */

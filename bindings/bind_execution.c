@@ -219,9 +219,26 @@ static int join_look(lua_State *L, int status, lua_KContext context)
   return 0;
 }
 
-/* join(): until every child of this scope that is waited for was delivered. */
+/* Promises among the values a scope ends with, also in a table of them, are somebody else's to await. */
+static void hand_on(lua_State *L, int last)
+{
+  da_slice id;
+  for (int i = 1; i <= last; i++) {
+    (void)bind_promise_id(L, i, &id);
+    if (!lua_istable(L, i)) continue;
+    for (lua_pushnil(L); lua_next(L, i) != 0; lua_pop(L, 1)) (void)bind_promise_id(L, -1, &id);
+  }
+}
+
+/* join(...): until every child of this scope that is waited for was delivered. What it ends with. */
 static int join(lua_State *L)
 {
+  da_execution *execution = da_execution_of(L);
+  const da_scope *scope = execution->current->scope;
+  if (da_execution_forgets(execution, scope)) {
+    hand_on(L, lua_gettop(L));
+    da_execution_tell_forgotten(execution, scope);
+  }
   lua_settop(L, 0);
   return join_look(L, LUA_OK, 0);
 }
@@ -235,18 +252,22 @@ static int abandon(lua_State *L)
   return 0;
 }
 
-/* failure() -> promise of the first child of this scope that failed and that nobody awaited, or nil */
+/* failure() -> promise of the next child of this scope, which has joined, that failed and that nobody awaited, and its
+ * error; or nil */
 static int failure(lua_State *L)
 {
-  const da_execution *execution = da_execution_of(L);
+  da_execution *execution = da_execution_of(L);
   const da_scope *scope = execution->current->scope;
+  da_execution_tell_forgotten(execution, scope);
   for (size_t i = 0; i < scope->count; i++) {
     da_child *child = scope->children[i];
     if (!child->joined || !child->delivered || child->observed || child->ignored || child->state == DA_RESOLVED)
       continue;
+    if (scope->abandoned && child->state == DA_CANCELED) continue;
     child->observed = true;
     bind_promise_push(L, child);
-    return 1;
+    bind_promise_push_error(L, child);
+    return 2;
   }
   return 0;
 }

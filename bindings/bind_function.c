@@ -254,6 +254,8 @@ static int define(lua_State *L)
   lua_setfield(L, -2, "file");
   lua_pushinteger(L, ar.linedefined);
   lua_setfield(L, -2, "line");
+  lua_pushvalue(L, 3);
+  lua_setfield(L, -2, "body");
   (void)push_handle(L, workflow);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, -2, NAME);
@@ -322,21 +324,25 @@ static int call_branch(lua_State *L)
   return 1;
 }
 
-/* fiber(joined, body, ...) -> promise: body(promise, ...) runs as a fiber without a record, with the ids of its maker.
- */
+/* fiber(what, joined, body, ...) -> promise: body(promise, ...) runs as a fiber without a record, with the ids of its
+ * maker. what: its name, for messages. */
 static int start_fiber(lua_State *L)
 {
-  bool joined = lua_toboolean(L, 1) != 0;
-  luaL_checktype(L, 2, LUA_TFUNCTION);
+  da_slice what = {NULL, 0};
+  what.ptr = luaL_checklstring(L, 1, &what.len);
+  bool joined = lua_toboolean(L, 2) != 0;
+  luaL_checktype(L, 3, LUA_TFUNCTION);
   da_execution *execution = bind_execution(L, "a combinator");
-  da_child *child = da_execution_fiber_child(execution, joined);
+  da_call_spec spec = {.func = what};
+  bind_location(L, &spec);
+  da_child *child = da_execution_fiber_child(execution, joined, &spec);
   bind_promise_push(L, child);
-  int arguments = lua_gettop(L) - 3;
+  int arguments = lua_gettop(L) - 4;
   lua_State *co = lua_newthread(L);
   int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
   lua_pushvalue(L, -2);
-  for (int i = 0; i < arguments; i++) lua_pushvalue(L, 3 + i);
+  for (int i = 0; i < arguments; i++) lua_pushvalue(L, 4 + i);
   lua_xmove(L, co, 2 + arguments);
   (void)da_fiber_start(execution, co, ref, 1 + arguments, execution->current->scope, child);
   return 1;

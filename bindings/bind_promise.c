@@ -57,8 +57,9 @@ da_child *bind_promise_check(lua_State *L, int index, const char *what)
 
 bool bind_promise_id(lua_State *L, int index, da_slice *id)
 {
-  const da_child *child = child_at(L, index);
+  da_child *child = child_at(L, index);
   if (child == NULL || child->id.len == 0) return false;
+  child->handed_on = true;
   *id = child->id;
   return true;
 }
@@ -115,8 +116,7 @@ static void set_text_field(lua_State *L, const char *key, da_slice text)
   lua_setfield(L, -2, key);
 }
 
-/* Pushes the da.Error of a child that did not resolve. */
-static void push_error(lua_State *L, const da_child *child)
+void bind_promise_push_error(lua_State *L, const da_child *child)
 {
   const char *code = child->state == DA_TIMEDOUT ? "timedout" : child->state == DA_CANCELED ? "canceled" : "rejected";
   if (child->results_ref != LUA_NOREF) {
@@ -194,7 +194,7 @@ static int await_look(lua_State *L, int status, lua_KContext context)
   if (da_fiber_wait(execution, children, count)) return yield(L, context, await_look);
   const da_child *failure = first_failure(children, count);
   if (failure != NULL) {
-    push_error(L, failure);
+    bind_promise_push_error(L, failure);
     return fail(L, protected);
   }
   luaL_checkstack(L, (int)count + 8, "too many promises");
@@ -358,6 +358,7 @@ static int cancel(lua_State *L)
 {
   da_child *child = bind_promise_check(L, 1, "cancel");
   da_execution *execution = bind_execution(L, "cancel");
+  child->handed_on = true; /* it is done with, also if it had ended before */
   da_execution_cancel_child(execution, child, luaL_optstring(L, 2, "canceled"));
   return 0;
 }

@@ -56,10 +56,13 @@ da_child *da_execution_child(da_execution *execution, uint32_t index)
   return index == 0 || index > execution->child_count ? NULL : execution->children[index - 1];
 }
 
-da_child *da_execution_fiber_child(da_execution *execution, bool joined)
+da_child *da_execution_fiber_child(da_execution *execution, bool joined, const da_call_spec *spec)
 {
   da_child *child = da_call_new(execution, execution->current->scope, DA_CALL_NONE, DA_NONE);
   child->joined = joined;
+  child->call.func = da_arena_dup(&execution->arena, spec->func);
+  child->call.file = da_arena_dup(&execution->arena, spec->file);
+  child->call.line = spec->line;
   return child;
 }
 

@@ -30,7 +30,7 @@
 #define DA_ISOLATE_LOADED "da.loaded"      /* (): called when the script was run: no more definitions, globals frozen */
 #define DA_ISOLATE_MODULES \
   "da.modules" /* what require gives; not the stock key, which luaL_argerror walks in hash order */
-#define DA_ISOLATE_FUNCTIONS "da.functions" /* name -> {workflow = bool, file = , line = } */
+#define DA_ISOLATE_FUNCTIONS "da.functions" /* name -> {workflow = bool, file = , line = , body = } */
 
 typedef struct da_execution da_execution;
 typedef struct da_fiber da_fiber;
@@ -81,16 +81,18 @@ struct da_child {
   da_call call;
   da_slice id; /* empty without a record */
   da_scope *scope;
-  bool foreign;    /* settled by somebody else: workflow, timer, promise */
-  bool global;     /* has an id of its own, not below this execution's */
-  bool observed;   /* was handed to an await or a combinator */
-  bool ignored;    /* a failure nobody awaits is not raised at the join */
-  bool joined;     /* is waited for at the end of its scope */
-  bool settled;    /* known to be settled */
-  bool delivered;  /* ... and told to the program */
-  bool canceled;   /* by the program: asked once */
-  bool held;       /* the next delivery waits for the answer to its creation */
-  bool interested; /* the worker tells its settlement */
+  bool foreign;        /* settled by somebody else: workflow, timer, promise */
+  bool global;         /* has an id of its own, not below this execution's */
+  bool observed;       /* was handed to an await or a combinator */
+  bool ignored;        /* a failure nobody awaits is not raised at the join */
+  bool handed_on;      /* given away as a value: somebody else may await it */
+  bool told_forgotten; /* that nobody awaited it */
+  bool joined;         /* is waited for at the end of its scope */
+  bool settled;        /* known to be settled */
+  bool delivered;      /* ... and told to the program */
+  bool canceled;       /* by the program: asked once */
+  bool held;           /* the next delivery waits for the answer to its creation */
+  bool interested;     /* the worker tells its settlement */
   uint64_t seq;
   uint32_t delivered_at; /* order of delivery in this execution, from 1 */
   da_promise_state state;
@@ -281,8 +283,9 @@ void da_execution_cancel_child(da_execution *execution, da_child *child, const c
 /* A fiber whose function and arguments lie on co, anchored by ref. `child`: what its end completes. */
 da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int arguments, da_scope *scope,
                          da_child *child);
-/* A child without a record, completed by da_fiber_done() with a registry reference to its packed results. */
-da_child *da_execution_fiber_child(da_execution *execution, bool joined);
+/* A child without a record, completed by da_fiber_done() with a registry reference to its packed results. Of spec:
+ * func, file, line. */
+da_child *da_execution_fiber_child(da_execution *execution, bool joined, const da_call_spec *spec);
 void da_fiber_done(da_execution *execution, da_child *child, bool ok, int results_ref);
 da_scope *da_scope_new(da_execution *execution, da_slice id);
 
@@ -304,6 +307,10 @@ void da_execution_finish(da_execution *execution, da_promise_state outcome, da_s
 void da_execution_park(da_execution *execution, const char *code, const char *format, ...) DA_PRINTF(3, 4);
 bool da_execution_parking(const da_execution *execution);
 bool da_execution_replaying(const da_execution *execution);
+/* Has the scope, which is about to end, promises that nobody awaited and that were not told yet? */
+bool da_execution_forgets(const da_execution *execution, const da_scope *scope);
+/* Tells them, each place once. */
+void da_execution_tell_forgotten(da_execution *execution, const da_scope *scope);
 /* A line of print or da.log: told unless replaying. */
 void da_execution_output(da_execution *execution, da_slice text);
 
@@ -326,6 +333,7 @@ struct da_worker {
   da_table died;       /* id -> its slice: a dead process held its task; until it is loaded */
   da_table attached;   /* id -> its slice: what it awaits was let in once, from there on it sees to that itself */
   da_table bundles;    /* 16-byte hash -> da_served */
+  da_table told;       /* places that make promises which nobody awaits: hash of the bundle, file, line, function */
   struct da_served *newest;
   bool driving, driving_all;
   da_execution *warm_first, *warm_last; /* oldest first */

@@ -28,7 +28,11 @@ void da_execution_park(da_execution *execution, const char *code, const char *fo
   char words[2048];
   (void)vsnprintf(words, sizeof words, format, args);
   va_end(args);
-  da_buf_addf(&text, "%s. Mend the cause, then: dahost continue '%.*s'", words, DA_FMT(execution->id));
+  /* What it is pinned to is what parks it: only other code is a mend. */
+  if (strcmp(code, "closure") == 0)
+    da_buf_addf(&text, "%s. Mend the script, then: dahost migrate '%.*s' FILE", words, DA_FMT(execution->id));
+  else
+    da_buf_addf(&text, "%s. Mend the cause, then: dahost continue '%.*s'", words, DA_FMT(execution->id));
   execution->park_text = da_xstrndup(da_buf_slice(&text));
   da_buf_free(&text);
   if (execution->L != NULL) da_isolate_poison(execution->L, DA_POISON_HOST);
@@ -39,9 +43,6 @@ void da_execution_park_poisoned(da_execution *execution)
   switch (da_isolate_poisoned(execution->L)) {
   case DA_POISON_NONDETERMINISM:
     da_execution_park(execution, "nondeterminism", "it did what a replay cannot repeat");
-    break;
-  case DA_POISON_CLOSURE:
-    da_execution_park(execution, "closure", "an inline step assigned a variable outside of itself");
     break;
   case DA_POISON_STACK:
     da_execution_park(execution, "stack", "its calls are nested too deep (a recursion without an end?)");

@@ -13,6 +13,7 @@
 #include "../base/clock.h"
 #include "../base/limits.h"
 #include "../base/log.h"
+#include "closure.h"
 #include "execution.h"
 #include "fault.h"
 #include "lib.h"
@@ -252,6 +253,15 @@ static void take_results(da_child *child, lua_State *L, int top, int status)
   da_buf_free(&json);
 }
 
+static void park_for_closure(const da_child *child, const char *name)
+{
+  da_execution_park(child->execution, "closure",
+                    "inline step '%.*s' (%.*s:%u) assigned to '%s', a local outside of it. A replay does not run the "
+                    "step again, so '%s' would keep its old value there. Return the value from the step instead: "
+                    "%s = await(step(...))",
+                    DA_FMT(child->call.func), DA_FMT(child->call.file), child->call.line, name, name, name);
+}
+
 /* Runs the closure on the isolate's main thread, where it cannot yield. */
 static void attempt_inline(da_child *child)
 {
@@ -259,9 +269,14 @@ static void attempt_inline(da_child *child)
   lua_State *L = execution->L;
   int top = lua_gettop(L);
   uint64_t begin = da_clock_mono_ns();
-  lua_checkstack(L, 8);
-  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_INLINE);
+  lua_checkstack(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, child->closure_ref);
+  da_closure_watch watch;
+  da_closure_watch_begin(&watch, L);
+  lua_checkstack(L, 8);
+  int base = lua_gettop(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_INLINE);
+  lua_pushvalue(L, top + 1);
   execution->inline_running = true;
   da_isolate_set_inline(execution->isolate, true);
   da_watched before = da_watch_enter(execution->worker->watch, L);
@@ -273,10 +288,14 @@ static void attempt_inline(da_child *child)
   da_isolate_set_inline(execution->isolate, false);
   execution->inline_running = false;
   warn_if_slow(child, begin);
-  if (da_isolate_poisoned(L) != DA_POISON_NONE || (status != LUA_OK && da_lib_out_of_memory(L, status)))
+  bool poisoned = da_isolate_poisoned(L) != DA_POISON_NONE || (status != LUA_OK && da_lib_out_of_memory(L, status));
+  const char *assigned = poisoned ? NULL : da_closure_watch_changed(&watch, L);
+  if (poisoned)
     da_execution_park_poisoned(execution);
+  else if (assigned != NULL)
+    park_for_closure(child, assigned);
   else
-    take_results(child, L, top, status);
+    take_results(child, L, base, status);
   lua_settop(L, top);
 }
 

@@ -18,6 +18,7 @@
 #include "../base/log.h"
 #include "execution.h"
 #include "fault.h"
+#include "shared_locals.h"
 
 enum {
   WARM_BYTES = 64 << 20,
@@ -508,6 +509,11 @@ da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
   da_isolate *isolate = NULL;
   da_status status = da_isolate_new(worker->region, &bundle->hash, da_worker_open_isolate, &context, &isolate, err);
   if (status != DA_OK) return status;
+  status = da_shared_locals_check(da_isolate_lua(isolate), err);
+  if (status != DA_OK) {
+    da_isolate_delete(isolate);
+    return status;
+  }
   da_served *served = da_worker_keep(worker, bundle);
   if (served->bundle->directory == NULL && bundle->directory != NULL) { /* known from the store alone until now */
     da_bundle *before = served->bundle;
@@ -598,6 +604,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->admitted);
   da_table_free(&worker->died);
   da_table_free(&worker->attached);
+  da_table_free(&worker->told);
   free_served(worker);
   da_region_delete(worker->region);
   da_watch_delete(worker->watch);

@@ -19,7 +19,7 @@ end
 function da.all(list)
   local n = core.check_list(list, "da.all")
   local members = copy(list)
-  return go(false, members, function()
+  return go("da.all", false, members, function()
     local results = da.array { n = n }
     local failed = wait_all(members)
     if failed then await(members[failed]) end
@@ -32,7 +32,7 @@ end
 function da.outcomes(list)
   local n = core.check_list(list, "da.outcomes")
   local members = copy(list)
-  return go(false, members, function()
+  return go("da.outcomes", false, members, function()
     local results = da.array { n = n }
     for i = 1, n do
       local ok, value = pawait(members[i])
@@ -71,7 +71,7 @@ function da.any(list, options)
   check_options(options, "da.any")
   if n == 0 then error("da.any needs at least one promise", 2) end
   local members = copy(list)
-  return go(false, members, function()
+  return go("da.any", false, members, function()
     local errors = da.array { n = n }
     watch_list(members)
     for _ = 1, n do
@@ -93,7 +93,7 @@ function da.race(list, options)
   check_options(options, "da.race")
   if n == 0 then error("da.race needs at least one promise", 2) end
   local members = copy(list)
-  return go(false, members, function()
+  return go("da.race", false, members, function()
     watch_list(members)
     local i = next_settled()
     losers(members, i, options)
@@ -115,14 +115,14 @@ function da.map(list, f, options)
   local function start(item)
     if type(f) ~= "function" then return f(item) end
     local made = {}
-    return go(true, made, function()
+    return go("da.map", true, made, function()
       local value = f(item)
       if not core.is_promise(value) then return value end
       made[1] = value
       return await(value)
     end)
   end
-  return go(true, members, function()
+  return go("da.map", true, members, function()
     local n, started = #items, 0
     local results = da.array { n = n }
     for finished = 1, n do
@@ -142,7 +142,7 @@ end
 -- A promise of p's results, or the error timedout after the duration; then p is cancelled.
 function da.within(duration, p)
   core.check_list({ p }, "da.within")
-  return go(false, { p }, function()
+  return go("da.within", false, { p }, function()
     local timer = core.sleep(duration)
     core.check_list({ timer }, "da.within")
     watch(p, 1)

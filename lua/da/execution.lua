@@ -7,17 +7,28 @@ local core, da = ...
 
 local pack, unpack, xpcall, select = table.pack, table.unpack, xpcall, select
 
+-- A scope ends with one failure. Those beside it, which nobody awaited either, are told, so that none is lost.
+local function tell_failures()
+  for promise, err in core.failure do
+    core.output(("warning: %s failed, and nobody awaited it: %s"):format(tostring(promise), tostring(err)))
+  end
+end
+
 -- Ends a scope: ... is what xpcall of its function returned.
 local function conclude(ok, ...)
   if not ok then
     core.abandon()
     core.join()
+    tell_failures()
     return ok, ...
   end
   if select("#", ...) == 1 and core.is_promise((...)) then return conclude(core.pawait((...))) end
-  core.join()
+  core.join(...)
   local failed = core.failure()
-  if failed then return core.pawait(failed) end
+  if failed then
+    tell_failures()
+    return core.pawait(failed)
+  end
   return ok, ...
 end
 
@@ -65,8 +76,9 @@ local function fiber_main(promise, members, fn)
   end_fiber(promise, members, xpcall(fn, core.trace))
 end
 
-function core.go(joined, members, fn)
-  return core.fiber(joined, fiber_main, members, fn)
+-- what: its name, for messages.
+function core.go(what, joined, members, fn)
+  return core.fiber(what, joined, fiber_main, members, fn)
 end
 
 function core.inline_main(fn)

@@ -45,11 +45,11 @@ describe("a replay", function()
     local result = script.cold { keep = true, script = HEAD .. [[
       function step.f(x) return x end
       function async.main()
-        local n = 0
-        await(step("count", function() n = n + 1 end)) -- skipped on replay: n stays 0
-        await(step.f(n))
+        local t = { n = 0 }
+        await(step("count", function() t.n = t.n + 1 end)) -- skipped on replay: t.n stays 0
+        await(step.f(t.n))
         await(da.sleep(0.3)) -- long enough that the task is suspended before it is over
-        return n
+        return t.n
       end]] }
     assert.are.equal(3, result.code, result.err)
     assert.are.equal("", result.out)
@@ -69,9 +69,9 @@ describe("a replay", function()
     local result = script.cold { script = HEAD .. [[
       function step.f(x) return x end
       function async.main()
-        local again = false
-        await(step("first", function() again = true end))
-        if again then await(step.f(1)) end
+        local t = {}
+        await(step("first", function() t.again = true end))
+        if t.again then await(step.f(1)) end
         await(da.sleep(0.3))
         return 1
       end]] }

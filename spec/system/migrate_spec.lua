@@ -9,12 +9,12 @@ local async, await, step = da.async, da.await, da.step
 function step.f(x) return x end
 ]]
 
--- Parks: what the inline step assigns is not there on replay.
+-- Parks: what the inline step changes is not there on replay.
 local BROKEN = HEAD .. [[
 function async.main()
-  local n = 0
-  await(step("count", function() n = n + 1 end))
-  await(step.f(n))
+  local t = { n = 0 }
+  await(step("count", function() t.n = t.n + 1 end))
+  await(step.f(t.n))
   await(da.sleep(0.3))
   return "never"
 end]]

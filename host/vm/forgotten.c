@@ -1,0 +1,85 @@
+/* forgotten.c - promises that nobody awaited: told once for each place that makes them.
+ *
+ * They are looked for when their scope joins: before it waits, so that the words come before a long wait for what was
+ * forgotten, and after, for what was made meanwhile. Not told: promises handed on (as a value, or cancelled by the
+ * program), ignored ones, branches without a result (a branch may be there for what it does), promises for somebody
+ * outside. The words go where print goes, so a replay is silent.
+ * Threads: the loop thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "execution.h"
+
+static bool has_result(const da_child *child)
+{
+  return child->rest.len > 0 || (child->data.len > 0 && !da_slice_eq(child->data, DA_LIT("null")));
+}
+
+static bool forgotten(const da_child *child)
+{
+  if (child->observed || child->ignored || child->canceled || child->handed_on || child->call.line == 0) return false;
+  switch (child->kind) {
+  case DA_CALL_STEP:
+  case DA_CALL_INLINE:
+  case DA_CALL_NATIVE:
+  case DA_CALL_WORKFLOW:
+  case DA_CALL_SLEEP:
+  case DA_CALL_NONE:
+    return true;
+  case DA_CALL_BRANCH:
+    return child->delivered && child->state == DA_RESOLVED && has_result(child);
+  case DA_CALL_ROOT:
+  case DA_CALL_PROMISE:
+  case DA_CALL_MARK:
+    return false;
+  }
+  return false;
+}
+
+/* Is it the first time in this process that this place of this code is told? */
+static bool first_time(const da_execution *execution, const da_child *child)
+{
+  da_worker *worker = execution->worker;
+  da_slice hash = da_slice_make((const char *)execution->bundle->hash.bytes, sizeof execution->bundle->hash.bytes);
+  da_slice key = da_arena_printf(&worker->arena, "%.*s:%u %.*s", DA_FMT(child->call.file), child->call.line,
+                                 DA_FMT(child->call.func));
+  da_slice parts[] = {hash, key};
+  key = da_arena_join(&worker->arena, parts, 2);
+  if (da_table_get(&worker->told, key) != NULL) return false;
+  (void)da_table_put(&worker->told, key, worker);
+  return true;
+}
+
+static void tell(da_execution *execution, const da_child *child)
+{
+  da_buf text = {0};
+  da_buf_addf(&text, "warning: %.*s:%u: ", DA_FMT(child->call.file), child->call.line);
+  if (child->kind == DA_CALL_SLEEP)
+    da_buf_addf(&text, "da.sleep was never awaited, so nothing waited for it");
+  else if (child->kind == DA_CALL_NONE)
+    da_buf_addf(&text, "the result of %.*s was never awaited", DA_FMT(child->call.func));
+  else
+    da_buf_addf(&text, "the result of %s '%.*s' was never awaited", da_call_kind_name(child->kind),
+                DA_FMT(child->call.func));
+  da_buf_addf(&text, "; write await(...) around the call, or :ignore() behind it if its outcome does not matter");
+  da_execution_output(execution, da_buf_slice(&text));
+  da_buf_free(&text);
+}
+
+bool da_execution_forgets(const da_execution *execution, const da_scope *scope)
+{
+  if (da_execution_replaying(execution) || scope->abandoned) return false;
+  for (size_t i = 0; i < scope->count; i++)
+    if (!scope->children[i]->told_forgotten && forgotten(scope->children[i])) return true;
+  return false;
+}
+
+void da_execution_tell_forgotten(da_execution *execution, const da_scope *scope)
+{
+  if (da_execution_replaying(execution) || scope->abandoned) return;
+  for (size_t i = 0; i < scope->count; i++) {
+    da_child *child = scope->children[i];
+    if (child->told_forgotten || !forgotten(child)) continue;
+    child->told_forgotten = true;
+    if (first_time(execution, child)) tell(execution, child);
+  }
+}
