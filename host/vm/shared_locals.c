@@ -16,6 +16,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "../base/log.h"
 #include "bytecode.h"
 #include "execution.h"
 #include "lib_parts.h"
@@ -586,6 +587,8 @@ da_status da_shared_locals_check(lua_State *L, da_err *err)
     free(c.nodes[i].accesses);
     free(c.nodes[i].calls);
   }
+  if (c.count > 0 && c.nodes[0].proto == NULL)
+    da_log(DA_LOG_WARN, "shared_locals.unchecked", "why=\"this Lua writes another bytecode than 5.4\"");
   free(c.nodes);
   da_arena_free(&c.arena);
   return c.status;
