@@ -35,18 +35,20 @@ static bool forgotten(const da_child *child)
   return false;
 }
 
-/* Is it the first time in this process that this place of this code is told? */
+/* Is it the first time in this process that this place of this code is told? A label is no part of a place: a script
+ * may make ever new ones. */
 static bool first_time(const da_execution *execution, const da_child *child)
 {
   da_worker *worker = execution->worker;
-  da_slice hash = da_slice_make((const char *)execution->bundle->hash.bytes, sizeof execution->bundle->hash.bytes);
-  da_slice key = da_arena_printf(&worker->arena, "%.*s:%u %.*s", DA_FMT(child->call.file), child->call.line,
-                                 DA_FMT(child->call.func));
-  da_slice parts[] = {hash, key};
-  key = da_arena_join(&worker->arena, parts, 2);
-  if (da_table_get(&worker->told, key) != NULL) return false;
-  (void)da_table_put(&worker->told, key, worker);
-  return true;
+  da_buf key = {0};
+  da_buf_add(&key, execution->bundle->hash.bytes, sizeof execution->bundle->hash.bytes);
+  da_buf_addf(&key, "%.*s:%u", DA_FMT(child->call.file), child->call.line);
+  if (child->kind != DA_CALL_INLINE && child->kind != DA_CALL_BRANCH)
+    da_buf_addf(&key, " %.*s", DA_FMT(child->call.func));
+  bool first = da_table_get(&worker->told, da_buf_slice(&key)) == NULL;
+  if (first) (void)da_table_put(&worker->told, da_arena_dup(&worker->arena, da_buf_slice(&key)), worker);
+  da_buf_free(&key);
+  return first;
 }
 
 static void tell(da_execution *execution, const da_child *child)

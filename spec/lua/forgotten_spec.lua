@@ -51,6 +51,10 @@ local told = {
     function async.main()
       for i = 1, 20 do step.f(i) end
     end]], "s.lua:6: the result of step 'f' was never awaited" },
+  { "an inline step with ever new labels", [[
+    function async.main()
+      for i = 1, 5 do step("note " .. i, function() end) end
+    end]], "s.lua:6: the result of inline step 'note 1' was never awaited" },
   { "a step in several executions", [[
     function async.one() step.f(1) end
     function async.main() await(da.map({ 1, 2, 3 }, async.one)) end]], "s.lua:5: the result of step 'f' was never awaited" },
