@@ -515,7 +515,7 @@ static void learn_mutators(check *c, lua_State *L)
 }
 
 typedef struct root {
-  const char *name;
+  const char *name; /* the table of functions keeps it */
   unsigned side;
   size_t node;
 } root;
@@ -541,8 +541,7 @@ static size_t read_roots(check *c, lua_State *L, root **out)
       cap = grown;
     }
     lua_getfield(L, -1, "workflow");
-    roots[count++] = (root){.name = da_arena_dup(&c->arena, da_slice_of(lua_tostring(L, -3))).ptr,
-                            .side = lua_toboolean(L, -1) ? WORKFLOWS : STEPS};
+    roots[count++] = (root){.name = lua_tostring(L, -3), .side = lua_toboolean(L, -1) ? WORKFLOWS : STEPS};
     lua_pop(L, 2);
   }
   if (count > 0) qsort(roots, count, sizeof *roots, by_name);
