@@ -4,18 +4,30 @@
 #include "bind_error.h"
 #include "bind_value.h"
 
+#include "../host/base/clock.h"
 #include "../host/vm/lib.h"
 
+/* id() -> of the execution; inside an inline step the step's, as in a named one */
 static int id(lua_State *L)
 {
-  const da_execution *execution = bind_execution(L, "da.id");
-  lua_pushlstring(L, execution->id.ptr, execution->id.len);
+  const da_execution *execution = da_execution_of(L);
+  if (execution == NULL || execution->inline_child == NULL) execution = bind_execution(L, "da.id");
+  da_slice text = execution->inline_child != NULL ? execution->inline_child->id : execution->id;
+  lua_pushlstring(L, text.ptr, text.len);
   return 1;
+}
+
+/* Seconds by the execution's clock; inside an inline step, whose result is recorded, by the machine's. */
+static double clock_now(lua_State *L, const char *what)
+{
+  const da_execution *execution = da_execution_of(L);
+  if (execution != NULL && execution->inline_child != NULL) return (double)da_clock_now_ms() / 1000;
+  return (double)bind_execution(L, what)->clock_ms / 1000;
 }
 
 static int now(lua_State *L)
 {
-  lua_pushnumber(L, (double)bind_execution(L, "da.now")->clock_ms / 1000);
+  lua_pushnumber(L, clock_now(L, "da.now"));
   return 1;
 }
 
@@ -281,8 +293,7 @@ const luaL_Reg bind_execution_natives[] = {
 
 static double clock_hook(lua_State *L)
 {
-  const da_execution *execution = da_execution_of(L);
-  return execution != NULL ? (double)execution->clock_ms / 1000 : 0;
+  return clock_now(L, "the clock is read");
 }
 
 static void print_hook(lua_State *L, const char *text, size_t len)

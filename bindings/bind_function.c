@@ -50,26 +50,42 @@ da_buf *bind_scratch(int which)
   return &scratch[which];
 }
 
+/* The innermost frame that is the script's: neither C nor the library's own Lua ("=da/..."). */
+static bool script_frame(lua_State *L, lua_Debug *ar)
+{
+  for (int level = 1; lua_getstack(L, level, ar) != 0; level++) {
+    lua_getinfo(L, "Sl", ar);
+    if (ar->currentline > 0 && ar->source[0] == '@') return true;
+  }
+  return false;
+}
+
 void bind_location(lua_State *L, da_call_spec *spec)
 {
   lua_Debug ar;
-  for (int level = 1; lua_getstack(L, level, &ar) != 0; level++) {
-    lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline <= 0 || ar.source[0] != '@') continue; /* C, or the library's own Lua ("=da/...") */
-    spec->line = (uint32_t)ar.currentline;
-    spec->file = da_slice_of(ar.source + 1);
-    return;
-  }
+  if (!script_frame(L, &ar)) return;
+  spec->line = (uint32_t)ar.currentline;
+  spec->file = da_slice_of(ar.source + 1);
+}
+
+/* Raises "s.lua:7: what, advice", at the line of the script. */
+static void refuse(lua_State *L, const char *what, const char *advice)
+{
+  lua_Debug ar;
+  if (script_frame(L, &ar))
+    lua_pushfstring(L, "%s:%d: %s %s", ar.source + 1, ar.currentline, what, advice);
+  else
+    lua_pushfstring(L, "%s %s", what, advice);
+  lua_error(L);
 }
 
 da_execution *bind_execution(lua_State *L, const char *what)
 {
   da_execution *execution = da_execution_of(L);
   if (execution == NULL)
-    luaL_error(L, "%s while the script loads; only an execution can do that: call it inside function async.NAME(...)",
-               what);
-  else if (execution->inline_running)
-    luaL_error(L, "%s inside an inline step; a step is a leaf: share a plain function, or make this a workflow", what);
+    refuse(L, what, "while the script loads; only an execution can do that: call it inside function async.NAME(...)");
+  else if (execution->inline_child != NULL)
+    refuse(L, what, "inside an inline step; a step is a leaf: share a plain function, or make this a workflow");
   return execution;
 }
 
@@ -203,8 +219,13 @@ static int function_tostring(lua_State *L)
 static int call_in_step(lua_State *L)
 {
   const handle *h = luaL_checkudata(L, 1, FUNCTION);
-  return luaL_error(L, "%s.%s called inside a step; a step is a leaf: share a plain function, or make this a workflow",
-                    h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr);
+  luaL_where(L, 1);
+  lua_pushfstring(L, "%s%s.%s called inside a step; a step is a leaf: share a plain function, or make this a workflow",
+                  lua_tostring(L, -1), h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr);
+  bind_error_push(L, "error", lua_tostring(L, -1));
+  lua_pushboolean(L, 1); /* the same in every attempt */
+  lua_setfield(L, -2, "fatal");
+  return lua_error(L);
 }
 
 void bind_function_open(lua_State *L, bool in_isolate)

@@ -77,8 +77,10 @@ int bind_open_isolate(lua_State *L)
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_MODULES);
   lua_pushvalue(L, da);
   lua_setfield(L, -2, "da");
-  lua_getfield(L, LUA_REGISTRYINDEX, "da.require");
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_REQUIRE);
   lua_setglobal(L, "require");
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_PACKAGE);
+  lua_setglobal(L, "package");
   lua_settop(L, core - 1);
   return 0;
 }

@@ -121,7 +121,7 @@ void da_execution_drop(da_execution *execution)
   da_timer_stop(execution->rest_timer);
   execution->rest_timer = NULL;
   lose_interest(execution);
-  if (execution->current == NULL && !execution->inline_running) free_isolate(execution);
+  if (execution->current == NULL && execution->inline_child == NULL) free_isolate(execution);
   da_worker_look_at_rest(worker);
   da_execution_unref(execution); /* the worker's */
   da_execution_unref(execution);

@@ -30,6 +30,8 @@
 #define DA_ISOLATE_LOADED "da.loaded"      /* (): called when the script was run: no more definitions, globals frozen */
 #define DA_ISOLATE_MODULES \
   "da.modules" /* what require gives; not the stock key, which luaL_argerror walks in hash order */
+#define DA_ISOLATE_REQUIRE "da.require"
+#define DA_ISOLATE_PACKAGE "da.package"     /* what stands for the table of that name, which only steps have */
 #define DA_ISOLATE_FUNCTIONS "da.functions" /* name -> {workflow = bool, file = , line = , body = } */
 
 typedef struct da_execution da_execution;
@@ -223,8 +225,8 @@ struct da_execution {
   bool throttled;       /* too many of them: none of its code runs until half are answered */
   size_t busy;          /* steps, retries and records under way: no suspension before they end */
 
-  bool after_death; /* a process died that ran it, and no step of it has begun again since */
-  bool inline_running;
+  bool after_death;             /* a process died that ran it, and no step of it has begun again since */
+  const da_child *inline_child; /* the inline step that runs */
   bool cancel_requested;
   da_slice cancel_why; /* JSON */
   bool finished;
@@ -334,6 +336,7 @@ struct da_worker {
   da_table attached;   /* id -> its slice: what it awaits was let in once, from there on it sees to that itself */
   da_table bundles;    /* 16-byte hash -> da_served */
   da_table told;       /* places that make promises which nobody awaits: hash of the bundle, file, line, function */
+  da_table noted;      /* name of a step -> its slice: the log has a remark on its results */
   struct da_served *newest;
   bool driving, driving_all;
   da_execution *warm_first, *warm_last; /* oldest first */

@@ -12,7 +12,9 @@
  *   io.*, the rest of os   refused, except while an inline step runs
  *   setmetatable       refuses __gc and __mode: the collector is not reproducible
  *   collectgarbage     does nothing; "count" refused
- *   load               text only; debug: traceback only; no package, require, dofile, loadfile, warn, string.dump
+ *   load               text only
+ *   debug (but traceback), string.dump, dofile, loadfile   refused; warn prints
+ *   require, package   the bundle's modules; others are placeholders, see module.c
  *   coroutine          an await inside a coroutine suspends the whole fiber; close() and errors let <close> await
  *
  * Yield protocol: whatever has to wait for the host does `lua_pushlightuserdata(L, DA_YIELD_TAG); return lua_yieldk(L,
@@ -72,6 +74,9 @@ void da_lib_check_await(lua_State *L, const char *what);
  * LUA_ERRMEM is not all: a string buffer of the auxiliary library that cannot grow raises the same words as a plain
  * text. Whoever catches errors of a script asks this first. */
 bool da_lib_out_of_memory(lua_State *L, int status);
+
+/* Is fn our pcall or xpcall? */
+bool da_lib_is_protected_call(lua_CFunction fn);
 
 /* Use as `return da_lib_park(L)` in a native when the isolate is poisoned: yields to the host and never returns; where
  * that cannot be, raises, and the next pcall does it. */

@@ -131,6 +131,23 @@ static int lib_print_call(lua_State *L)
   return 0;
 }
 
+/* A line like those of print, so silent while replaying. Control messages ("@on") have nothing to switch. */
+static int lib_warn(lua_State *L)
+{
+  int count = lua_gettop(L);
+  if (da_isolate_poisoned(L)) return da_lib_park(L);
+  (void)luaL_checkstring(L, 1);
+  for (int i = 2; i <= count; i++) (void)luaL_checkstring(L, i);
+  if (count == 1 && *lua_tostring(L, 1) == '@') return 0;
+  lua_pushliteral(L, "Lua warning: ");
+  lua_insert(L, 1);
+  lua_concat(L, count + 1);
+  size_t len;
+  const char *line = lua_tolstring(L, -1, &len);
+  lib_print(L, line, len);
+  return 0;
+}
+
 /* ---- tables ---- */
 
 static void refuse_field(lua_State *L, const char *field, const char *advice)
@@ -226,6 +243,7 @@ void lib_base_open(lua_State *L)
                                        {"rawget", lib_rawget},
                                        {"rawset", lib_rawset},
                                        {"tostring", lib_tostring},
+                                       {"warn", lib_warn},
                                        {NULL, NULL}};
   lib_open_stock(L, luaopen_base);
   luaL_setfuncs(L, functions, 0);
@@ -237,7 +255,5 @@ void lib_base_open(lua_State *L)
     lua_pushcclosure(L, refuse_file, 1);
     lua_setfield(L, -2, files[i]);
   }
-  lua_pushnil(L);
-  lua_setfield(L, -2, "warn");
   lua_pop(L, 1);
 }

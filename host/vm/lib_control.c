@@ -79,30 +79,32 @@ int lib_raised(lua_State *L)
   return 1;
 }
 
-/* What the innermost function that Lua cannot yield across is to its caller, or NULL. */
+/* What the innermost function that Lua cannot yield across is to its caller, or NULL. Those that pass yields through do
+ * so for their callbacks alone: sort does not for an __index of its list, and is named when nobody else is there. */
 static const char *what_is_in_the_way(lua_State *L)
 {
   lua_Debug ar;
+  const char *last = NULL;
   for (int level = 1; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Snf", &ar);
     lua_CFunction fn = lua_tocfunction(L, -1);
     lua_pop(L, 1);
     if (fn == lib_handler) return "a message handler of xpcall";
-    if (fn != NULL && !lib_passes_yields(fn) && ar.name != NULL) {
-      return lua_pushfstring(L, "a callback of '%s'", ar.name);
-    }
+    if (fn == NULL || ar.name == NULL) continue;
+    if (!lib_passes_yields(fn)) return lua_pushfstring(L, "a callback of '%s'", ar.name);
+    if (last == NULL && (fn == lib_sort || fn == lib_gsub)) last = ar.name;
   }
   if (thread_flags(L) & THREAD_BLOCKED) return "a coroutine resumed in a callback";
-  return NULL;
+  return last != NULL ? lua_pushfstring(L, "a callback of '%s'", last) : NULL;
 }
 
 void da_lib_check_await(lua_State *L, const char *what)
 {
   if (da_lib_can_await(L)) return;
   if (da_isolate_inline(L)) luaL_error(L, "%s: an inline step cannot suspend; %s before or after it", what, what);
+  if (lua_pushthread(L) == 1)
+    luaL_error(L, "%s: no execution is running here; loading a file is for definitions", what);
   const char *where = what_is_in_the_way(L);
-  bool main = lua_pushthread(L) == 1;
-  if (where == NULL && main) luaL_error(L, "%s: no execution is running here; loading a file is for definitions", what);
   luaL_error(L, "%s: cannot suspend inside %s (Lua cannot yield across it); %s before or after that call", what,
              where != NULL ? where : "this call", what);
 }
@@ -226,6 +228,11 @@ int lib_xpcall(lua_State *L)
   lua_rotate(L, 3, 2); /* f, handler, true, f, arguments... */
   lua_KContext ctx = pcall_context(L, 2);
   return pcall_k(L, lua_pcallk(L, count - 2, LUA_MULTRET, 2, ctx, pcall_k), ctx);
+}
+
+bool da_lib_is_protected_call(lua_CFunction fn)
+{
+  return fn == lib_pcall || fn == lib_xpcall;
 }
 
 bool lib_is_internal(lua_CFunction fn)

@@ -1,5 +1,4 @@
-/* lib_debug.c - debug.traceback and nothing else of debug: the rest reads and changes what replay must be able to
- * trust.
+/* lib_debug.c - debug.traceback; the rest of debug reads and changes what a replay must be able to trust, and raises.
  *
  * The text follows the stock one. What is missing is the search of package.loaded for better names, which goes in hash
  * order. Lines are cut, so that a traceback keeps within DA_TRACEBACK_MAX.
@@ -95,9 +94,27 @@ static int lib_traceback(lua_State *L)
   return 1;
 }
 
+/* Upvalue: the name. */
+static int refuse_debug(lua_State *L)
+{
+  return luaL_error(L,
+                    "debug.%s is for named steps: it reaches what a replay relies on; only debug.traceback works in a "
+                    "workflow",
+                    lua_tostring(L, lua_upvalueindex(1)));
+}
+
 void lib_debug_open(lua_State *L)
 {
   static const luaL_Reg functions[] = {{"traceback", lib_traceback}, {NULL, NULL}};
+  static const char *const refused[] = {"debug",          "gethook",      "getinfo",    "getlocal",
+                                        "getmetatable",   "getregistry",  "getupvalue", "getuservalue",
+                                        "setcstacklimit", "sethook",      "setlocal",   "setmetatable",
+                                        "setupvalue",     "setuservalue", "upvalueid",  "upvaluejoin"};
   luaL_newlib(L, functions);
+  for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+    lua_pushstring(L, refused[i]);
+    lua_pushcclosure(L, refuse_debug, 1);
+    lua_setfield(L, -2, refused[i]);
+  }
   lua_setglobal(L, LUA_DBLIBNAME);
 }

@@ -1,4 +1,4 @@
-/* lib_string.c - the stock string library without dump, with a format that shows no address and a gsub whose callback
+/* lib_string.c - the stock string library but dump, with a format that shows no address and a gsub whose callback
  * may await.
  *
  * gsub keeps its state in Lua values (stack, a table of parts) and asks the stock find for each match; only a function,
@@ -202,12 +202,17 @@ static void open_gsub(lua_State *L)
   lua_setfield(L, -2, "gsub");
 }
 
+static int refuse_dump(lua_State *L)
+{
+  return luaL_error(L, "string.dump gives bytecode, which load refuses here; keep the text of the code");
+}
+
 void lib_string_open(lua_State *L)
 {
   lib_open_stock(L, luaopen_string);
   lib_wrap(L, "format", lib_format);
   open_gsub(L);
-  lua_pushnil(L);
+  lua_pushcfunction(L, refuse_dump);
   lua_setfield(L, -2, "dump");
   lua_setglobal(L, LUA_STRLIBNAME);
   lua_pushliteral(L, "");

@@ -149,12 +149,41 @@ static void attempt_failed(da_child *child, da_slice error, bool fatal)
   child->timer = da_timer_start(execution->worker->sched, at, retry_now, child);
 }
 
+static bool first_remark(da_worker *worker, da_slice func)
+{
+  if (da_table_get(&worker->noted, func) != NULL) return false;
+  da_slice *known = da_arena_alloc(&worker->arena, sizeof *known);
+  *known = da_arena_dup(&worker->arena, func);
+  (void)da_table_put(&worker->noted, *known, known);
+  return true;
+}
+
+/* `return nil, "text"` is a success, which its author may not have meant: told once per function. The results are
+ * canonical JSON: null, and a list that begins with a text. */
+static void note_nil_and_text(const da_child *child, da_slice data, da_slice rest)
+{
+  da_worker *worker = child->execution->worker;
+  if (!da_slice_eq(data, DA_LIT("null")) || !da_slice_starts(rest, DA_LIT("[\""))) return;
+  if (worker->options.event == NULL || !first_remark(worker, child->call.func)) return;
+  da_buf text = {0};
+  da_buf_addf(&text,
+              "note: step '%.*s' (%.*s:%u) returned nil and a text, which is recorded as a success; with "
+              "`return assert(...)` it would fail and be tried again",
+              DA_FMT(child->call.func), DA_FMT(child->call.file), child->call.line);
+  da_event event = {
+      .kind = DA_EVENT_OUTPUT, .execution = child->execution->id, .child = child->id, .text = da_buf_slice(&text)};
+  worker->options.event(worker->options.user, &event);
+  da_buf_free(&text);
+}
+
 static void attempt_ended(da_child *child, bool ok, da_slice data, da_slice rest, bool fatal)
 {
-  if (ok)
+  if (ok) {
+    note_nil_and_text(child, data, rest);
     finish(child, DA_RESOLVED, data, rest);
-  else
+  } else {
     attempt_failed(child, data, fatal);
+  }
 }
 
 /* ---- named --------------------------------------------------------------------------------------------- */
@@ -277,7 +306,7 @@ static void attempt_inline(da_child *child)
   int base = lua_gettop(L);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_INLINE);
   lua_pushvalue(L, top + 1);
-  execution->inline_running = true;
+  execution->inline_child = child;
   da_isolate_set_inline(execution->isolate, true);
   da_watched before = da_watch_enter(execution->worker->watch, L);
   uint32_t span = execution->span_ticks;
@@ -286,7 +315,7 @@ static void attempt_inline(da_child *child)
   execution->span_ticks = span;
   (void)da_watch_leave(execution->worker->watch, before);
   da_isolate_set_inline(execution->isolate, false);
-  execution->inline_running = false;
+  execution->inline_child = NULL;
   warn_if_slow(child, begin);
   bool poisoned = da_isolate_poisoned(L) != DA_POISON_NONE || (status != LUA_OK && da_lib_out_of_memory(L, status));
   const char *assigned = poisoned ? NULL : da_closure_watch_changed(&watch, L);

@@ -147,14 +147,13 @@ static void tell_output(void *arg)
 void da_step_output(lua_State *L, da_slice text)
 {
   step_state *state = state_of(L);
+  if (state->job == NULL) return; /* the file loads: its first load, for workflows, has said it */
   output_line *line = da_xcalloc(1, sizeof *line);
   line->pool = state->pool;
-  if (state->job != NULL) {
-    da_buf_add_slice(&line->text, state->job->execution);
-    line->execution_len = line->text.len;
-    da_buf_add_slice(&line->text, state->job->id);
-    line->step_len = line->text.len - line->execution_len;
-  }
+  da_buf_add_slice(&line->text, state->job->execution);
+  line->execution_len = line->text.len;
+  da_buf_add_slice(&line->text, state->job->id);
+  line->step_len = line->text.len - line->execution_len;
   da_buf_add_slice(&line->text, text);
   da_buf_add_byte(&line->text, '\0');
   line->text.len--;
@@ -411,6 +410,23 @@ static void *thread_main(void *arg)
 
 /* ---- the loop's side ----------------------------------------------------------------------------------- */
 
+static void on_sigpipe(int number)
+{
+  (void)number;
+}
+
+/* A step that writes to a program which has ended must get an error; the signal would end the process. A handler, since
+ * to ignore the signal would be passed on to the programs that steps start. Who embeds this and has a disposition of
+ * its own keeps it. */
+static void survive_sigpipe(void)
+{
+  struct sigaction now;
+  if (sigaction(SIGPIPE, NULL, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) return;
+  struct sigaction action = {.sa_handler = on_sigpipe, .sa_flags = SA_RESTART};
+  (void)sigemptyset(&action.sa_mask);
+  (void)sigaction(SIGPIPE, &action, NULL);
+}
+
 da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_worker_hooks *hooks, int threads,
                                void (*output)(void *user, da_slice execution, da_slice step, da_slice text), void *user)
 {
@@ -425,6 +441,7 @@ da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_wor
   pool->places = threads * DA_STEP_THREADS_FACTOR;
   pool->threads = da_xcalloc((size_t)pool->places, sizeof *pool->threads);
   (void)pthread_sigmask(SIG_SETMASK, NULL, &pool->signals);
+  survive_sigpipe();
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->wake, NULL);
   pthread_cond_init(&pool->quiet, NULL);

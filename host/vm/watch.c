@@ -65,7 +65,7 @@ static void on_loading(lua_State *L, da_load_context *context, const char *place
 
 static void tell_slow(da_execution *execution, const char *place)
 {
-  if (execution->slow_told || execution->inline_running || da_execution_replaying(execution)) return;
+  if (execution->slow_told || execution->inline_child != NULL || da_execution_replaying(execution)) return;
   execution->slow_told = true;
   da_log(DA_LOG_WARN, "span.slow", "id=%.*s ms=%d at=%s mend=\"await more often, or move the work into a step\"",
          DA_FMT(execution->id), DA_WATCH_SLOW_MS, place);
@@ -78,10 +78,10 @@ static void on_running(lua_State *L, da_execution *execution, const char *place)
   if (ms >= DA_WATCH_SLOW_MS) tell_slow(execution, place);
   if (ms >= worker->span_limit_ms)
     da_execution_park(execution, "steps", "%s ran for %lld ms without an await, at %s",
-                      execution->inline_running ? "an inline step" : "it", (long long)ms, place);
+                      execution->inline_child != NULL ? "an inline step" : "it", (long long)ms, place);
   if (da_isolate_poisoned(L) != DA_POISON_NONE)
     give_up(L, place);
-  else if (!execution->inline_running)
+  else if (execution->inline_child == NULL)
     give_way(L);
 }
 

@@ -18,6 +18,7 @@
 #include "../base/log.h"
 #include "execution.h"
 #include "fault.h"
+#include "module.h"
 #include "shared_locals.h"
 
 enum {
@@ -347,44 +348,12 @@ bool da_worker_forget(da_worker *worker, da_slice id, da_slice *busy)
 
 /* ---- bundles ------------------------------------------------------------------------------------------- */
 
-/* package.loaded[name] while a bundle loads; modules run once per isolate. Upvalue: the table of loaded modules. */
-static int require_module(lua_State *L)
-{
-  size_t len;
-  const char *name = luaL_checklstring(L, 1, &len);
-  lua_settop(L, 1);
-  lua_getfield(L, lua_upvalueindex(1), name);
-  if (!lua_isnil(L, -1)) return 1;
-  da_host *host = da_isolate_host(L);
-  const da_bundle *bundle = host->loading ? ((da_load_context *)host)->bundle : ((da_execution *)host)->bundle;
-  const da_module *module = da_bundle_find(bundle, da_slice_make(name, len));
-  if (module == NULL)
-    return luaL_error(L,
-                      "module '%s' is not part of the bundle (no '%s.lua' beside the script); in a workflow only such "
-                      "modules exist, in "
-                      "a step every module does: require it inside function step.NAME",
-                      name, name);
-  lua_pushlstring(L, module->file.ptr, module->file.len);
-  lua_pushfstring(L, "@%s", lua_tostring(L, -1));
-  if (luaL_loadbufferx(L, module->text.ptr, module->text.len, lua_tostring(L, -1), "t") != LUA_OK) return lua_error(L);
-  lua_pushvalue(L, 1);
-  lua_call(L, 1, 1);
-  if (lua_isnil(L, -1)) lua_pushboolean(L, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, lua_upvalueindex(1), name);
-  return 1;
-}
-
 /* (context): opens the library, runs the script. */
 static int load_script(lua_State *L)
 {
   da_load_context *context = lua_touserdata(L, 1);
   lua_settop(L, 0);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_MODULES);
-  lua_pushcclosure(L, require_module, 1);
-  lua_setfield(L, LUA_REGISTRYINDEX, "da.require");
+  da_module_open(L);
   context->worker->options.hooks.open_isolate(L);
   const da_module *script = &context->bundle->modules[0];
   lua_pushlstring(L, script->file.ptr, script->file.len);
@@ -605,6 +574,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->died);
   da_table_free(&worker->attached);
   da_table_free(&worker->told);
+  da_table_free(&worker->noted);
   free_served(worker);
   da_region_delete(worker->region);
   da_watch_delete(worker->watch);

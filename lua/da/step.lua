@@ -43,12 +43,6 @@ function da.get(id)
   return { id = id, state = state, value = data ~= "" and core.decode(data) or nil }
 end
 
-local function only_in_workflows(name)
-  da[name] = function() error(("da.%s is for workflows; a step is a leaf, it just does its work and returns"):format(name), 2) end
-end
-for _, name in ipairs { "await", "pawait", "sleep", "sleep_until", "promise", "all", "any", "race", "outcomes", "map", "within" } do
-  only_in_workflows(name)
-end
 
 -- Output goes line by line beside the execution's own; stdout holds the result alone.
 function print(...)
@@ -57,5 +51,26 @@ function print(...)
   core.output(table.concat(parts, "\t"))
 end
 io.output(io.stderr)
+
+-- A step shares its process with every other one. These are the same in every attempt, so none is repeated.
+local getinfo = debug.getinfo
+local function refuse(what)
+  local caller = getinfo(3, "Sl")
+  if caller and caller.currentline > 0 then what = ("%s:%d: %s"):format(caller.short_src, caller.currentline, what) end
+  error(core.error_new("error", what, { fatal = true }), 0)
+end
+
+for _, name in ipairs { "await", "pawait", "sleep", "sleep_until", "promise", "all", "any", "race", "outcomes", "map", "within" } do
+  da[name] = function() refuse(("da.%s is for workflows; a step is a leaf, it just does its work and returns"):format(name)) end
+end
+
+function os.exit()
+  refuse("os.exit would end the host and all it runs; return from the step, or raise an error")
+end
+
+function os.setlocale(locale)
+  if locale == nil or locale == "C" or locale == "POSIX" then return "C" end
+  refuse("os.setlocale would change the locale of the whole process, which stays in 'C'; format such texts yourself")
+end
 
 da._VERSION = "da 0.1"
