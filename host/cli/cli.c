@@ -73,7 +73,11 @@ static const char promise_cancel_help[] =
     "is cut without a chance to undo anything; `dahost cancel` asks it to end by itself.\n";
 static const char cancel_help[] =
     "Asks an execution to end: `canceled` is raised at what it awaits, undo calls run, then it ends. WHY is the\n"
-    "error's message. Nothing is cut; a suspended execution ends when a process drives the store.\n";
+    "error's message. Nothing is cut; a suspended execution ends when a process drives the store. What is parked can\n"
+    "undo nothing: mend it and let it continue first, or use --hard, which settles it and all that is pending below "
+    "it\n"
+    "as canceled, at once. Exit code 1 if there is no such execution, if it is parked (without --hard), or ended "
+    "otherwise.\n";
 static const char continue_help[] =
     "Lets a parked execution try again, once what stopped it is mended. See `dahost ps --parked`.\n";
 static const char migrate_help[] =
@@ -96,7 +100,7 @@ static const cli_verb verbs[] = {
     {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(PARKED) | F(LIMIT), 0, 0, cli_ps},
     {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON), 1, 1, cli_get},
-    {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON), 1, 2, cli_cancel},
+    {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD), 1, 2, cli_cancel},
     {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON), 1, 1, cli_continue},
     {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help, F_COMMON | F(JSON), 2, 2,
      cli_migrate},
@@ -114,62 +118,6 @@ static const cli_verb verbs[] = {
     {"help", "[VERB]", "this overview, or the help of a verb", help_help, F(HELP), 0, 2, cli_help},
 };
 enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
-
-/* ---- what verbs print ---------------------------------------------------------------------------------- */
-
-static int result_fd = STDOUT_FILENO;
-
-void cli_print_to(int fd)
-{
-  result_fd = fd;
-}
-
-static void write_all(int fd, da_slice text)
-{
-  while (text.len > 0) {
-    ssize_t done = write(fd, text.ptr, text.len);
-    if (done <= 0) return; /* nobody reads any more */
-    text = da_slice_make(text.ptr + done, text.len - (size_t)done);
-  }
-}
-
-void cli_print(da_slice line)
-{
-  da_buf out = {0};
-  da_buf_add_slice(&out, line);
-  da_buf_add_byte(&out, '\n');
-  write_all(result_fd, da_buf_slice(&out));
-  da_buf_free(&out);
-}
-
-static void say(const char *prefix, const char *format, va_list args)
-{
-  char words[4096];
-  int len = snprintf(words, sizeof words, "%s", prefix);
-  int more = vsnprintf(words + len, sizeof words - (size_t)len - 1, format, args);
-  size_t end = (size_t)len + (size_t)(more > 0 ? more : 0);
-  if (end > sizeof words - 2) end = sizeof words - 2;
-  words[end] = '\n';
-  write_all(STDERR_FILENO, da_slice_make(words, end + 1));
-}
-
-int cli_fail(int code, const char *format, ...)
-{
-  va_list args;
-  va_start(args, format);
-  say("dahost: ", format, args);
-  va_end(args);
-  return code;
-}
-
-void cli_note(const cli_command *command, const char *format, ...)
-{
-  if (cli_has(command, CLI_QUIET)) return;
-  va_list args;
-  va_start(args, format);
-  say("", format, args);
-  va_end(args);
-}
 
 /* ---- help ---------------------------------------------------------------------------------------------- */
 
@@ -211,7 +159,7 @@ static void overview(da_buf *out)
   for (size_t i = 0; i < VERB_COUNT; i++) {
     char left[64];
     (void)snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].operands);
-    da_buf_addf(out, "  %-30s %s\n", left, verbs[i].brief);
+    da_buf_addf(out, "  %-31s %s\n", left, verbs[i].brief);
   }
   da_buf_addf(out,
               "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
@@ -286,7 +234,9 @@ static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_c
   const char *word = argv[*at];
   if (strcmp(word, "-h") == 0) word = "--help";
   if (strcmp(word, "-q") == 0) word = "--quiet";
-  if (word[1] != '-') return cli_fail(CLI_EXIT_USAGE, "no flag '%s'; flags are long words (--help lists them)", word);
+  if (word[1] != '-')
+    return cli_fail(CLI_EXIT_USAGE,
+                    "no flag '%s'; flags are long words (--help lists them), and behind -- all are operands", word);
   const char *equals = strchr(word, '=');
   da_slice name = da_slice_make(word + 2, equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2));
   int found = -1;
@@ -398,7 +348,7 @@ int cli_help(const cli_command *command)
   return CLI_EXIT_OK;
 }
 
-int da_cli_main(int argc, char **argv)
+static int answer(int argc, char **argv)
 {
   cli_command command = {0};
   int at = 1;
@@ -425,4 +375,10 @@ int da_cli_main(int argc, char **argv)
   }
   take_environment(&command);
   return command.verb->run(&command);
+}
+
+int da_cli_main(int argc, char **argv)
+{
+  cli_open_streams();
+  return cli_printed(answer(argc, argv));
 }

@@ -21,7 +21,7 @@ enum {
   CLI_EXIT_USAGE = 2,    /* the command line or the script is wrong */
   CLI_EXIT_PARKED = 3,
   CLI_EXIT_ENDED = 4,   /* timed out or cancelled */
-  CLI_EXIT_FAILED = 74, /* the store could not do its work (EX_IOERR of sysexits.h, as the store thread ends with) */
+  CLI_EXIT_FAILED = 74, /* the store, or stdout, failed (EX_IOERR of sysexits.h, as the store thread ends with) */
   CLI_EXIT_INTERRUPTED = 130
 };
 
@@ -41,6 +41,8 @@ enum {
   X(ALL, "all", NULL, "everything that is not finished")                                               \
   X(STATE, "state", "S", "running, suspended, completed, parked, or all")                              \
   X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                  \
+  X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")             \
+  X(DRY_RUN, "dry-run", NULL, "change nothing; tell how the execution would take to the code")         \
   X(LIMIT, "limit", "N", "at most N rows (default 1000)")                                              \
   X(TIMEOUT, "timeout", "D", "deadline from now: 90, 250ms, 1h30m, 3d (default: none)")                \
   X(PARAM, "param", "JSON", "what the promise is about")                                               \
@@ -93,8 +95,14 @@ int cli_fail(int code, const char *format, ...) DA_PRINTF(2, 3);
 void cli_note(const cli_command *command, const char *format, ...) DA_PRINTF(2, 3);
 /* Prints the bytes on stdout, a line end behind them. */
 void cli_print(da_slice line);
+/* The same for people: control characters in what a script or a store brought are made harmless. */
+void cli_print_text(da_slice text);
 /* The file descriptor behind cli_print(); `run` moves it so that a step's io.write cannot reach it. */
 void cli_print_to(int fd);
+/* At the start: no standard stream is closed from here on, and a broken pipe is an error of the write. */
+void cli_open_streams(void);
+/* At the end: the exit code, or that of an answer which could not be written. May end the process by SIGPIPE. */
+int cli_printed(int code);
 
 int cli_run(const cli_command *command);
 int cli_start(const cli_command *command);

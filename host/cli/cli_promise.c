@@ -169,20 +169,22 @@ static int change(const cli_command *command, cJSON *json, da_bundle *bundle, co
   cli_client client = {.rows = da_json_array()};
   cli_ask ask = {.command = command, .json = json, .bundle = bundle, .worker = bundle != NULL};
   int code = cli_reach(&ask, &client);
-  cJSON_Delete(json);
   cJSON *rows = client.rows;
   const cJSON *row = cJSON_GetArrayItem(rows, 0);
+  da_slice value = da_json_text(json, "$value"); /* of a cut: asked twice, if its first answer was lost */
+  bool same = value.len > 0 && da_slice_eq(value, da_json_text(row, "$value"));
   if (code == CLI_EXIT_OK && row != NULL) {
     cli_show_row(command, row);
     if (da_json_flag(row, "before")) {
       note_before(command, row);
-      code = CLI_EXIT_REJECTED;
+      code = same ? CLI_EXIT_OK : CLI_EXIT_REJECTED;
     } else {
       cli_note(command, "%s %s", command->operands[0], done);
     }
-    if (code == CLI_EXIT_OK && !da_json_flag(row, "driven"))
+    if (code == CLI_EXIT_OK && !da_json_flag(row, "driven") && value.len == 0)
       cli_note(command, "nobody drives it now: dahost resume %s", command->operands[0]);
   }
+  cJSON_Delete(json);
   cJSON_Delete(rows);
   return code;
 }
@@ -190,8 +192,20 @@ static int change(const cli_command *command, cJSON *json, da_bundle *bundle, co
 int cli_cancel(const cli_command *command)
 {
   cJSON *json = request(command, "cancel");
-  if (command->operand_count > 1) da_json_put_text(json, "why", da_slice_of(command->operands[1]));
-  return change(command, json, NULL, "was asked to end");
+  const char *why = command->operand_count > 1 ? command->operands[1] : "canceled";
+  if (command->operand_count > 1) da_json_put_text(json, "why", da_slice_of(why));
+  if (!cli_has(command, CLI_HARD)) return change(command, json, NULL, "was asked to end");
+  da_buf word = {0};
+  da_buf error = {0};
+  da_err err = {{0}};
+  da_status status = cli_value_word(why, true, &word, &err);
+  if (status == DA_OK) status = cli_value_error(da_buf_slice(&word), "canceled", &error, &err);
+  da_json_put_flag(json, "hard", true);
+  da_json_put_text(json, "$value", da_buf_slice(&error));
+  da_buf_free(&word);
+  da_buf_free(&error);
+  return status == DA_OK ? change(command, json, NULL, "was cut off, with all that was pending below it")
+                         : bad(json, err.text);
 }
 
 int cli_continue(const cli_command *command)

@@ -21,7 +21,7 @@
 
 /* ---- interruption -------------------------------------------------------------------------------------- */
 
-static char resume_line[1024]; /* with its line end; complete before resume_len says so */
+static char resume_line[8192]; /* with its line end; complete before resume_len says so */
 static volatile sig_atomic_t resume_len;
 static volatile sig_atomic_t interrupted;
 static cli_host *volatile running; /* NULL: another process runs it, this one only looks on */
@@ -62,6 +62,8 @@ typedef struct looker {
   char *place;
   bool several;     /* a line {"id",...} for each end */
   const char *what; /* resume: the id, or what else to put into the resume line */
+  int64_t holder;   /* the process that runs it instead of this one; 0: none */
+  da_buf early;     /* what the script printed while it loaded: the id comes first */
   bool told_id;
   bool told_parked;
   int64_t begun_ms;
@@ -69,24 +71,40 @@ typedef struct looker {
   int code; /* the worst end */
 } looker;
 
-static bool plain_word(const char *text)
+/* What a signal handler will print. */
+static void set_resume_line(const looker *l)
 {
-  return *text != '\0' &&
-         text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=+,@")] == '\0';
+  da_buf line = {0};
+  if (l->holder != 0)
+    da_buf_addf(&line, "\ndetached; process %lld goes on with it; to follow it again: dahost resume ",
+                (long long)l->holder);
+  else
+    da_buf_addf(&line, "\ninterrupted; to go on: dahost resume ");
+  cli_shell_word(&line, da_slice_of(l->what));
+  if (cli_has(l->command, CLI_DATA)) {
+    da_buf_addf(&line, " --data ");
+    cli_shell_word(&line, da_slice_of(l->place));
+  }
+  da_buf_add_byte(&line, '\n');
+  resume_len = 0;
+  if (line.len <= sizeof resume_line) {
+    memcpy(resume_line, line.ptr, line.len);
+    resume_len = (sig_atomic_t)line.len;
+  }
+  da_buf_free(&line);
 }
 
-/* what: an id, or --all */
-static void set_resume_line(const looker *l, const char *what)
+/* What was held back so that the id is the first line. */
+static void tell_early(looker *l)
 {
-  char data[700] = "";
-  const char *data_quote = plain_word(l->place) ? "" : "'";
-  const char *quote = plain_word(what) ? "" : "'";
-  if (cli_has(l->command, CLI_DATA))
-    (void)snprintf(data, sizeof data, " --data %s%s%s", data_quote, l->place, data_quote);
-  resume_len = 0;
-  int len = snprintf(resume_line, sizeof resume_line, "\ninterrupted; to go on: dahost resume %s%s%s%s\n", quote, what,
-                     quote, data);
-  resume_len = len > 0 && (size_t)len < sizeof resume_line ? len : 0;
+  if (l->early.len > 0) cli_view_print(l->view, da_slice_make(l->early.ptr, l->early.len - 1));
+  da_buf_free(&l->early);
+}
+
+static void say_holder(const looker *l)
+{
+  if (l->holder != 0)
+    cli_view_say(l->view, false, "process %lld holds the store; following it there", (long long)l->holder);
 }
 
 static void hear_id(looker *l, const char *id)
@@ -94,10 +112,15 @@ static void hear_id(looker *l, const char *id)
   /* If the holder goes away, the same id is asked for again: never a second execution. */
   cJSON_DeleteItemFromObjectCaseSensitive(l->ask.json, "id");
   da_json_put_text(l->ask.json, "id", da_slice_of(id));
-  set_resume_line(l, id);
+  l->what = cJSON_GetStringValue(da_json_get(l->ask.json, "id"));
+  set_resume_line(l);
   cli_view_root(l->view, da_slice_of(id));
-  if (!l->told_id) cli_view_say(l->view, false, "id %s (store %s)", id, l->place);
+  if (!l->told_id) {
+    cli_view_say(l->view, false, "id %s (store %s)", id, l->place);
+    say_holder(l);
+  }
   l->told_id = true;
+  tell_early(l);
 }
 
 static int exit_of(da_slice end)
@@ -205,6 +228,11 @@ static void hear_event(void *user, const da_event *event, const cli_model *model
 {
   looker *l = user;
   if (event->kind == DA_EVENT_PARKED) l->told_parked = true;
+  if (event->kind == DA_EVENT_OUTPUT && !l->told_id && l->what == NULL) {
+    da_buf_add_slice(&l->early, event->text);
+    da_buf_add_byte(&l->early, '\n');
+    return;
+  }
   cli_view_event(l->view, event, model);
 }
 
@@ -217,6 +245,8 @@ static void hear_tick(void *user)
 static void hear_here(void *user, cli_host *host)
 {
   looker *l = user;
+  l->holder = 0;
+  if (l->what != NULL) set_resume_line(l);
   if (host == NULL) {
     cli_view_over(l->view);
     cli_view_attach(l->view, NULL);
@@ -228,19 +258,34 @@ static void hear_here(void *user, cli_host *host)
   }
 }
 
+static void hear_elsewhere(void *user, int64_t pid)
+{
+  looker *l = user;
+  l->holder = pid;
+  if (l->what == NULL) return; /* said behind the id */
+  set_resume_line(l);
+  say_holder(l);
+}
+
 /* ---- asking -------------------------------------------------------------------------------------------- */
 
 static int look_on(looker *l)
 {
-  cli_client client = {.row = hear_row, .event = hear_event, .tick = hear_tick, .here = hear_here, .user = l};
+  cli_client client = {.row = hear_row,
+                       .event = hear_event,
+                       .tick = hear_tick,
+                       .elsewhere = hear_elsewhere,
+                       .here = hear_here,
+                       .user = l};
   l->begun_ms = da_clock_now_ms();
   l->place = cli_store_place(l->command);
   l->view = cli_view_new(l->command);
-  if (l->what != NULL) set_resume_line(l, l->what);
+  if (l->what != NULL) set_resume_line(l);
   if (l->what != NULL && !l->several) cli_view_root(l->view, da_slice_of(l->what));
   if (getenv("DAHOST_LOG") == NULL) da_log_set_level(DA_LOG_ERROR); /* the view tells what the log would warn of */
   watch_interrupts();
   int code = cli_reach(&l->ask, &client);
+  tell_early(l);
   cli_view_over(l->view);
   cli_view_delete(l->view);
   free(l->place);

@@ -133,7 +133,7 @@ void cli_show_record(const cJSON *row)
   add_time(&out, "deadline", int_of(row, "timeoutAt"));
   da_slice file = da_json_text(row, "file");
   if (file.len > 0) da_buf_addf(&out, "\n%-9s %.*s:%d", "called at", DA_FMT(file), (int)int_of(row, "line"));
-  cli_print(da_buf_slice(&out));
+  cli_print_text(da_buf_slice(&out));
   da_buf_free(&out);
 }
 
@@ -224,7 +224,7 @@ static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
   add_awaits(&out, row, "\xe2\x86\x92 ");
   da_buf_add_slice(&out, da_json_text(da_json_get(row, "parked"), "text"));
   while (out.len > 0 && out.ptr[out.len - 1] == ' ') out.len--;
-  cli_print(da_buf_slice(&out));
+  cli_print_text(da_buf_slice(&out));
   da_buf_free(&out);
 }
 
@@ -352,7 +352,7 @@ static void print_branch(const branch *b, size_t depth)
   lifetime(b->row, age);
   da_buf_addf(&out, " %s", age);
   add_last(&out, b->row);
-  cli_print(da_buf_slice(&out));
+  cli_print_text(da_buf_slice(&out));
   da_buf_free(&out);
 }
 

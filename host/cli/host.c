@@ -25,6 +25,7 @@ struct cli_host {
   da_control *control;
   uv_timer_t tick; /* followers over the socket redraw on it */
   char pid[32];
+  bool leaving;
   void (*ready)(void *user);
   void *ready_user;
 };
@@ -33,6 +34,7 @@ struct cli_host {
 
 /* One request of another process. */
 typedef struct peer {
+  cli_host *host;
   da_control_conn *conn;
   cli_request *request; /* NULL while it is being asked, and after its end */
   bool ended;
@@ -69,13 +71,16 @@ static void peer_end(void *user)
   *at = p->next;
   p->ended = true;
   da_control_end(p->conn);
+  cli_host *host = p->host;
   if (p->request != NULL) free(p); /* else on_request() still holds it */
+  if (host->leaving) cli_host_leave(host);
 }
 
 static void on_request(void *user, da_control_conn *conn, da_slice line)
 {
   cli_host *host = user;
   peer *p = da_xcalloc(1, sizeof *p);
+  p->host = host;
   p->conn = conn;
   p->next = peers;
   peers = p;
@@ -97,8 +102,10 @@ static void on_gone(void *user, da_control_conn *conn)
   peer *p = *at;
   if (p == NULL) return;
   *at = p->next;
+  cli_host *host = p->host;
   if (p->request != NULL) cli_service_gone(p->request);
   free(p);
+  if (host->leaving) cli_host_leave(host);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -210,6 +217,15 @@ void cli_host_run(cli_host *host, void (*ready)(void *user), void *user)
   else
     da_sched_post(host->sched, ready_tool, host);
   da_sched_run(host->sched);
+}
+
+void cli_host_leave(cli_host *host)
+{
+  bool asked = false;
+  host->leaving = true;
+  for (const peer *p = peers; p != NULL; p = p->next)
+    asked = asked || (p->request != NULL && !cli_request_follows(p->request));
+  if (!asked) cli_host_stop(host);
 }
 
 void cli_host_stop(cli_host *host)

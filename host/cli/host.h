@@ -27,6 +27,9 @@ da_status DA_MUST_USE cli_host_open(const cli_host_options *options, cli_host **
 cli_service *cli_host_service(cli_host *host);
 /* Calls ready(user) on the loop once recovery is done, and runs the loop. */
 void cli_host_run(cli_host *host, void (*ready)(void *user), void *user);
+/* Ends the loop as soon as what other processes asked in passing is answered; who follows an execution is not waited
+ * for: it takes over. */
+void cli_host_leave(cli_host *host);
 void cli_host_stop(cli_host *host); /* from any thread and from a signal handler */
 struct uv_loop_s *cli_host_loop(cli_host *host);
 /* Of a host with a worker this is the end of the process, nearly: the store stays open, its lock held, until exit. */

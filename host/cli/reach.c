@@ -37,6 +37,8 @@ typedef struct attempt {
   const cli_host_options *sizes;
   cli_host *host;  /* when it is answered here */
   cli_model model; /* when it is answered elsewhere */
+  int64_t holder;  /* the process that answers; 0: unknown */
+  bool heard;      /* it did answer */
   int code;
 } attempt;
 
@@ -70,7 +72,7 @@ static void here_event(void *user, const da_event *event)
 static void here_end(void *user)
 {
   attempt *a = user;
-  cli_host_stop(a->host);
+  cli_host_leave(a->host);
 }
 
 static void here_ready(void *user)
@@ -134,6 +136,8 @@ static int answer_here(attempt *a, da_store *store)
 static bool hear_line(void *user, da_slice line)
 {
   attempt *a = user;
+  if (!a->heard && a->client->elsewhere != NULL) a->client->elsewhere(a->client->user, a->holder);
+  a->heard = true;
   cJSON *row = da_json_parse(line, NULL);
   da_event event;
   if (row == NULL) return true; /* of a version that says more than this one knows */
@@ -207,6 +211,7 @@ static void forget_rows(attempt *a)
 static bool try_elsewhere(attempt *a, const da_err *held, int *waited)
 {
   da_err err = {{0}};
+  a->holder = da_store_holder(a->place);
   da_status status = ask_elsewhere(a, &err);
   if (status == DA_OK || a->code != CLI_EXIT_OK) return true;
   if (status != DA_ENOTFOUND && status != DA_ECLOSED) {
@@ -215,7 +220,11 @@ static bool try_elsewhere(attempt *a, const da_err *held, int *waited)
   }
   if (status == DA_ECLOSED) {
     *waited = 0;
-    cli_note(a->ask->command, "the process that held the store is gone; going on");
+    if (a->holder != 0)
+      cli_note(a->ask->command, "process %lld, which held the store, is gone; going on", (long long)a->holder);
+    else
+      cli_note(a->ask->command, "the process that held the store is gone; going on");
+    a->heard = false;
   }
   if (*waited >= SILENT_MS) {
     a->code = cli_fail(CLI_EXIT_FAILED, "%s, and that process does not answer", held->text);

@@ -76,6 +76,11 @@ cli_request *cli_service_ask(cli_service *service, cJSON *json, da_bundle *bundl
   return r;
 }
 
+bool cli_request_follows(const cli_request *r)
+{
+  return r->on_gone != NULL;
+}
+
 void cli_service_gone(cli_request *r)
 {
   r->gone = true;

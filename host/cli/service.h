@@ -57,6 +57,8 @@ void cli_service_destroy(cli_service *service); /* ends nothing: the loop has st
 /* json is given. bundle may be NULL; a reference is taken. The request lives until sink.end was called, or, after
  * cli_service_gone(), a little longer. */
 cli_request *cli_service_ask(cli_service *service, cJSON *json, da_bundle *bundle, const cli_sink *sink);
+/* Does it last as long as an execution? */
+bool cli_request_follows(const cli_request *request);
 /* The asker is gone: its sink is not called again. */
 void cli_service_gone(cli_request *request);
 /* For da_worker_options.event. */
@@ -68,6 +70,9 @@ void cli_answer_row(cli_request *r, cJSON *given);
 /* Refuses with an exit code and ends the request. */
 void cli_refuse(cli_request *r, int code, const char *format, ...) DA_PRINTF(3, 4);
 void cli_request_end(cli_request *r);
+/* service_missing.c: refuses (exit code 1) an id that is not there, naming the nearest one. */
+typedef enum cli_wanted { CLI_EXECUTION, CLI_PROMISE, CLI_EITHER } cli_wanted;
+void cli_refuse_missing(cli_request *r, cli_wanted wanted, da_slice id);
 /* An op whose done() gets `r` as op->user. */
 da_op *cli_request_op(cli_request *r, void (*done)(da_op *op));
 /* The same for a function on the store thread; argument is a copy of size bytes in the op's arena. */
@@ -93,10 +98,12 @@ da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena
 /* service_change.c */
 void cli_serve_promise_create(cli_request *r);
 void cli_serve_promise_settle(cli_request *r);
-void cli_serve_cancel(cli_request *r);
 void cli_serve_continue(cli_request *r);
 /* Ends the request with the record of its "id" as it is now, and a flag that says what was done. */
 void cli_answer_record(cli_request *r, const char *member, bool value);
+
+/* service_cancel.c */
+void cli_serve_cancel(cli_request *r);
 
 /* service_migrate.c */
 void cli_serve_migrate(cli_request *r);

@@ -1,4 +1,4 @@
-/* service_change.c - promise create and settle, cancel, continue.
+/* service_change.c - promise create and settle, continue.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../base/clock.h"
 #include "../base/limits.h"
@@ -16,7 +16,7 @@ static bool refused(cli_request *r, const da_reply *reply, da_slice id)
   case 300:
     return false;
   case 404:
-    cli_refuse(r, CLI_EXIT_REJECTED, "no such promise '%.*s' in %s", DA_FMT(id), r->service->place);
+    cli_refuse_missing(r, CLI_PROMISE, id);
     return true;
   case 400:
     cli_refuse(r, CLI_EXIT_USAGE, "%.*s", DA_FMT(reply->message));
@@ -164,58 +164,23 @@ void cli_serve_promise_settle(cli_request *r)
 
 /* ---- executions ---------------------------------------------------------------------------------------- */
 
-static void asked_to_cancel(void *user, int status)
-{
-  cli_request *r = user;
-  da_slice id = da_json_text(r->json, "id");
-  switch (status) {
-  case 200:
-    cli_answer_record(r, "asked", true);
-    return;
-  case 404:
-    cli_refuse(r, CLI_EXIT_REJECTED, "no execution '%.*s' in %s", DA_FMT(id), r->service->place);
-    return;
-  case 409:
-    cli_answer_record(r, "before", true);
-    return;
-  default:
-    cli_refuse(r, CLI_EXIT_FAILED, "the store could not take it (is the disk full?)");
-    return;
-  }
-}
-
-static void found_to_cancel(da_op *op)
-{
-  cli_request *r = op->user;
-  if (cli_op_failed(op)) return;
-  da_slice id = da_json_text(r->json, "id");
-  int status = op->outcomes[0].reply.status;
-  da_op_delete(op);
-  if (status == 200) {
-    da_worker_cancel(r->service->sched, id, da_json_text(r->json, "why"), asked_to_cancel, r);
-    return;
-  }
-  cli_refuse(r, CLI_EXIT_REJECTED,
-             "no execution '%.*s' in %s (a promise without a function is canceled with `dahost promise cancel`)",
-             DA_FMT(id), r->service->place);
-}
-
-/* Asks for the task first: cancelling is for executions. */
-void cli_serve_cancel(cli_request *r)
-{
-  da_op *op = cli_request_op(r, found_to_cancel);
-  da_op_request(op, DA_REQ_TASK_GET)->id = da_arena_dup(&op->arena, da_json_text(r->json, "id"));
-  da_sched_submit(r->service->sched, op, false);
-}
-
 static void continued(da_op *op)
 {
   cli_request *r = op->user;
   if (cli_op_failed(op)) return;
-  const da_reply *reply = &op->outcomes[0].reply;
-  if (reply->status == 409)
-    cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s' is not parked", DA_FMT(op->requests[0].id));
-  else if (!refused(r, reply, op->requests[0].id))
+  const da_reply *before = &op->outcomes[0].reply;
+  const da_reply *reply = &op->outcomes[1].reply;
+  da_slice id = op->requests[0].id;
+  bool ended = before->status == 200 && before->task->state == DA_TASK_FULFILLED;
+  bool waits = before->status == 200 && before->task->state == DA_TASK_SUSPENDED;
+  if (before->status == 404)
+    cli_refuse_missing(r, CLI_EXECUTION, id);
+  else if (reply->status == 409)
+    cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s' is not parked: %s", DA_FMT(id),
+               ended   ? "it has ended (dahost get ID shows how)"
+               : waits ? "it waits for others (dahost tree ID shows for whom)"
+                       : "it runs, or rests until a process drives it (dahost resume ID)");
+  else if (!refused(r, reply, id))
     cli_answer_record(r, "continued", true);
   da_op_delete(op);
 }
@@ -223,6 +188,8 @@ static void continued(da_op *op)
 void cli_serve_continue(cli_request *r)
 {
   da_op *op = cli_request_op(r, continued);
-  da_op_request(op, DA_REQ_TASK_CONTINUE)->id = da_arena_dup(&op->arena, da_json_text(r->json, "id"));
+  da_slice id = da_arena_dup(&op->arena, da_json_text(r->json, "id"));
+  da_op_request(op, DA_REQ_TASK_GET)->id = id;
+  da_op_request(op, DA_REQ_TASK_CONTINUE)->id = id;
   da_sched_submit(r->service->sched, op, false);
 }

@@ -93,7 +93,7 @@ static bool objected(cli_request *r, const migration *m)
   const da_promise *promise = &m->promise;
   da_slice busy;
   if (!m->found || !promise->call.has_bundle)
-    cli_refuse(r, CLI_EXIT_REJECTED, "no execution '%.*s' in %s", DA_FMT(m->id), r->service->place);
+    cli_refuse_missing(r, CLI_EXECUTION, m->id);
   else if (promise->state != DA_PENDING)
     cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s' has ended; nothing of it will run again", DA_FMT(m->id));
   else if (!defines(r->service->worker, r->bundle, promise->call.func))

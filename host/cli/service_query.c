@@ -372,11 +372,6 @@ static void tell_live(cli_request *r, da_slice id)
   }
 }
 
-static void no_such(cli_request *r, da_slice id)
-{
-  cli_refuse(r, CLI_EXIT_REJECTED, "no execution or promise '%.*s' in %s", DA_FMT(id), r->service->place);
-}
-
 static void tree_page(da_op *op)
 {
   cli_request *r = op->user;
@@ -387,7 +382,7 @@ static void tree_page(da_op *op)
     return;
   }
   if (q->after.len == 0) {
-    no_such(r, q->prefix);
+    cli_refuse_missing(r, CLI_EITHER, q->prefix);
     return;
   }
   tell_live(r, q->prefix);
@@ -399,7 +394,7 @@ void cli_serve_tree(cli_request *r)
   query *q = new_query(r);
   q->prefix = da_json_text(r->json, "id");
   if (q->prefix.len == 0)
-    no_such(r, q->prefix);
+    cli_refuse_missing(r, CLI_EITHER, q->prefix);
   else
     ask_page(r, tree_page);
 }
@@ -427,7 +422,7 @@ static void got(da_op *op)
   if (cli_op_failed(op)) return;
   get_call *get = op->call_argument;
   if (get->row == NULL) {
-    no_such(r, get->id);
+    cli_refuse_missing(r, CLI_EITHER, get->id);
   } else {
     cli_answer_row(r, get->row);
     cli_request_end(r);

@@ -437,11 +437,8 @@ static void resume_found(cli_request *r, const roots *all)
   cli_run_state *state = cli_run_of(r);
   const cJSON *item;
   if (cJSON_GetArraySize(all->missing) > 0) {
-    const char *id = cJSON_GetStringValue(cJSON_GetArrayItem(all->missing, 0));
-    da_err err = {{0}};
-    (void)da_fail(&err, DA_ENOTFOUND, "no execution '%s' in %s", id, r->service->place);
-    refuse_run(r, CLI_EXIT_REJECTED, err.text);
-    return;
+    cli_refuse_missing(r, CLI_EXECUTION, da_slice_of(cJSON_GetStringValue(cJSON_GetArrayItem(all->missing, 0))));
+    return; /* it follows nothing: the refusal ends it */
   }
   if (!da_json_flag(r->json, "all") && all->ids == NULL) { /* the asker wants to know what there is */
     cJSON *row = da_json_object();

@@ -187,10 +187,15 @@ static size_t take(da_slice text, size_t at, uint32_t *point)
   return len;
 }
 
+static bool is_control(uint32_t c)
+{
+  return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
 /* Terminals give East Asian wide characters and pictographs two columns, combining marks none. */
 static size_t columns_of(uint32_t c)
 {
-  if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return 0;
+  if (is_control(c)) return 0;
   if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f)) return 0;
   if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
       (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
@@ -219,7 +224,7 @@ void cli_fit(da_buf *out, da_slice text, size_t columns)
   for (size_t at = 0; at < text.len;) {
     uint32_t point;
     size_t len = take(text, at, &point);
-    bool control = point < 0x20 || (point >= 0x7f && point < 0xa0);
+    bool control = is_control(point);
     size_t wide = control ? 1 : columns_of(point);
     if (width + wide > limit) break;
     if (control || (len == 1 && (unsigned char)text.ptr[at] >= 0x80))
@@ -230,6 +235,71 @@ void cli_fit(da_buf *out, da_slice text, size_t columns)
     at += len;
   }
   if (cut) da_buf_add(out, "\xe2\x80\xa6", 3);
+}
+
+/* Length of the colour sequence ESC [ digits and semicolons m at `at`, or 0. */
+static size_t colour_at(da_slice text, size_t at)
+{
+  if (text.len - at < 3 || text.ptr[at] != '\x1b' || text.ptr[at + 1] != '[') return 0;
+  size_t end = at + 2;
+  while (end < text.len && ((text.ptr[end] >= '0' && text.ptr[end] <= '9') || text.ptr[end] == ';')) end++;
+  return end < text.len && text.ptr[end] == 'm' ? end + 1 - at : 0;
+}
+
+/* A carriage return in the middle of a line: what stands before it would be overwritten. */
+static void restart_line(da_buf *out, size_t from)
+{
+  while (out->len > from && out->ptr[out->len - 1] != '\n') out->len--;
+}
+
+/* output: what a script prints. */
+static void clean(da_buf *out, da_slice text, bool output)
+{
+  bool painted = false;
+  size_t from = out->len;
+  for (size_t at = 0, len; at < text.len; at += len) {
+    uint32_t point = 0;
+    size_t colour = output ? colour_at(text, at) : 0;
+    len = colour > 0 ? colour : take(text, at, &point);
+    bool kept = colour > 0 || point == '\n' || point == '\t';
+    painted = painted || colour > 0;
+    if (output && point == '\r') {
+      if (at + 1 < text.len && text.ptr[at + 1] != '\n') restart_line(out, from);
+    } else if (!kept && (is_control(point) || (len == 1 && (unsigned char)text.ptr[at] >= 0x80)))
+      da_buf_add_byte(out, '?');
+    else
+      da_buf_add(out, text.ptr + at, len);
+  }
+  if (painted) da_buf_add(out, "\x1b[0m", 4);
+}
+
+void cli_clean(da_buf *out, da_slice text)
+{
+  clean(out, text, false);
+}
+
+void cli_clean_output(da_buf *out, da_slice text)
+{
+  clean(out, text, true);
+}
+
+void cli_shell_word(da_buf *out, da_slice word)
+{
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=+,@%";
+  bool quoted = word.len == 0;
+  for (size_t i = 0; i < word.len; i++) quoted = quoted || memchr(plain, word.ptr[i], sizeof plain - 1) == NULL;
+  if (!quoted) {
+    da_buf_add_slice(out, word);
+    return;
+  }
+  da_buf_add_byte(out, '\'');
+  for (size_t i = 0; i < word.len; i++) {
+    if (word.ptr[i] == '\'')
+      da_buf_add_slice(out, DA_LIT("'\\''"));
+    else
+      da_buf_add(out, word.ptr + i, 1);
+  }
+  da_buf_add_byte(out, '\'');
 }
 
 void cli_pad(da_buf *out, size_t from, size_t columns)

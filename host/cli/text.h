@@ -30,6 +30,13 @@ void cli_nearest_offer(cli_nearest *nearest, da_slice candidate);
 size_t cli_width(da_slice text);
 /* Appends text cut to `columns`, control bytes as '?', with an ellipsis where something was cut. */
 void cli_fit(da_buf *out, da_slice text, size_t columns);
+/* Appends text of unknown origin (a script's error, a name) for a terminal: control characters but line ends and tabs,
+ * and malformed bytes, become '?'. */
+void cli_clean(da_buf *out, da_slice text);
+/* The same for what a script prints: colours stay, and end with it; a carriage return begins the line anew. */
+void cli_clean_output(da_buf *out, da_slice text);
+/* Appends a word as a shell would have to be given it. */
+void cli_shell_word(da_buf *out, da_slice word);
 /* Pads what was appended since `from` with spaces to `columns`. */
 void cli_pad(da_buf *out, size_t from, size_t columns);
 

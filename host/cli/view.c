@@ -16,7 +16,7 @@
 #include "event.h"
 #include "text.h"
 
-enum { FRAME_MS = 100, TICK_MS = 1000, LINES_MAX = 200, PIPE_READ = 16 * 1024 };
+enum { FRAME_MS = 100, TICK_MS = 1000, LINES_MAX = 200, PIPE_READ = 16 * 1024, STATE_COLUMNS = 11 };
 
 typedef enum view_kind { VIEW_QUIET, VIEW_PLAIN, VIEW_TERMINAL } view_kind;
 
@@ -167,7 +167,7 @@ static void put_node(line *l, const cli_node *node)
   for (size_t i = 0; i < depth && l->left > 20; i++) put_text(l, NO_PAINT, "  ");
   put(l, NO_PAINT, depth > 0 ? cli_short_id(node->id, node->parent->id) : node->id);
   put_text(l, NO_PAINT, "  ");
-  if (depth == 0 && node->func.len > 0) {
+  if (depth == 0 && node->func.len > 0 && l->left > cli_width(node->func) + STATE_COLUMNS) {
     put(l, DIM, node->func);
     put_text(l, NO_PAINT, "  ");
   }
@@ -316,7 +316,7 @@ static void touch(cli_view *view)
 static void add_above(cli_view *view, da_slice text)
 {
   if (view->kind == VIEW_TERMINAL) {
-    da_buf_add_slice(&view->above, text);
+    cli_clean_output(&view->above, text);
     da_buf_add_byte(&view->above, '\n');
     touch(view);
     return;
@@ -337,7 +337,15 @@ void cli_view_say(cli_view *view, bool matters, const char *format, ...)
   int len = vsnprintf(words, sizeof words, format, args);
   va_end(args);
   if (len < 0) return;
-  add_above(view, da_slice_make(words, (size_t)len < sizeof words ? (size_t)len : sizeof words - 1));
+  da_buf text = {0};
+  cli_clean(&text, da_slice_make(words, (size_t)len < sizeof words ? (size_t)len : sizeof words - 1));
+  add_above(view, da_buf_slice(&text));
+  da_buf_free(&text);
+}
+
+void cli_view_print(cli_view *view, da_slice text)
+{
+  add_above(view, text);
 }
 
 void cli_view_tick(cli_view *view)

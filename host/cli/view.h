@@ -28,6 +28,8 @@ void cli_view_attach(cli_view *view, struct uv_loop_s *loop);
 void cli_view_event(cli_view *view, const da_event *event, const cli_model *model);
 /* A line for people, above the tree; also with --quiet if it `matters`. */
 void cli_view_say(cli_view *view, bool matters, const char *format, ...) DA_PRINTF(3, 4);
+/* A line that a script printed. */
+void cli_view_print(cli_view *view, da_slice text);
 void cli_view_tick(cli_view *view);
 /* Draws the tree a last time and leaves it there; the model may go. */
 void cli_view_over(cli_view *view);

@@ -229,8 +229,10 @@ static void tell_all(da_sched *s)
 static void on_wake(uv_async_t *wake)
 {
   da_sched *s = wake->data;
-  tell_all(s);
-  if (atomic_load(&s->stop_wanted)) uv_stop(&s->loop);
+  if (atomic_load(&s->stop_wanted))
+    uv_stop(&s->loop); /* what has come meanwhile is not told: whoever interrupts also interrupts what steps execute */
+  else
+    tell_all(s);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
@@ -356,6 +358,7 @@ void da_sched_run(da_sched *s)
   sigset_t before;
   hold_sigpipe(&before);
   da_sweep_start(s);
+  (void)uv_async_send(&s->wake); /* for what was left when it was stopped */
   while (!atomic_load(&s->stop_wanted)) (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   atomic_store(&s->stop_wanted, false);
   release_sigpipe(&before);
