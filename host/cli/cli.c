@@ -38,12 +38,15 @@ static const char run_help[] =
     "the same command, or `dahost resume ID`, goes on where it stopped. No recorded step runs again; a step in flight\n"
     "at the kill may.\n"
     "\n"
-    "FUNCTION may be left out when FILE defines one workflow, or one named main. Each ARG is JSON if it parses as\n"
-    "JSON, else a string; a number only in its plain form (007 and 123e4567 are strings). If another process holds\n"
-    "the store, that process runs it and this one follows.\n"
+    "FUNCTION may be left out when FILE defines one workflow, or one named main, and the first ARG does not look like "
+    "a\n"
+    "name. Each ARG is JSON if it parses as JSON, else a string; a number only in its plain form (007 and 123e4567 "
+    "are\n"
+    "strings). Words behind -- are operands whatever they look like. If another process holds the store, that process\n"
+    "runs it and this one follows; if that process goes away, this one goes on with it.\n"
     "\n"
     "Exit code: 0 resolved, 1 rejected, 2 usage or script error, 3 parked, 4 timed out or cancelled, 74 the store\n"
-    "failed, 130 interrupted.\n";
+    "failed or stdout takes no result, 130 interrupted (SIGINT or SIGTERM; of one that only follows: detached).\n";
 static const char start_help[] =
     "Like run, but only submits the execution and prints its id. It runs when a process drives the store: at once if\n"
     "one holds it now, else with `dahost resume ID`.\n";
@@ -81,8 +84,14 @@ static const char cancel_help[] =
 static const char continue_help[] =
     "Lets a parked execution try again, once what stopped it is mended. See `dahost ps --parked`.\n";
 static const char migrate_help[] =
-    "Pins an unfinished execution, and what it called and has not ended, to the code of FILE, and lets it go on if it\n"
-    "was parked. Its records stay: where the new code wants something else than they hold, it is parked again.\n";
+    "Pins an unfinished execution, and what it called and has not ended, to the code of FILE, and lets go on what of "
+    "it\n"
+    "was parked. Its records stay: where the new code wants something else than they hold, it is parked again.\n"
+    "\n"
+    "--dry-run changes nothing: it runs the new code over a copy of the records, carries out nothing new, and tells\n"
+    "of each execution which recorded calls it would meet again, which new ones it would make, and whether it would\n"
+    "be parked (with both sides of the difference), would end, or go on. Exit code then: 0 it takes to the code, 1 it\n"
+    "would end rejected, 3 it would be parked.\n";
 static const char verify_help[] =
     "Reads every row of the store and checks that records, indexes and references agree; prints each fault. Exit code\n"
     "1 if there is any. A store in use is read beside its holder, which delays the reuse of its free pages "
@@ -102,8 +111,8 @@ static const cli_verb verbs[] = {
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON), 1, 1, cli_get},
     {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD), 1, 2, cli_cancel},
     {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON), 1, 1, cli_continue},
-    {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help, F_COMMON | F(JSON), 2, 2,
-     cli_migrate},
+    {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help, F_COMMON | F(JSON) | F(DRY_RUN),
+     2, 2, cli_migrate},
     {"promise create", "ID", "make a promise to be settled from outside", promise_create_help,
      F_COMMON | F(JSON) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_promise_create},
     {"promise get", "ID", "show a promise", promise_get_help, F_COMMON | F(JSON), 1, 1, cli_promise_get},
@@ -163,7 +172,9 @@ static void overview(da_buf *out)
   }
   da_buf_addf(out,
               "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
-              "The store is ./.dahost, or --data DIR, or DAHOST_DATA.");
+              "The store is ./.dahost, or --data DIR, or DAHOST_DATA.\n\n"
+              "exit codes: 0 done, or resolved; 1 rejected, or no; 2 usage or script error; 3 parked; 4 timed out or\n"
+              "cancelled; 74 the store or stdout failed; 130 interrupted");
 }
 
 /* ---- parsing ------------------------------------------------------------------------------------------- */

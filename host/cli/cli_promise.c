@@ -3,6 +3,7 @@
 #include "../base/clock.h"
 #include "cli.h"
 #include "reach.h"
+#include "rehearse.h"
 #include "show.h"
 #include "text.h"
 #include "value.h"
@@ -218,7 +219,9 @@ int cli_migrate(const cli_command *command)
   da_bundle *bundle = NULL;
   da_err err = {{0}};
   if (da_bundle_read(command->operands[1], &bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
-  int code = change(command, request(command, "migrate"), bundle, "runs the new code from now on");
+  int code = cli_has(command, CLI_DRY_RUN)
+                 ? cli_rehearse(command, bundle)
+                 : change(command, request(command, "migrate"), bundle, "runs the new code from now on");
   da_bundle_unref(bundle);
   return code;
 }

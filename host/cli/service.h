@@ -73,6 +73,8 @@ void cli_request_end(cli_request *r);
 /* service_missing.c: refuses (exit code 1) an id that is not there, naming the nearest one. */
 typedef enum cli_wanted { CLI_EXECUTION, CLI_PROMISE, CLI_EITHER } cli_wanted;
 void cli_refuse_missing(cli_request *r, cli_wanted wanted, da_slice id);
+/* In an open transaction: the id there is that was perhaps meant, or an empty one. */
+da_status cli_nearest_id(da_store *store, cli_wanted wanted, da_slice id, da_arena *arena, da_slice *best, da_err *err);
 /* An op whose done() gets `r` as op->user. */
 da_op *cli_request_op(cli_request *r, void (*done)(da_op *op));
 /* The same for a function on the store thread; argument is a copy of size bytes in the op's arena. */
@@ -107,6 +109,8 @@ void cli_serve_cancel(cli_request *r);
 
 /* service_migrate.c */
 void cli_serve_migrate(cli_request *r);
+/* Does the bundle, which is served, define this workflow? */
+bool cli_defines(da_worker *worker, const da_bundle *bundle, da_slice func);
 
 /* service_run.c */
 void cli_serve_run(cli_request *r);

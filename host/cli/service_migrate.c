@@ -1,5 +1,5 @@
 /* service_migrate.c - moves an execution to other code: it, and the unfinished executions it called, are pinned to
- * another bundle from now on; if it was parked, it may go on.
+ * another bundle from now on; what of them was parked may go on.
  *
  * The records are not touched: where the new code wants something else than they hold, the replay parks it again and
  * names both sides. An execution that runs in this process now is refused; suspended ones in memory are dropped.
@@ -45,7 +45,8 @@ static da_status look(da_store *store, da_op *op, da_err *err)
   int found = view->ops->promise(view, m->id, &op->arena, &m->promise);
   if (found < 0) return da_fail(err, (da_status)found, "cannot read '%.*s'", DA_FMT(m->id));
   m->found = found != 0;
-  return DA_OK;
+  m->arena = &op->arena;
+  return da_store_scan_ids(store, m->id, DA_NONE, &op->arena, keep_unfinished, m, err);
 }
 
 static da_status move(da_store *store, da_op *op, da_err *err)
@@ -68,17 +69,20 @@ static void sent_on(da_op *op)
   cli_answer_record(r, "migrated", true);
 }
 
+/* What is parked may go on. 409: it was not parked, and goes on when what it awaits is settled. */
 static void moved(da_op *op)
 {
   cli_request *r = op->user;
   if (cli_op_failed(op)) return;
+  const migration *m = op->call_argument;
+  da_op *next = cli_request_op(r, sent_on);
+  for (size_t i = 0; i < m->count; i++)
+    da_op_request(next, DA_REQ_TASK_CONTINUE)->id = da_arena_dup(&next->arena, m->moved[i]->id);
   da_op_delete(op);
-  da_op *next = cli_request_op(r, sent_on); /* 409: it was not parked, and goes on when what it awaits is settled */
-  da_op_request(next, DA_REQ_TASK_CONTINUE)->id = da_arena_dup(&next->arena, da_json_text(r->json, "id"));
   da_sched_submit(r->service->sched, next, false);
 }
 
-static bool defines(da_worker *worker, const da_bundle *bundle, da_slice func)
+bool cli_defines(da_worker *worker, const da_bundle *bundle, da_slice func)
 {
   size_t count;
   const da_function *functions = da_worker_functions(worker, bundle, &count);
@@ -87,18 +91,27 @@ static bool defines(da_worker *worker, const da_bundle *bundle, da_slice func)
   return false;
 }
 
+/* An unfinished execution whose function the new code has not, or NULL. */
+static const da_promise *left_behind(cli_request *r, const migration *m)
+{
+  for (size_t i = 0; i < m->count; i++)
+    if (!cli_defines(r->service->worker, r->bundle, m->moved[i]->call.func)) return m->moved[i];
+  return NULL;
+}
+
 /* What speaks against it, said as a refusal. */
 static bool objected(cli_request *r, const migration *m)
 {
   const da_promise *promise = &m->promise;
+  const da_promise *left;
   da_slice busy;
   if (!m->found || !promise->call.has_bundle)
     cli_refuse_missing(r, CLI_EXECUTION, m->id);
   else if (promise->state != DA_PENDING)
     cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s' has ended; nothing of it will run again", DA_FMT(m->id));
-  else if (!defines(r->service->worker, r->bundle, promise->call.func))
+  else if ((left = left_behind(r, m)) != NULL)
     cli_refuse(r, CLI_EXIT_USAGE, "%.*s defines no workflow '%.*s', which '%.*s' runs",
-               DA_FMT(r->bundle->modules[0].file), DA_FMT(promise->call.func), DA_FMT(m->id));
+               DA_FMT(r->bundle->modules[0].file), DA_FMT(left->call.func), DA_FMT(left->id));
   else if (!da_worker_forget(r->service->worker, m->id, &busy))
     cli_refuse(r, CLI_EXIT_REJECTED, "'%.*s' is running; stop the process that runs it, then migrate it", DA_FMT(busy));
   else

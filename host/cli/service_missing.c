@@ -11,11 +11,10 @@
 enum { LOOK_MAX = 5000 };
 
 typedef struct missing {
-  da_slice id; /* borrowed from the request */
+  da_slice id; /* in the request's arena */
   cli_wanted wanted;
   cli_nearest nearest;
   size_t seen;
-  da_arena *arena;
 } missing;
 
 static bool offer(void *user, const da_promise *promise)
@@ -27,15 +26,20 @@ static bool offer(void *user, const da_promise *promise)
   return ++m->seen < LOOK_MAX;
 }
 
+da_status cli_nearest_id(da_store *store, cli_wanted wanted, da_slice id, da_arena *arena, da_slice *best, da_err *err)
+{
+  missing m = {.id = id, .wanted = wanted, .nearest = {.wanted = id}};
+  da_status status = DA_OK;
+  if (da_id_rest(id).len > 0) status = da_store_scan_ids(store, da_id_root(id), DA_NONE, arena, offer, &m, err);
+  if (status == DA_OK && m.seen == 0) status = cli_scan_roots(store, DA_NONE, arena, offer, &m, err);
+  *best = m.nearest.best;
+  return status;
+}
+
 static da_status look_around(da_store *store, da_op *op, da_err *err)
 {
   missing *m = op->call_argument;
-  m->nearest = (cli_nearest){.wanted = m->id};
-  da_status status = DA_OK;
-  if (da_id_rest(m->id).len > 0)
-    status = da_store_scan_ids(store, da_id_root(m->id), DA_NONE, &op->arena, offer, m, err);
-  if (status == DA_OK && m->seen == 0) status = cli_scan_roots(store, DA_NONE, &op->arena, offer, m, err);
-  return status;
+  return cli_nearest_id(store, m->wanted, m->id, &op->arena, &m->nearest.best, err);
 }
 
 static void looked_around(da_op *op)

@@ -109,8 +109,7 @@ static const da_function *choose_function(const choice *c, da_slice file, da_sli
     *used = true;
     return named;
   }
-  bool several = c->workflows > 1;
-  if (c->only != NULL && !(several && looks_like_name(operand))) return c->only;
+  if (c->only != NULL && !looks_like_name(operand)) return c->only;
   da_buf words = {0};
   if (named != NULL) {
     da_buf_addf(&words, "'%.*s' is a step; workflows are started: ", DA_FMT(operand));
@@ -125,6 +124,9 @@ static const da_function *choose_function(const choice *c, da_slice file, da_sli
     da_buf_addf(&words, "%.*s defines several workflows, name one: ", DA_FMT(file));
   }
   list_workflows(c, &words);
+  if (c->only != NULL)
+    da_buf_addf(&words, " (an argument that looks like a name stands behind FUNCTION: %.*s %.*s)",
+                DA_FMT(c->only->name), DA_FMT(operand));
   (void)da_fail(err, DA_EINVAL, "%.*s", DA_FMT(da_buf_slice(&words)));
   da_buf_free(&words);
   return NULL;

@@ -80,7 +80,9 @@ static da_status push_word(lua_State *L, const job *j, size_t i)
   if (!j->text && is_json(word)) {
     da_err why = {{0}};
     da_status status = bind_value_decode(L, word, &why);
-    if (status != DA_OK) return da_fail(j->err, status, "argument %zu, %s: %s", i + 1, j->words[i], why.text);
+    if (status != DA_OK)
+      return da_fail(j->err, status, "argument %zu, %.40s: %s (--str takes what is typed as text)", i + 1, j->words[i],
+                     why.text);
   } else {
     lua_pushlstring(L, word.len > 0 ? word.ptr : "", word.len);
   }

@@ -209,7 +209,7 @@ void da_call_record(da_child *child, da_promise_state state, da_slice data, da_s
 
 void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slice data, da_slice rest)
 {
-  if (!child->settled) da_call_record(child, outcome, data, rest);
+  if (!child->settled && !child->execution->worker->options.rehearse) da_call_record(child, outcome, data, rest);
 }
 
 /* ---- the call ------------------------------------------------------------------------------------------ */
@@ -236,6 +236,7 @@ static void start(da_child *child, const da_call_spec *spec)
 {
   da_deadline_set(child, spec);
   da_execution_event(child->execution, DA_EVENT_CALLED, child);
+  if (da_rehearse_call(child)) return;
   switch (child->kind) {
   case DA_CALL_STEP:
   case DA_CALL_INLINE:

@@ -328,11 +328,8 @@ static void claimed(da_op *op)
   da_execution_unref(execution);
 }
 
-void da_execution_claim(da_execution *execution, int64_t version)
+static void acquire(da_execution *execution, int64_t version)
 {
-  da_worker_unlist(execution->worker, execution);
-  execution->state = DA_EXECUTION_CLAIMING;
-  execution->recalled = false;
   da_op *op = da_op_new();
   da_request *request = da_op_request(op, DA_REQ_TASK_ACQUIRE);
   request->id = execution->id;
@@ -341,8 +338,17 @@ void da_execution_claim(da_execution *execution, int64_t version)
   request->ttl = DA_TIME_MAX;
   request->no_preload = true;
   da_execution_submit(execution, op, NULL, claimed);
+}
+
+void da_execution_claim(da_execution *execution, int64_t version)
+{
+  da_worker_unlist(execution->worker, execution);
+  execution->state = DA_EXECUTION_CLAIMING;
+  execution->recalled = false;
+  if (!execution->worker->options.rehearse) acquire(execution, version);
   if (execution->L != NULL) return;
-  op = da_op_new(); /* behind the claim: it sees what the claim saw, and every later settlement is told after it */
+  da_op *op =
+      da_op_new(); /* behind the claim: it sees what the claim saw, and every later settlement is told after it */
   op->call = da_replay_read;
   da_execution_submit(execution, op, NULL, loaded);
 }
@@ -436,7 +442,9 @@ static void fulfil(da_execution *execution);
 /* What an execution does when nothing of it can run any more. */
 static void settle_down(da_execution *execution)
 {
-  if (execution->park_code != NULL)
+  if (execution->worker->options.rehearse)
+    da_rehearse_over(execution);
+  else if (execution->park_code != NULL)
     da_execution_halt(execution);
   else if (execution->finished)
     fulfil(execution);
@@ -620,12 +628,7 @@ static void add_withdrawals(da_execution *execution, da_op *op)
 
 static void fulfil(da_execution *execution)
 {
-  const da_promise *missed = da_replay_unreached(execution);
-  if (missed != NULL) {
-    da_execution_park(execution, "nondeterminism",
-                      "replay of '%.*s' finished without reaching recorded %s '%.*s' (%.*s:%u)", DA_FMT(execution->id),
-                      da_call_kind_name(missed->call.kind), DA_FMT(missed->id), DA_FMT(missed->call.file),
-                      missed->call.line);
+  if (!da_replay_all_reached(execution)) {
     da_execution_halt(execution);
     return;
   }

@@ -414,6 +414,12 @@ void da_replay_told(da_execution *execution, const da_promise *promise);
 void da_replay_count(da_execution *execution, const da_promise *promise, int by);
 /* The first recorded call that the program never made, or NULL. */
 const da_promise *da_replay_unreached(const da_execution *execution);
+/* Has the program made every recorded call? False: it is being parked. */
+bool da_replay_all_reached(da_execution *execution);
+
+/* rehearse.c */
+bool da_rehearse_call(const da_child *child);   /* is the new call to be left undone? */
+void da_rehearse_over(da_execution *execution); /* nothing of it can run any more */
 
 /* call.c */
 da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kind, da_slice id);

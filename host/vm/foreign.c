@@ -218,7 +218,7 @@ da_child *da_execution_get(da_execution *execution, da_slice id)
   if (!da_replay_find(execution, record_id, &child->call, &found)) return child;
   if (found != NULL)
     da_replay_meet(child, found);
-  else
+  else if (!execution->worker->options.rehearse)
     look_up(child);
   return child;
 }

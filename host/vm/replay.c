@@ -270,3 +270,14 @@ const da_promise *da_replay_unreached(const da_execution *execution)
   }
   return NULL;
 }
+
+bool da_replay_all_reached(da_execution *execution)
+{
+  const da_promise *missed = da_replay_unreached(execution);
+  if (missed == NULL) return true;
+  da_execution_park(execution, "nondeterminism",
+                    "replay of '%.*s' finished without reaching recorded %s '%.*s' (%.*s:%u)", DA_FMT(execution->id),
+                    da_call_kind_name(missed->call.kind), DA_FMT(missed->id), DA_FMT(missed->call.file),
+                    missed->call.line);
+  return false;
+}

@@ -71,6 +71,7 @@ typedef struct da_worker_options {
   bool after_death;      /* the process that had the store before died: what it held is watched (crash.c) */
   int deaths_max;        /* so many deaths in one step park an execution; 0: DA_DEATHS_MAX */
   size_t warm_bytes;     /* memory for suspended isolates; SIZE_MAX: default 64 MiB; 0: evict at every await */
+  bool rehearse;         /* only da_worker_rehearse(): nothing is claimed, nothing new carried out */
   void (*event)(void *user, const da_event *event); /* may be NULL */
   void *user;
 } da_worker_options;
@@ -118,6 +119,11 @@ void da_worker_dispatch(da_worker *worker, da_slice id);
 /* Adds the request (DA_REQ_TASK_CREATE or DA_REQ_PROMISE_CREATE) that makes the root of an execution. All is copied. */
 da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
                                    da_slice args, const da_digest *bundle);
+
+/* Runs the execution over its records, which the store need hold alone (no task), and tells how far it comes: REPLAYED
+ * for each recorded call it makes, CALLED for each new one, at the end PARKED, COMPLETED or SUSPENDED, whichever it
+ * would be. An id without a pending promise is not told of. */
+void da_worker_rehearse(da_worker *worker, da_slice id);
 
 /* Drops the suspended executions of `id` and below it from memory. False if one of them is running: *busy is its id,
  * borrowed until the next turn of the loop. */

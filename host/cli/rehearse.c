@@ -1,0 +1,344 @@
+/* rehearse.c - migrate --dry-run: how would an execution, and what it called, take to other code?
+ *
+ * The records are read beside whoever holds the store and copied into a store in memory; there the unfinished
+ * executions run over them with the new code, in a worker that carries out nothing new. So nothing can be changed.
+ * What is told of each: the recorded calls it meets again, the new ones it would make, and whether it would be parked,
+ * would end, or go on.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "rehearse.h"
+
+#include <stdlib.h>
+
+#include "../../bindings/bind.h"
+#include "../base/clock.h"
+#include "../vm/worker.h"
+#include "event.h"
+#include "reach.h"
+#include "service.h"
+#include "text.h"
+#include "value.h"
+
+enum { LISTED = 40 }; /* recorded calls named in the view for people */
+
+#define TARGET "poll://any@default"
+#define PID "local/rehearsal"
+
+typedef struct rehearsal {
+  const cli_command *command;
+  da_bundle *bundle;
+  da_arena arena;
+  const da_promise **records; /* of the execution and below */
+  size_t count, cap;
+  cJSON *rows;    /* one per unfinished execution */
+  da_table by_id; /* id -> its row */
+  size_t under_way;
+  da_store *copy;
+  da_sched *sched;
+  da_worker *worker;
+  int code;
+} rehearsal;
+
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
+static bool is_unfinished(const da_promise *promise)
+{
+  return promise->state == DA_PENDING && promise->call.has_bundle && promise->timeout_at > da_clock_now_ms();
+}
+
+static bool keep(void *user, const da_promise *promise)
+{
+  rehearsal *r = user;
+  if (r->count == r->cap) {
+    r->cap = r->cap > 0 ? r->cap * 2 : 64;
+    r->records = da_xrealloc(r->records, r->cap * sizeof *r->records);
+  }
+  da_promise *copy = da_arena_alloc(&r->arena, sizeof *copy);
+  *copy = *promise;
+  copy->armed = false; /* time stands still in the copy */
+  if (is_unfinished(copy)) copy->call.bundle = r->bundle->hash;
+  r->records[r->count++] = copy;
+  return true;
+}
+
+static int refuse_missing(da_store *store, const char *place, da_slice id)
+{
+  da_arena arena = {0};
+  da_slice best = DA_NONE;
+  da_err err = {{0}};
+  if (cli_nearest_id(store, CLI_EXECUTION, id, &arena, &best, &err) != DA_OK) best = DA_NONE;
+  int code = best.len > 0 ? cli_fail(CLI_EXIT_REJECTED, "no execution '%.*s' in %s; did you mean '%.*s'?", DA_FMT(id),
+                                     place, DA_FMT(best))
+                          : cli_fail(CLI_EXIT_REJECTED, "no execution '%.*s' in %s", DA_FMT(id), place);
+  da_arena_free(&arena);
+  return code;
+}
+
+/* In an open transaction. */
+static int read_records(rehearsal *r, da_store *store, const char *place, da_slice id)
+{
+  da_err err = {{0}};
+  da_promise promise;
+  da_view *view = da_store_view(store);
+  int found = view->ops->promise(view, id, &r->arena, &promise);
+  if (found < 0) return cli_fail(CLI_EXIT_FAILED, "%s: %s", place, da_store_fault_words(store));
+  if (found == 0 || !promise.call.has_bundle) return refuse_missing(store, place, id);
+  if (!is_unfinished(&promise))
+    return cli_fail(CLI_EXIT_REJECTED, "'%.*s' has ended; nothing of it will run again", DA_FMT(id));
+  if (da_digest_eq(&promise.call.bundle, &r->bundle->hash))
+    cli_note(r->command, "%.*s runs this very code already", DA_FMT(id));
+  if (da_store_scan_ids(store, id, DA_NONE, &r->arena, keep, r, &err) == DA_OK) return CLI_EXIT_OK;
+  return cli_fail(CLI_EXIT_FAILED, "%s: %s", place, err.text);
+}
+
+static int read_store(rehearsal *r, const char *place, da_slice id)
+{
+  da_store *store = NULL;
+  da_err err = {{0}};
+  da_store_options options = {.read_only = true};
+  da_status status = da_store_open(place, &options, &store, &err);
+  if (status == DA_ENOTFOUND)
+    return cli_fail(CLI_EXIT_USAGE, "there is no store at %s (--data DIR names another)", place);
+  if (status == DA_OK) status = da_store_begin(store, &err);
+  int code = status == DA_OK ? read_records(r, store, place, id) : cli_fail(CLI_EXIT_FAILED, "%s", err.text);
+  if (status == DA_OK) da_store_abort(store);
+  da_store_close(store);
+  return code;
+}
+
+/* ---- the copy ------------------------------------------------------------------------------------------ */
+
+static da_status fill_copy(rehearsal *r, da_err *err)
+{
+  r->copy = da_store_open_memory();
+  da_status status = da_store_begin(r->copy, err);
+  if (status != DA_OK) return status;
+  for (size_t i = 0; status == DA_OK && i < r->count; i++) {
+    da_write write = {.table = DA_TABLE_PROMISE, .row.promise = r->records[i]};
+    status = da_store_write(r->copy, &write, err);
+  }
+  if (status == DA_OK) return da_store_commit(r->copy, err);
+  da_store_abort(r->copy);
+  return status;
+}
+
+static void hear(void *user, const da_event *event);
+
+static da_status open_worker(rehearsal *r, da_err *err)
+{
+  da_sched_options sched = {.store = r->copy, .profile = da_profile_default, .local_target = TARGET, .pid = PID};
+  da_status status = da_sched_new(&sched, &r->sched, err);
+  if (status != DA_OK) return status;
+  uint8_t secret[16];
+  da_store_secret(r->copy, secret);
+  bind_setup();
+  da_worker_options worker = {.sched = r->sched,
+                              .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
+                              .target = TARGET,
+                              .pid = PID,
+                              .secret = secret,
+                              .step_threads = 1,
+                              .rehearse = true,
+                              .event = hear,
+                              .user = r};
+  return da_worker_new(&worker, &r->worker, err);
+}
+
+static void close_all(rehearsal *r)
+{
+  if (r->worker != NULL) da_worker_delete(r->worker);
+  if (r->sched != NULL) da_sched_delete(r->sched);
+  if (r->copy != NULL) da_store_close(r->copy);
+  da_table_free(&r->by_id);
+  cJSON_Delete(r->rows);
+  free(r->records);
+  da_arena_free(&r->arena);
+}
+
+/* ---- what it tells ------------------------------------------------------------------------------------- */
+
+static cJSON *call_row(const da_event *event)
+{
+  cJSON *call = da_json_object();
+  da_json_put_text(call, "id", event->child);
+  da_json_put_text(call, "kind", da_slice_of(da_call_kind_name(event->call)));
+  if (event->func.len > 0) da_json_put_text(call, "function", event->func);
+  if (event->kind == DA_EVENT_REPLAYED) da_json_put_text(call, "state", da_slice_of(cli_state_name(event->state)));
+  return call;
+}
+
+/* Without the advice to continue it: it is not parked yet. */
+static da_slice without_advice(da_slice text)
+{
+  static const char advice[] = ". Mend the cause";
+  const char *at = memmem(text.ptr, text.len, advice, sizeof advice - 1);
+  return at != NULL ? da_slice_make(text.ptr, (size_t)(at - text.ptr)) : text;
+}
+
+static void end_one(rehearsal *r, cJSON *row, const char *outcome, int code)
+{
+  da_json_put_text(row, "outcome", da_slice_of(outcome));
+  if (code > r->code) r->code = code; /* parked, then rejected */
+  if (--r->under_way == 0) da_sched_stop(r->sched);
+}
+
+static void hear(void *user, const da_event *event)
+{
+  rehearsal *r = user;
+  cJSON *row = da_table_get(&r->by_id, event->execution);
+  if (row == NULL) return;
+  switch (event->kind) {
+  case DA_EVENT_REPLAYED:
+    da_json_add(cJSON_GetObjectItemCaseSensitive(row, "replayed"), call_row(event));
+    break;
+  case DA_EVENT_CALLED:
+    da_json_add(cJSON_GetObjectItemCaseSensitive(row, "calls"), call_row(event));
+    break;
+  case DA_EVENT_PARKED:
+    da_json_put_text(row, "text", without_advice(event->text));
+    end_one(r, row, "parked", CLI_EXIT_PARKED);
+    break;
+  case DA_EVENT_COMPLETED:
+    if (event->text.len > 0) da_json_put_text(row, "$value", event->text);
+    end_one(r, row, cli_state_name(event->state), event->state == DA_RESOLVED ? CLI_EXIT_OK : CLI_EXIT_REJECTED);
+    break;
+  case DA_EVENT_SUSPENDED:
+    if (event->child.len > 0) da_json_put_text(row, "awaits", event->child);
+    if (event->text.len > 0) da_json_put_text(row, "missed", event->text);
+    end_one(r, row, cJSON_GetArraySize(da_json_get(row, "calls")) > 0 ? "goes on" : "waits",
+            event->text.len > 0 ? CLI_EXIT_PARKED : CLI_EXIT_OK);
+    break;
+  case DA_EVENT_STARTED:
+  case DA_EVENT_RESTARTED:
+  case DA_EVENT_RESUMED:
+  case DA_EVENT_ATTEMPT:
+  case DA_EVENT_SETTLED:
+  case DA_EVENT_OUTPUT:
+    break;
+  }
+}
+
+/* ---- showing it ---------------------------------------------------------------------------------------- */
+
+static void add_calls(da_buf *out, const cJSON *row, const char *name, const char *title, bool states)
+{
+  const cJSON *calls = da_json_get(row, name);
+  da_slice id = da_json_text(row, "id");
+  int count = cJSON_GetArraySize(calls);
+  if (count > 0 || states) da_buf_addf(out, "\n  %s: %d", title, count);
+  int i = 0;
+  const cJSON *call;
+  cJSON_ArrayForEach(call, calls)
+  {
+    if (i++ == LISTED) break;
+    da_buf_addf(out, "\n    %.*s  %.*s", DA_FMT(cli_short_id(da_json_text(call, "id"), id)),
+                DA_FMT(da_json_text(call, "kind")));
+    if (states) da_buf_addf(out, "  %.*s", DA_FMT(da_json_text(call, "state")));
+  }
+  if (count > LISTED) da_buf_addf(out, "\n    (%d more; --json lists all)", count - LISTED);
+}
+
+static void add_outcome(da_buf *out, const cJSON *row)
+{
+  da_slice outcome = da_json_text(row, "outcome");
+  da_slice awaits = da_json_text(row, "awaits");
+  da_slice missed = da_json_text(row, "missed");
+  da_slice value = da_json_text(row, "$value");
+  if (da_slice_eq(outcome, DA_LIT("parked"))) {
+    da_buf_addf(out, "would be parked: %.*s", DA_FMT(da_json_text(row, "text")));
+  } else if (da_slice_eq(outcome, DA_LIT("goes on"))) {
+    da_buf_addf(out, "would go on");
+  } else if (da_slice_eq(outcome, DA_LIT("waits"))) {
+    da_buf_addf(out, "would wait");
+  } else {
+    da_buf_addf(out, "would end %.*s", DA_FMT(outcome));
+    if (da_slice_eq(outcome, DA_LIT("resolved"))) {
+      da_buf_addf(out, ": %.*s", DA_FMT(value.len > 0 ? value : DA_LIT("null")));
+    } else {
+      da_buf code = {0};
+      da_buf_addf(out, ": ");
+      cli_value_error_text(value, out, &code);
+      da_buf_free(&code);
+    }
+  }
+  if (awaits.len > 0) da_buf_addf(out, ", waiting for %.*s", DA_FMT(awaits));
+  if (missed.len > 0)
+    da_buf_addf(out, "; recorded '%.*s' was not asked for again: it would be parked when it ends", DA_FMT(missed));
+}
+
+static void show(const rehearsal *r)
+{
+  const cJSON *row;
+  cJSON_ArrayForEach(row, r->rows)
+  {
+    if (cli_has(r->command, CLI_JSON)) {
+      cli_show_json(row);
+      continue;
+    }
+    da_buf out = {0};
+    da_buf_addf(&out, "%.*s  %.*s  ", DA_FMT(da_json_text(row, "id")), DA_FMT(da_json_text(row, "function")));
+    add_outcome(&out, row);
+    add_calls(&out, row, "replayed", "recorded calls it would meet again", true);
+    add_calls(&out, row, "calls", "new calls it would make", false);
+    cli_print_text(da_buf_slice(&out));
+    da_buf_free(&out);
+  }
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------- */
+
+static cJSON *new_row(rehearsal *r, const da_promise *promise)
+{
+  cJSON *row = da_json_object();
+  da_json_put_text(row, "id", promise->id);
+  da_json_put_text(row, "function", promise->call.func);
+  da_json_put(row, "replayed", da_json_array());
+  da_json_put(row, "calls", da_json_array());
+  da_json_add(r->rows, row);
+  (void)da_table_put(&r->by_id, promise->id, row);
+  return row;
+}
+
+/* What cannot be told by running it: is every function still there? */
+static int prepare(rehearsal *r)
+{
+  for (size_t i = 0; i < r->count; i++) {
+    const da_promise *promise = r->records[i];
+    if (!is_unfinished(promise)) continue;
+    if (!cli_defines(r->worker, r->bundle, promise->call.func))
+      return cli_fail(CLI_EXIT_USAGE, "%.*s defines no workflow '%.*s', which '%.*s' runs",
+                      DA_FMT(r->bundle->modules[0].file), DA_FMT(promise->call.func), DA_FMT(promise->id));
+    (void)new_row(r, promise);
+    r->under_way++;
+  }
+  return CLI_EXIT_OK;
+}
+
+static int run(rehearsal *r)
+{
+  da_err err = {{0}};
+  if (fill_copy(r, &err) != DA_OK || open_worker(r, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
+  if (da_worker_serve(r->worker, r->bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  int code = prepare(r);
+  if (code != CLI_EXIT_OK) return code;
+  const cJSON *row;
+  cJSON_ArrayForEach(row, r->rows)
+  {
+    da_worker_rehearse(r->worker, da_json_text(row, "id"));
+  }
+  da_sched_run(r->sched);
+  show(r);
+  cli_note(r->command, "nothing was changed; without --dry-run it is migrated");
+  return r->code;
+}
+
+int cli_rehearse(const cli_command *command, da_bundle *bundle)
+{
+  rehearsal r = {.command = command, .bundle = bundle, .rows = da_json_array()};
+  char *place = cli_store_place(command);
+  int code = read_store(&r, place, da_slice_of(command->operands[0]));
+  if (code == CLI_EXIT_OK) code = run(&r);
+  close_all(&r);
+  free(place);
+  return code;
+}

@@ -1,0 +1,50 @@
+/* rehearse.c - an execution run over its records and no further: would other code take the same path?
+ *
+ * In a worker that rehearses (da_worker_options.rehearse) nothing is claimed and nothing new is carried out: a call
+ * without a record is told (DA_EVENT_CALLED) and stays pending. When nothing of the execution can run any more its
+ * outcome is told, once - parked, completed (text: its value), or else suspended (child: a recorded promise that it
+ * waits for, if any; text: the id of a recorded call that it did not make, if any) - and it is dropped.
+ * Threads: the loop thread.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "execution.h"
+
+void da_worker_rehearse(da_worker *worker, da_slice id)
+{
+  DA_ASSERT(worker->options.rehearse);
+  da_execution_claim(da_execution_new(worker, id), 1);
+}
+
+bool da_rehearse_call(const da_child *child)
+{
+  return child->execution->worker->options.rehearse && child->kind != DA_CALL_BRANCH;
+}
+
+static da_slice awaited_id(const da_execution *execution)
+{
+  const da_child *child = execution->open_first;
+  while (child != NULL && !da_fiber_awaited(child)) child = child->open_next;
+  return child != NULL ? child->id : DA_NONE;
+}
+
+void da_rehearse_over(da_execution *execution)
+{
+  da_event event = {.execution = execution->id, .func = execution->func};
+  if (execution->park_code == NULL && execution->finished) (void)da_replay_all_reached(execution);
+  if (execution->park_code != NULL) {
+    event.kind = DA_EVENT_PARKED;
+    event.text = da_slice_of(execution->park_text);
+  } else if (execution->finished) {
+    event.kind = DA_EVENT_COMPLETED;
+    event.state = execution->outcome;
+    event.text = execution->outcome_data;
+  } else {
+    event.kind = DA_EVENT_SUSPENDED;
+    const da_promise *missed = da_replay_unreached(execution);
+    event.child = awaited_id(execution);
+    if (missed != NULL) event.text = missed->id;
+  }
+  const da_worker_options *options = &execution->worker->options;
+  if (options->event != NULL) options->event(options->user, &event);
+  da_execution_drop(execution);
+}
