@@ -44,6 +44,91 @@ describe("README.md", function()
     for i, block in ipairs(blocks(text)) do assert(load("local da, step, async, await\n" .. block, "README block " .. i)) end
   end)
 
+  -- What each command of the table does when it is typed, at a place where `wf.lua` and an execution `order-7` are that
+  -- waits for order-7:approval.1. The words behind `dahost`, and what must come of them.
+  local TYPED = {
+    ["run FILE [FUNCTION] [ARGS...]"] = { "run wf.lua double 4 --id d", "8\n" },
+    ["start FILE [FUNCTION] [ARGS...]"] = { "start wf.lua double 4 --id s", "s\n" },
+    ["resume [ID...\\|--all]"] = { "resume d", "8\n" },
+    ["ps"] = { "ps --json", '"id":"order-7"' },
+    ["tree ID"] = { "tree order-7", "approval.1  pending" },
+    ["get ID"] = { "get d", "value     8\n" },
+    ["promise create\\|get\\|resolve\\|reject\\|cancel ID"] = {
+      "promise create p", "pending", "promise get p", "pending", "promise resolve p 1", "resolved",
+      "promise create q", "pending", "promise reject q no", "rejected", "promise create r", "pending",
+      "promise cancel r", "canceled",
+    },
+    ["migrate ID FILE"] = { "migrate order-7 new.lua --dry-run", "would wait, waiting for order-7:approval.1",
+      "migrate order-7 new.lua", "kind      workflow" },
+    ["cancel ID [WHY]"] = { "cancel order-7 enough", "order-7", "cancel order-7 --hard", "completed, canceled" },
+    ["continue ID"] = { "continue parks", "running", "resume parks", "" },
+    ["verify"] = { "verify", "" },
+    ["version"] = { "version", "dahost " },
+    ["help"] = { "help", "usage: dahost VERB" },
+  }
+  local ORDER = { "run FILE [FUNCTION] [ARGS...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
+    "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "migrate ID FILE", "cancel ID [WHY]",
+    "continue ID", "verify", "version", "help" }
+
+  it("lists commands that do what they say", function()
+    local section = text:match("\n## Command line\n(.-)\n## ")
+    local named = {}
+    for command in section:gmatch("`dahost ([^`]+)`") do named[command] = true end
+    for command in pairs(named) do assert.is_truthy(TYPED[command], "no spec types `dahost " .. command .. "`") end
+    local place = harness.place()
+    local wf = [=[
+local da = require "da"
+local async, await, step = da.async, da.await, da.step
+function async.double(n) return 2 * n end
+function async.order() return await(da.promise("approval")) end
+function step.f(n) return n end
+function async.parks()
+  local n = 0
+  await(step("count", function() n = n + 1 end))
+  await(step.f(n))
+  await(da.sleep(0.3))
+  return n
+end]=]
+    for name, code in pairs { ["wf.lua"] = wf, ["new.lua"] = wf .. "\n-- the same, but for this line\n" } do
+      local file = assert(io.open(place.dir .. "/" .. name, "w"))
+      file:write(code)
+      file:close()
+    end
+    local function typed(line)
+      local words = {}
+      for word in line:gmatch("%S+") do words[#words + 1] = word:find("%.lua$") and place.dir .. "/" .. word or word end
+      return harness.dahost(words, { env = { DAHOST_DATA = place.data, DAHOST_WARM = "0" } })
+    end
+    assert.are.equal(3, typed("run wf.lua parks --id parks").code)
+    local order = harness.spawn({ "run", place.dir .. "/wf.lua", "order", "--id", "order-7", "--data", place.data })
+    while typed("get order-7:approval.1").code ~= 0 do assert.is_nil(order.ended) end
+    require("luv").kill(order.pid, "sigkill")
+    harness.wait(order)
+    for _, command in ipairs(ORDER) do
+      assert.is_true(named[command], "`dahost " .. command .. "` is not in the table")
+      local steps = TYPED[command]
+      for i = 1, #steps, 2 do
+        local got = typed(steps[i])
+        assert.are.equal(steps[i] == "resume parks" and 3 or 0, got.code, steps[i] .. ": " .. got.err)
+        assert.is_truthy(got.out:find(steps[i + 1], 1, true), steps[i] .. ": " .. got.out)
+      end
+    end
+    harness.remove(place)
+  end)
+
+  it("names flags and exit codes that exist", function()
+    local section = text:match("\n## Command line\n(.-)\n## ")
+    local help = harness.dahost({ "help" }).out
+    for verb in help:gmatch("\n  (%l+) ") do help = help .. harness.dahost({ verb, "--help" }).out end
+    for flag in section:gmatch("%-%-%l[%l-]+") do
+      assert.is_truthy(help:find(flag, 1, true), flag .. " is described but does not exist")
+    end
+    local codes = harness.dahost({ "run", "--help" }).out:match("Exit code: (.-)\n\n")
+    for code in section:match("Exit codes of `run`: (.-)%(Ctrl"):gmatch("%d+") do
+      assert.is_truthy(codes:find("%f[%d]" .. code .. "%f[%D]"), "exit code " .. code .. " is not in the help")
+    end
+  end)
+
   it("names verbs that exist", function()
     local seen = 0
     for verb in text:gmatch("`dahost ([a-z]+)") do

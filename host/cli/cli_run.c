@@ -95,8 +95,9 @@ static void set_resume_line(const looker *l)
 }
 
 /* What was held back so that the id is the first line. */
-static void tell_early(looker *l)
+static void tell_early(void *user)
 {
+  looker *l = user;
   if (l->early.len > 0) cli_view_print(l->view, da_slice_make(l->early.ptr, l->early.len - 1));
   da_buf_free(&l->early);
 }
@@ -274,6 +275,7 @@ static int look_on(looker *l)
   cli_client client = {.row = hear_row,
                        .event = hear_event,
                        .tick = hear_tick,
+                       .refused = tell_early,
                        .elsewhere = hear_elsewhere,
                        .here = hear_here,
                        .user = l};

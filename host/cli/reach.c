@@ -48,6 +48,7 @@ static void hear_row(attempt *a, const cJSON *row)
   if (words.len > 0) {
     int64_t code = CLI_EXIT_FAILED;
     (void)da_json_int(row, "code", &code);
+    if (a->client->refused != NULL) a->client->refused(a->client->user);
     a->code = cli_fail((int)code, "%.*s", DA_FMT(words));
   } else if (a->client->row != NULL) {
     a->client->row(a->client->user, row);

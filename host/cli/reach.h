@@ -15,7 +15,8 @@
 typedef struct cli_client {
   void (*row)(void *user, const cJSON *row); /* NULL: every row is kept in `rows` */
   void (*event)(void *user, const da_event *event, const cli_model *model);
-  void (*tick)(void *user); /* once a second while a process elsewhere answers; may be NULL */
+  void (*tick)(void *user);    /* once a second while a process elsewhere answers; may be NULL */
+  void (*refused)(void *user); /* before the words of a refusal are said. May be NULL */
   /* A process elsewhere answers: its id. May be NULL. */
   void (*elsewhere)(void *user, int64_t pid);
   /* The store was opened here: before the loop runs. With NULL: the answer is over, or its process is gone; the model

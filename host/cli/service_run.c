@@ -118,15 +118,16 @@ static const da_function *choose_function(const choice *c, da_slice file, da_sli
     for (size_t i = 0; i < c->count; i++)
       if (c->functions[i].workflow) cli_nearest_offer(&nearest, c->functions[i].name);
     da_buf_addf(&words, "%.*s defines no workflow '%.*s'", DA_FMT(file), DA_FMT(operand));
-    if (nearest.best.len > 0) da_buf_addf(&words, "; did you mean '%.*s'?", DA_FMT(nearest.best));
-    da_buf_addf(&words, " It defines ");
+    if (nearest.best.len > 0)
+      da_buf_addf(&words, "; did you mean '%.*s'? It defines ", DA_FMT(nearest.best));
+    else
+      da_buf_addf(&words, "; it defines ");
   } else {
     da_buf_addf(&words, "%.*s defines several workflows, name one: ", DA_FMT(file));
   }
   list_workflows(c, &words);
   if (c->only != NULL)
-    da_buf_addf(&words, " (an argument that looks like a name stands behind FUNCTION: %.*s %.*s)",
-                DA_FMT(c->only->name), DA_FMT(operand));
+    da_buf_addf(&words, " (as its argument: %.*s %.*s)", DA_FMT(c->only->name), DA_FMT(operand));
   (void)da_fail(err, DA_EINVAL, "%.*s", DA_FMT(da_buf_slice(&words)));
   da_buf_free(&words);
   return NULL;

@@ -165,7 +165,10 @@ static void put_node(line *l, const cli_node *node)
 {
   size_t depth = depth_of(node);
   for (size_t i = 0; i < depth && l->left > 20; i++) put_text(l, NO_PAINT, "  ");
+  size_t kept = l->left > 2 * STATE_COLUMNS ? STATE_COLUMNS : 0; /* the state is seen, however long the id */
+  l->left -= kept;
   put(l, NO_PAINT, depth > 0 ? cli_short_id(node->id, node->parent->id) : node->id);
+  l->left += kept;
   put_text(l, NO_PAINT, "  ");
   if (depth == 0 && node->func.len > 0 && l->left > cli_width(node->func) + STATE_COLUMNS) {
     put(l, DIM, node->func);

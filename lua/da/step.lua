@@ -16,7 +16,7 @@ end
 core.inline = core.not_here "step"
 core.start_branch = core.not_here "async"
 
-os.execute = core.execute -- see bind_step.c
+rawset(os, "execute", core.execute) -- see bind_step.c
 
 da.id = core.id
 da.attempt = core.attempt

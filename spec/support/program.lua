@@ -72,7 +72,9 @@ function Process:type(text)
   return self
 end
 
--- options: data (the store), cwd, env, command (instead of the program), pty (on a terminal of its own)
+-- options: data (the store), cwd, env; streams (redirections of a shell, ">/dev/full"); sh (a shell's
+-- script instead of args; $0 is the program); pty (on a terminal of its own:
+-- columns, rows, term, or line, what its shell does before: {line = "unset TERM"})
 function M.spawn(args, options)
   options = options or {}
   local self = setmetatable({ out = "", err = "", args = args, seen = { out = 1, err = 1 } }, Process)
@@ -83,10 +85,14 @@ function M.spawn(args, options)
     -- script(1) makes the terminal; its size is set inside. Both streams arrive on stdout.
     local quoted = {}
     for i, word in ipairs(args) do quoted[i] = "'" .. word:gsub("'", "'\\''") .. "'" end
-    local line = ("stty cols %d rows %d; exec %s %s"):format(options.pty.columns, options.pty.rows, binary,
-      table.concat(quoted, " "))
+    local line = ("stty cols %d rows %d; %s\nexec %s %s"):format(options.pty.columns or 80, options.pty.rows or 24,
+      options.pty.line or "", binary, table.concat(quoted, " "))
     command, words = "script", { "-qefc", line, "/dev/null" }
     env.TERM = options.pty.term or "xterm-256color"
+  elseif options.sh then
+    command, words = "sh", { "-c", options.sh, binary }
+  elseif options.streams then
+    command, words = "sh", { "-c", 'exec "$0" "$@" ' .. options.streams, binary, table.unpack(args) }
   end
   local open = 3
   local function part_ended()
