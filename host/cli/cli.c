@@ -263,6 +263,10 @@ static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_c
     return cli_fail(CLI_EXIT_USAGE, "--%s needs a value: --%s %s", flags[found].name, flags[found].name,
                     flags[found].metavar);
   command->flags[found] = equals != NULL ? equals + 1 : argv[++*at];
+  bool name_wanted = found == CLI_DATA || found == CLI_ID;
+  if (name_wanted && *command->flags[found] == '\0')
+    return cli_fail(CLI_EXIT_USAGE, "--%s wants %s, not nothing", flags[found].name,
+                    found == CLI_ID ? "an id" : "a directory");
   return 0;
 }
 
@@ -294,9 +298,12 @@ static int take_words(int argc, char **argv, int at, cli_command *command)
       int code = take_flag(verb, argc, argv, &at, command);
       if (code != 0) return code;
     } else {
-      if (command->operand_count == verb->operands_max || command->operand_count == CLI_OPERANDS_MAX)
-        return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s %s", argv[at], verb->name,
-                        verb->operands);
+      if (command->operand_count == CLI_OPERANDS_MAX)
+        return cli_fail(CLI_EXIT_USAGE, "more than %d operands%s", CLI_OPERANDS_MAX,
+                        (verb->flags & F(ARGS)) != 0 ? "; as many arguments as you like go into --args JSON" : "");
+      if (command->operand_count == verb->operands_max)
+        return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s%s%s", argv[at], verb->name,
+                        *verb->operands != '\0' ? " " : "", verb->operands);
       command->operands[command->operand_count++] = argv[at];
     }
   }
@@ -354,6 +361,7 @@ int cli_help(const cli_command *command)
   (void)snprintf(name, sizeof name, "%s%s%s", command->operands[0], command->operand_count > 1 ? " " : "",
                  command->operand_count > 1 ? command->operands[1] : "");
   const cli_verb *verb = find_verb(name);
+  if (verb == NULL && is_family(name)) return family(name, true);
   if (verb == NULL) return unknown_verb(name);
   print_help(verb);
   return CLI_EXIT_OK;

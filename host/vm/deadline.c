@@ -94,7 +94,7 @@ void da_deadline_begin(da_execution *execution)
   }
   child->created_at = da_clock_now_ms();
   child->timeout_at = execution->deadline_at;
-  da_foreign_start(child, &spec);
+  if (!da_rehearse_call(child)) da_foreign_start(child, &spec);
 }
 
 void da_deadline_delivered(da_execution *execution)

@@ -121,8 +121,18 @@ describe("the command line", function()
       assert.matches("an operand is missing; usage: dahost run FILE", run("run").err, 1, true)
       assert.matches("'b' is one operand too many", run("tree", "a", "b").err, 1, true)
       assert.matches("--id needs a value", run("run", script, "--id").err, 1, true)
+      assert.matches("--id wants an id, not nothing", run("run", script, "nothing", "--id", "").err, 1, true)
+      assert.matches("--data wants a directory, not nothing", run("ps", "--data=").err, 1, true)
+      local many = { "run", script, "echo" }
+      for i = 1, 300 do many[#many + 1] = tostring(i) end
+      assert.matches("more than 256 operands; as many arguments as you like go into --args", run(table.unpack(many)).err, 1,
+        true)
+      assert.matches("one operand too many; usage: dahost ps\n", run("ps", "a").err, 1, true)
       assert.matches("--quiet takes no value", run("ps", "--quiet=1").err, 1, true)
       assert.matches("--warm wants a number of bytes", run("run", script, "nothing", "--warm", "much").err, 1, true)
+      local listed = run("help", "promise")
+      assert.are.equal(0, listed.code)
+      assert.matches("dahost promise resolve ID [JSON]", listed.out, 1, true)
       local got = run("promise")
       assert.are.equal(2, got.code)
       assert.matches("dahost promise resolve ID [JSON]", got.err, 1, true)
