@@ -126,8 +126,7 @@ static const da_function *choose_function(const choice *c, da_slice file, da_sli
     da_buf_addf(&words, "%.*s defines several workflows, name one: ", DA_FMT(file));
   }
   list_workflows(c, &words);
-  if (c->only != NULL)
-    da_buf_addf(&words, " (as its argument: %.*s %.*s)", DA_FMT(c->only->name), DA_FMT(operand));
+  if (c->only != NULL) da_buf_addf(&words, " (as its argument: %.*s %.*s)", DA_FMT(c->only->name), DA_FMT(operand));
   (void)da_fail(err, DA_EINVAL, "%.*s", DA_FMT(da_buf_slice(&words)));
   da_buf_free(&words);
   return NULL;
