@@ -12,6 +12,7 @@
 
 #include "../../bindings/bind.h"
 #include "../base/clock.h"
+#include "../base/id.h"
 #include "../vm/worker.h"
 #include "event.h"
 #include "reach.h"
@@ -32,6 +33,8 @@ typedef struct rehearsal {
   size_t count, cap;
   cJSON *rows;    /* one per unfinished execution */
   da_table by_id; /* id -> its row */
+  cJSON *foreign; /* ids that were called, lie elsewhere in the store, and are not in the copy yet */
+  da_table asked; /* those looked for in the store by now */
   size_t under_way;
   da_store *copy;
   da_sched *sched;
@@ -91,7 +94,28 @@ static int read_records(rehearsal *r, da_store *store, const char *place, da_sli
   return cli_fail(CLI_EXIT_FAILED, "%s: %s", place, err.text);
 }
 
-static int read_store(rehearsal *r, const char *place, da_slice id)
+/* A promise of another lineage is copied when it turns out to be called. */
+static int read_foreign(rehearsal *r, da_store *store, const char *place, da_slice unused)
+{
+  (void)unused;
+  da_view *view = da_store_view(store);
+  const cJSON *item;
+  cJSON_ArrayForEach(item, r->foreign)
+  {
+    da_promise promise;
+    da_slice *id = da_arena_alloc(&r->arena, sizeof *id);
+    *id = da_arena_dup(&r->arena, da_slice_of(cJSON_GetStringValue(item)));
+    (void)da_table_put(&r->asked, *id, id);
+    int found = view->ops->promise(view, *id, &r->arena, &promise);
+    if (found < 0) return cli_fail(CLI_EXIT_FAILED, "%s: %s", place, da_store_fault_words(store));
+    if (found > 0) (void)keep(r, &promise);
+  }
+  return CLI_EXIT_OK;
+}
+
+typedef int reader(rehearsal *r, da_store *store, const char *place, da_slice id);
+
+static int read_store(rehearsal *r, const char *place, reader *read, da_slice id)
 {
   da_store *store = NULL;
   da_err err = {{0}};
@@ -100,7 +124,7 @@ static int read_store(rehearsal *r, const char *place, da_slice id)
   if (status == DA_ENOTFOUND)
     return cli_fail(CLI_EXIT_USAGE, "there is no store at %s (--data DIR names another)", place);
   if (status == DA_OK) status = da_store_begin(store, &err);
-  int code = status == DA_OK ? read_records(r, store, place, id) : cli_fail(CLI_EXIT_FAILED, "%s", err.text);
+  int code = status == DA_OK ? read(r, store, place, id) : cli_fail(CLI_EXIT_FAILED, "%s", err.text);
   if (status == DA_OK) da_store_abort(store);
   da_store_close(store);
   return code;
@@ -144,13 +168,25 @@ static da_status open_worker(rehearsal *r, da_err *err)
   return da_worker_new(&worker, &r->worker, err);
 }
 
-static void close_all(rehearsal *r)
+static void close_copy(rehearsal *r)
 {
   if (r->worker != NULL) da_worker_delete(r->worker);
   if (r->sched != NULL) da_sched_delete(r->sched);
   if (r->copy != NULL) da_store_close(r->copy);
   da_table_free(&r->by_id);
   cJSON_Delete(r->rows);
+  cJSON_Delete(r->foreign);
+  r->worker = NULL;
+  r->sched = NULL;
+  r->copy = NULL;
+  r->by_id = (da_table){0};
+  r->rows = r->foreign = NULL;
+}
+
+static void close_all(rehearsal *r)
+{
+  close_copy(r);
+  da_table_free(&r->asked);
   free(r->records);
   da_arena_free(&r->arena);
 }
@@ -182,6 +218,12 @@ static void end_one(rehearsal *r, cJSON *row, const char *outcome, int code)
   if (--r->under_way == 0) da_sched_stop(r->sched);
 }
 
+static void note_foreign(rehearsal *r, const da_event *event)
+{
+  if (da_id_below(event->child, event->execution) || da_table_get(&r->asked, event->child) != NULL) return;
+  da_json_add(r->foreign, da_json_string(event->child));
+}
+
 static void hear(void *user, const da_event *event)
 {
   rehearsal *r = user;
@@ -192,6 +234,7 @@ static void hear(void *user, const da_event *event)
     da_json_add(cJSON_GetObjectItemCaseSensitive(row, "replayed"), call_row(event));
     break;
   case DA_EVENT_CALLED:
+    note_foreign(r, event);
     da_json_add(cJSON_GetObjectItemCaseSensitive(row, "calls"), call_row(event));
     break;
   case DA_EVENT_PARKED:
@@ -299,12 +342,18 @@ static cJSON *new_row(rehearsal *r, const da_promise *promise)
   return row;
 }
 
+static bool in_lineage(const rehearsal *r, const da_promise *promise)
+{
+  da_slice id = da_slice_of(r->command->operands[0]);
+  return da_slice_eq(promise->id, id) || da_id_below(promise->id, id);
+}
+
 /* What cannot be told by running it: is every function still there? */
 static int prepare(rehearsal *r)
 {
   for (size_t i = 0; i < r->count; i++) {
     const da_promise *promise = r->records[i];
-    if (!is_unfinished(promise)) continue;
+    if (!is_unfinished(promise) || !in_lineage(r, promise)) continue;
     if (!cli_defines(r->worker, r->bundle, promise->call.func))
       return cli_fail(CLI_EXIT_USAGE, "%.*s defines no workflow '%.*s', which '%.*s' runs",
                       DA_FMT(r->bundle->modules[0].file), DA_FMT(promise->call.func), DA_FMT(promise->id));
@@ -314,9 +363,13 @@ static int prepare(rehearsal *r)
   return CLI_EXIT_OK;
 }
 
+/* One run of all. */
 static int run(rehearsal *r)
 {
   da_err err = {{0}};
+  r->rows = da_json_array();
+  r->foreign = da_json_array();
+  r->code = CLI_EXIT_OK;
   if (fill_copy(r, &err) != DA_OK || open_worker(r, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
   if (da_worker_serve(r->worker, r->bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
   int code = prepare(r);
@@ -327,17 +380,26 @@ static int run(rehearsal *r)
     da_worker_rehearse(r->worker, da_json_text(row, "id"));
   }
   da_sched_run(r->sched);
-  show(r);
-  cli_note(r->command, "nothing was changed; without --dry-run it is migrated");
-  return r->code;
+  return CLI_EXIT_OK;
 }
 
 int cli_rehearse(const cli_command *command, da_bundle *bundle)
 {
-  rehearsal r = {.command = command, .bundle = bundle, .rows = da_json_array()};
+  rehearsal r = {.command = command, .bundle = bundle};
   char *place = cli_store_place(command);
-  int code = read_store(&r, place, da_slice_of(command->operands[0]));
-  if (code == CLI_EXIT_OK) code = run(&r);
+  int code = read_store(&r, place, read_records, da_slice_of(command->operands[0]));
+  size_t count = 0;
+  while (code == CLI_EXIT_OK && r.count > count) { /* again, as long as there is more to be copied */
+    close_copy(&r);
+    count = r.count;
+    code = run(&r);
+    if (code == CLI_EXIT_OK) code = read_store(&r, place, read_foreign, DA_NONE);
+  }
+  if (code == CLI_EXIT_OK) {
+    show(&r);
+    cli_note(command, "nothing was changed; without --dry-run it is migrated");
+    code = r.code;
+  }
   close_all(&r);
   free(place);
   return code;

@@ -235,8 +235,8 @@ da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec
 static void start(da_child *child, const da_call_spec *spec)
 {
   da_deadline_set(child, spec);
-  da_execution_event(child->execution, DA_EVENT_CALLED, child);
   if (da_rehearse_call(child)) return;
+  da_execution_event(child->execution, DA_EVENT_CALLED, child);
   switch (child->kind) {
   case DA_CALL_STEP:
   case DA_CALL_INLINE:

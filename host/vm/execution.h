@@ -418,7 +418,7 @@ const da_promise *da_replay_unreached(const da_execution *execution);
 bool da_replay_all_reached(da_execution *execution);
 
 /* rehearse.c */
-bool da_rehearse_call(const da_child *child);   /* is the new call to be left undone? */
+bool da_rehearse_call(da_child *child);         /* is the new call to be left undone? Then it is told */
 void da_rehearse_over(da_execution *execution); /* nothing of it can run any more */
 
 /* call.c */
@@ -461,6 +461,7 @@ bool da_crash_guard(da_child *child);
 
 /* foreign.c */
 void da_foreign_start(da_child *child, const da_call_spec *spec);
+void da_foreign_look_up(da_child *child); /* asks the store for the promise; makes none */
 void da_foreign_open(da_child *child);
 void da_foreign_close(da_child *child); /* settled, or nobody's business any more */
 void da_foreign_withdraw(da_child *child);

@@ -183,6 +183,8 @@ static void looked_up(da_op *op)
   release(child);
   if (child->settled)
     ; /* told meanwhile, or cancelled */
+  else if (reply->status != 200 && execution->worker->options.rehearse)
+    da_execution_event(execution, DA_EVENT_CALLED, child);
   else if (reply->status != 200)
     record_missing(child);
   else if (reply->promise->state != DA_PENDING)
@@ -194,7 +196,7 @@ static void looked_up(da_op *op)
   da_execution_unref(execution);
 }
 
-static void look_up(da_child *child)
+void da_foreign_look_up(da_child *child)
 {
   da_op *op = da_op_new();
   da_op_request(op, DA_REQ_PROMISE_GET)->id = child->id;
@@ -218,7 +220,7 @@ da_child *da_execution_get(da_execution *execution, da_slice id)
   if (!da_replay_find(execution, record_id, &child->call, &found)) return child;
   if (found != NULL)
     da_replay_meet(child, found);
-  else if (!execution->worker->options.rehearse)
-    look_up(child);
+  else
+    da_foreign_look_up(child);
   return child;
 }

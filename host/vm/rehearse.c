@@ -1,10 +1,10 @@
 /* rehearse.c - an execution run over its records and no further: would other code take the same path?
  *
  * In a worker that rehearses (da_worker_options.rehearse) nothing is claimed and nothing new is carried out: a call
- * without a record is told (DA_EVENT_CALLED) and stays pending. When nothing of the execution can run any more its
- * outcome is told, once - parked, completed (text: its value), or else suspended (child: a recorded promise that it
- * waits for, if any; text: the id of a recorded call that it did not make, if any) - and it is dropped.
- * Threads: the loop thread.
+ * without a record is told (DA_EVENT_CALLED) and stays pending; of promises with ids of their own the store is asked,
+ * so it should hold those too. When nothing of the execution can run any more its outcome is told, once - parked,
+ * completed (text: its value), or else suspended (child: a recorded promise that it waits for, if any; text: the id of
+ * a recorded call that it did not make, if any) - and it is dropped. Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "execution.h"
@@ -15,9 +15,16 @@ void da_worker_rehearse(da_worker *worker, da_slice id)
   da_execution_claim(da_execution_new(worker, id), 1);
 }
 
-bool da_rehearse_call(const da_child *child)
+/* What has an id of its own may be there without a record of this execution. */
+bool da_rehearse_call(da_child *child)
 {
-  return child->execution->worker->options.rehearse && child->kind != DA_CALL_BRANCH;
+  da_execution *execution = child->execution;
+  if (!execution->worker->options.rehearse || child->kind == DA_CALL_BRANCH) return false;
+  if (child->global)
+    da_foreign_look_up(child);
+  else
+    da_execution_event(execution, DA_EVENT_CALLED, child);
+  return true;
 }
 
 static da_slice awaited_id(const da_execution *execution)
@@ -30,6 +37,7 @@ static da_slice awaited_id(const da_execution *execution)
 void da_rehearse_over(da_execution *execution)
 {
   da_event event = {.execution = execution->id, .func = execution->func};
+  if (execution->holds > 0 && execution->park_code == NULL && !execution->finished) return; /* answers are to come */
   if (execution->park_code == NULL && execution->finished) (void)da_replay_all_reached(execution);
   if (execution->park_code != NULL) {
     event.kind = DA_EVENT_PARKED;

@@ -120,9 +120,9 @@ void da_worker_dispatch(da_worker *worker, da_slice id);
 da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
                                    da_slice args, const da_digest *bundle);
 
-/* Runs the execution over its records, which the store need hold alone (no task), and tells how far it comes: REPLAYED
- * for each recorded call it makes, CALLED for each new one, at the end PARKED, COMPLETED or SUSPENDED, whichever it
- * would be. An id without a pending promise is not told of. */
+/* Runs the execution over its records, which the store need hold alone (no task; of promises with ids of their own,
+ * those that it calls), and tells how far it comes: REPLAYED for each recorded call it makes, CALLED for each new one,
+ * at the end PARKED, COMPLETED or SUSPENDED, whichever it would be. An id without a pending promise is not told of. */
 void da_worker_rehearse(da_worker *worker, da_slice id);
 
 /* Drops the suspended executions of `id` and below it from memory. False if one of them is running: *busy is its id,

@@ -245,6 +245,35 @@ end]]):format(ledger))
       assert.are.equal(before, dump())
     end)
 
+    it("finds what has an id of its own, and promises of others, where they are", function()
+      local code = HEAD .. [=[
+function async.other(n) await(step.f(n)) return n + 1 end
+function async.main()
+  local got = await(da.get("ext"))
+  await(step.f(got))
+  local other = await(async.other:with { id = "other-1" }(5))
+  await(step.f(other))
+  return await(da.get("pending"))
+end]=]
+      for _, words in ipairs { { "create", "ext" }, { "resolve", "ext", "42" }, { "create", "pending" } } do
+        assert.are.equal(0, dahost(place, "promise", table.unpack(words)).code)
+      end
+      started = harness.spawn({ "run", write(place, "code.lua", code), "main", "--id", "x", "--data", place.data })
+      while dahost(place, "get", "x:f.2").code ~= 0 do assert.is_nil(started.ended) end
+      kill()
+      local fits = dahost(place, "migrate", "x", write(place, "new.lua", code .. "\n--"), "--dry-run")
+      assert.are.equal(0, fits.code, fits.out)
+      assert.are.equal("x  main  would wait, waiting for pending\n  recorded calls it would meet again: 2\n"
+        .. "    f.1  step  resolved\n    f.2  step  resolved\n", fits.out)
+      local differs = dahost(place, "migrate", "x", write(place, "new.lua", (code:gsub("n %+ 1", "n + 2")
+        :gsub("f%(other%)", "f(other * 2)"))), "--dry-run")
+      assert.are.equal(3, differs.code)
+      assert.is_truthy(differs.out:find("would be parked: replay of 'x' wants step 'f'", 1, true), differs.out)
+      local asks = dahost(place, "migrate", "x", write(place, "new.lua", (code:gsub('"pending"', '"nobody"'))), "--dry-run")
+      assert.are.equal(0, asks.code)
+      assert.is_truthy(asks.out:find("new calls it would make: 1\n    nobody  promise\n", 1, true), asks.out)
+    end)
+
     it("tells the state of an execution that runs, without disturbing it", function()
       until_it_waits()
       local got, code = rows("f%(9%)", "f(10)")
