@@ -100,18 +100,24 @@ void da_buf_add_u64(da_buf *buf, uint64_t value)
   da_buf_add_u32(buf, (uint32_t)value);
 }
 
+void da_buf_addv(da_buf *buf, const char *format, va_list args)
+{
+  va_list again;
+  va_copy(again, args);
+  int len = vsnprintf(NULL, 0, format, args);
+  DA_ASSERT_OP(len, >=, 0);
+  da_buf_reserve(buf, (size_t)len + 1);
+  (void)vsnprintf(buf->ptr + buf->len, (size_t)len + 1, format, again);
+  va_end(again);
+  buf->len += (size_t)len;
+}
+
 void da_buf_addf(da_buf *buf, const char *format, ...)
 {
   va_list args;
   va_start(args, format);
-  int len = vsnprintf(NULL, 0, format, args);
+  da_buf_addv(buf, format, args);
   va_end(args);
-  DA_ASSERT_OP(len, >=, 0);
-  da_buf_reserve(buf, (size_t)len + 1);
-  va_start(args, format);
-  (void)vsnprintf(buf->ptr + buf->len, (size_t)len + 1, format, args);
-  va_end(args);
-  buf->len += (size_t)len;
 }
 
 void da_buf_clear(da_buf *buf)

@@ -70,6 +70,7 @@ void da_buf_add_u16(da_buf *buf, uint16_t value); /* big-endian, as are the next
 void da_buf_add_u32(da_buf *buf, uint32_t value);
 void da_buf_add_u64(da_buf *buf, uint64_t value);
 void da_buf_addf(da_buf *buf, const char *format, ...) DA_PRINTF(2, 3);
+void da_buf_addv(da_buf *buf, const char *format, va_list args) DA_PRINTF(2, 0);
 void da_buf_clear(da_buf *buf); /* keeps the memory */
 void da_buf_free(da_buf *buf);
 static inline da_slice da_buf_slice(const da_buf *buf)

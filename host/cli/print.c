@@ -92,15 +92,14 @@ int cli_printed(int code)
 
 static void say(const char *prefix, const char *format, va_list args)
 {
-  char words[4096];
-  int len = snprintf(words, sizeof words, "%s", prefix);
-  int more = vsnprintf(words + len, sizeof words - (size_t)len - 1, format, args);
-  size_t end = (size_t)len + (size_t)(more > 0 ? more : 0);
-  if (end > sizeof words - 2) end = sizeof words - 2;
+  da_buf words = {0};
   da_buf out = {0};
-  cli_clean(&out, da_slice_make(words, end));
+  da_buf_addf(&words, "%s", prefix);
+  da_buf_addv(&words, format, args);
+  cli_clean(&out, da_buf_slice(&words));
   da_buf_add_byte(&out, '\n');
   (void)write_all(STDERR_FILENO, da_buf_slice(&out));
+  da_buf_free(&words);
   da_buf_free(&out);
 }
 

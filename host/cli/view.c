@@ -334,15 +334,15 @@ static void add_above(cli_view *view, da_slice text)
 void cli_view_say(cli_view *view, bool matters, const char *format, ...)
 {
   if (view->kind == VIEW_QUIET && !matters) return;
-  char words[4096];
+  da_buf words = {0};
+  da_buf text = {0};
   va_list args;
   va_start(args, format);
-  int len = vsnprintf(words, sizeof words, format, args);
+  da_buf_addv(&words, format, args);
   va_end(args);
-  if (len < 0) return;
-  da_buf text = {0};
-  cli_clean(&text, da_slice_make(words, (size_t)len < sizeof words ? (size_t)len : sizeof words - 1));
+  cli_clean(&text, da_buf_slice(&words));
   add_above(view, da_buf_slice(&text));
+  da_buf_free(&words);
   da_buf_free(&text);
 }
 

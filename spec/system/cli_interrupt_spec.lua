@@ -35,6 +35,18 @@ describe("an interruption", function()
     assert.are.equal("1\n", resumed:wait().out)
   end)
 
+  it("stops workflow code that never comes back", function()
+    local spins = place:write("spins.lua", 'local da = require "da"\nfunction da.async.main() while true do end end\n')
+    for _, signals in ipairs({ { "sigint" }, { "sigterm", "sigint" } }) do
+      local id = "s" .. #signals
+      local process = place:spawn("run", spins, "--id", id):wait_for(id .. " started")
+      for _, signal in ipairs(signals) do process:signal_with(signal) end
+      process:wait()
+      assert.are.same({ 130, "" }, { process.code, process.out })
+      assert.matches("\ninterrupted; to go on: dahost resume " .. id, process.err, 1, true)
+    end
+  end)
+
   it("twice is the same", function()
     local process = holder("w"):signal_with("sigint"):signal_with("sigint"):wait()
     assert.are.equal(130, process.code)

@@ -73,6 +73,14 @@ describe("the command line", function()
         run("run", types, "1", "1.0", "9007199254740993", "1e3", "true", "null", "nan", "[]").out)
     end)
 
+    it("tells a long error whole", function()
+      local long = place:write("long.lua",
+        'local da = require "da"\nfunction da.async.main() error(("x"):rep(100000) .. "THE END", 0) end\n')
+      local got = run("run", long)
+      assert.are.equal(1, got.code)
+      assert.matches(("x"):rep(100000) .. "THE END\nstack traceback:", got.err, 1, true)
+    end)
+
     it("prints one line: a value, several as an array, none as null", function()
       assert.are.equal('"x"\n', run("run", script, "echo", "x").out)
       assert.are.equal('[1,"two",[3]]\n', run("run", script, "three").out)
