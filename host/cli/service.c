@@ -78,7 +78,7 @@ cli_request *cli_service_ask(cli_service *service, cJSON *json, da_bundle *bundl
 
 bool cli_request_follows(const cli_request *r)
 {
-  return r->on_gone != NULL;
+  return r->on_gone != NULL && !da_json_flag(r->json, "start");
 }
 
 void cli_service_gone(cli_request *r)
