@@ -1,4 +1,4 @@
--- step_execute_interrupted_spec.lua - while a step waited for os.execute, the process was deaf to Ctrl-C: system(3) has
+-- bindings_execute_interrupted_spec.lua - while a step waited for os.execute, the process was deaf to Ctrl-C: system(3) has
 -- the whole process ignore SIGINT meanwhile.
 -- SPDX-License-Identifier: Apache-2.0
 local cli = require("spec.support.cli")
