@@ -1,4 +1,4 @@
--- bench.lua - the workflows that bench.c measures.
+-- bench.lua - the workflows that da_bench measures.
 -- SPDX-License-Identifier: Apache-2.0
 local da = require "da"
 local async, await, step = da.async, da.await, da.step
@@ -13,6 +13,11 @@ end
 function async.steps_then_wait(n)
   for _ = 1, n do await(step("s", nothing)) end
   return await(da.promise "gate")
+end
+
+function async.sleeper()
+  await(da.sleep "2d")
+  return true
 end
 
 function step.leaf() return 1 end
