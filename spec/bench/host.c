@@ -74,7 +74,8 @@ void bench_host_open(bench_host *host, const bench_place *place, const char *sto
   uint64_t begin = da_clock_mono_ns();
   da_store_options store_options = {.create = true};
   if (da_store_open(bench_path(place, store), &store_options, &host->store, &err) != DA_OK) bench_die("%s", err.text);
-  (void)snprintf(pid, sizeof pid, "local/%d.%llu", (int)getpid(), (unsigned long long)begin);
+  /* As long as the program's own: it is part of every task that is held. */
+  (void)snprintf(pid, sizeof pid, "local/%016llx", (unsigned long long)begin << 20 | (unsigned long long)getpid());
   da_sched_options options = {.store = host->store, .profile = da_profile_default, .local_target = TARGET, .pid = pid};
   if (da_sched_new(&options, &host->sched, &err) != DA_OK) bench_die("%s", err.text);
   open_worker(host, place, pid, warm_bytes);

