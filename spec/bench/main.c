@@ -27,7 +27,7 @@ static const measure measures[] = {
     {"wake", bench_wake, "EXECUTIONS            those of `park` two days later, in a new process"},
     {"crash", bench_crash, "EXECUTIONS STEPS      killed half-way, taken over, finished"},
     {"retain", bench_retain, "RECORDS               written into a store, of finished executions"},
-    {"retained", bench_retained, "EXECUTIONS STEPS      as `steps`, in the store that `retain` left"},
+    {"retained", bench_retained, "EXECUTIONS STEPS      as `steps`, in the store that `retain` left and an empty one"},
     {"sleepers", bench_sleepers, "EXECUTIONS            sleeping ones written into a store"},
     {"ready", bench_ready, "                      a start on the store that `sleepers` left"},
     {"program", bench_program, "RUNS                  `dahost run` of one step, each in a new store"},

@@ -30,7 +30,7 @@ local measures = {
   { name = "sleepers", full = { 1000000 }, quick = { 100 } },
   { name = "ready", full = {}, quick = {}, after = "sleepers", rounds = 5 },
   { name = "retain", full = { 10000000 }, quick = { 200 } },
-  { name = "retained", full = { 10000, 50 }, quick = { 20, 2 }, after = "retain", rounds = 3 },
+  { name = "retained", full = { 10000, 25 }, quick = { 20, 2 }, after = "retain", rounds = 3 },
 }
 
 ---------------------------------------------------------------------------------------------------- rows
@@ -58,9 +58,9 @@ local rows = {
   { name = "steps-memory", needs = { "steps" }, what = "memory of the same, half-way, over those not finished",
     measured = "{steps.midway_bytes} B, {steps.midway_executions} executions",
     value = function(m) return m.steps.midway_bytes / m.steps.midway_executions end, unit = "B each" },
-  { name = "retained", needs = { "steps", "retained" }, what = "steps with 10 M retained records, of an empty store",
-    measured = "{retained.steps_s} steps/s", against = "{steps.steps_s} steps/s",
-    value = function(m) return m.retained.steps_s / m.steps.steps_s end, at_least = 0.7 },
+  { name = "retained", needs = { "retained" }, what = "steps with 10 M retained records, of an empty store",
+    measured = "{retained.steps_s} steps/s", against = "{retained.empty_s} steps/s",
+    value = function(m) return m.retained.steps_s / m.retained.empty_s end, at_least = 0.7 },
   { name = "retained-disk", needs = { "retain" }, what = "a retained record (a step of 20 with its execution) on disk",
     measured = "{retain.file_bytes} B for {retain.records} records",
     value = function(m) return m.retain.record_bytes end, unit = "B" },
