@@ -9,8 +9,8 @@ target_compile_options(da_flags INTERFACE
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT DA_ASAN AND NOT DA_TSAN)
   target_compile_options(da_flags INTERFACE -Wnull-dereference)
 endif()
-# In place of CMake's -O3: 50 KB less of program, and none of the benches is slower.
-target_compile_options(da_flags INTERFACE $<$<CONFIG:Release>:-O2>)
+# 50 KB less of program, and none of the benches is slower. A room may say otherwise for itself.
+string(REPLACE "-O3" "-O2" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
 if(DA_CHECK)
   target_compile_definitions(da_flags INTERFACE DA_CHECK=1)
 endif()
