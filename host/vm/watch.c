@@ -65,7 +65,9 @@ static void on_loading(lua_State *L, da_load_context *context, const char *place
 
 static void tell_slow(da_execution *execution, const char *place)
 {
-  if (execution->slow_told || execution->inline_child != NULL || da_execution_replaying(execution)) return;
+  if (execution->slow_told || execution->inline_child != NULL || execution->recorded_left > 0 ||
+      execution->unreached > 0)
+    return;
   execution->slow_told = true;
   da_log(DA_LOG_WARN, "span.slow", "id=%.*s ms=%d at=%s mend=\"await more often, or move the work into a step\"",
          DA_FMT(execution->id), DA_WATCH_SLOW_MS, place);
