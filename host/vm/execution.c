@@ -114,6 +114,7 @@ void da_execution_drop(da_execution *execution)
   if (execution->state == DA_EXECUTION_GONE) return;
   da_worker *worker = execution->worker;
   da_worker_unlist(worker, execution);
+  if (execution->state == DA_EXECUTION_SUSPENDED) da_evicted_keep(execution);
   da_execution_ref(execution);
   execution->state = DA_EXECUTION_GONE;
   (void)da_table_remove(&worker->executions, execution->id);
@@ -679,6 +680,7 @@ const da_slice *da_execution_canceled(const da_execution *execution, const char 
 
 bool da_execution_replaying(const da_execution *execution)
 {
+  if (execution->ran_known) return !execution->ran_passed;
   return execution->recorded_late > 0 || execution->unreached > 0;
 }
 

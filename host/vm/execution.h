@@ -6,7 +6,8 @@
  * Files:    execution.c (life: claim, load, run, suspend, finish), park.c (its stops without an end), replay.c (its
  *           records, and what a call finds in them), call.c (durable calls), step.c (attempts of a step), crash.c
  * (steps that take the process with them), foreign.c (what others settle), fiber.c (fibers, waiting, delivery), watch.c
- * (code that runs long), worker.c (who owns executions), start.c (starting, following, cancelling them).
+ * (code that runs long), evicted.c (how far an evicted one had come), worker.c (who owns executions), start.c
+ * (starting, following, cancelling them).
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -35,6 +36,7 @@
 #define DA_ISOLATE_FUNCTIONS "da.functions" /* name -> {workflow = bool, file = , line = , body = } */
 
 typedef struct da_execution da_execution;
+typedef struct da_evicted da_evicted;
 typedef struct da_fiber da_fiber;
 typedef struct da_scope da_scope;
 typedef struct da_child da_child;
@@ -216,6 +218,9 @@ struct da_execution {
   da_delivery *queue; /* by seq */
   size_t queue_head, queue_count, queue_cap;
   uint64_t position;
+  bool ran_known; /* a replay after an eviction: up to position `ran_to` the program has run before (evicted.c) */
+  bool ran_passed;
+  uint64_t ran_to;
   int64_t clock_ms;
   uint32_t delivered_count;
   size_t recorded_left; /* recorded completions not yet delivered */
@@ -337,6 +342,9 @@ struct da_worker {
   da_table bundles;    /* 16-byte hash -> da_served */
   da_table told;       /* places that make promises which nobody awaits: hash of the bundle, file, line, function */
   da_table noted;      /* name of a step -> its slice: the log has a remark on its results */
+  da_table evicted;    /* id -> da_evicted: how far it had come */
+  da_evicted **evicted_ring;
+  size_t evicted_next;
   struct da_served *newest;
   bool driving, driving_all;
   da_execution *warm_first, *warm_last; /* oldest first */
@@ -405,6 +413,10 @@ da_status da_replay_read(da_store *store, da_op *op, da_err *err);
 const da_promise *da_replay_promise(const da_op *op); /* NULL: there is none */
 /* Takes what the op read, and the op. */
 void da_replay_load(da_execution *execution, da_op *op);
+/* evicted.c: how far an execution that is evicted had come; taken by its replay. */
+void da_evicted_keep(da_execution *execution);
+void da_evicted_take(da_execution *execution);
+void da_evicted_delete(da_worker *worker);
 /* Does the call find its record? *found NULL: it has none. False: it diverges, the execution is being parked. */
 bool da_replay_find(da_execution *execution, da_slice id, const da_call *call, da_record **found);
 void da_replay_meet(da_child *child, da_record *found);

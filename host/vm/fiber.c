@@ -312,6 +312,7 @@ bool da_fiber_deliver_next(da_execution *execution)
   /* What the program settled itself before has come, in its own time: the late record of it, which a first run does not
    * wait for, must not move the clock. */
   if (child != NULL && child->delivered) return true;
+  if (delivery.seq > execution->ran_to) execution->ran_passed = true;
   if (delivery.seq > execution->position) execution->position = delivery.seq;
   if (delivery.settled_at > execution->clock_ms) execution->clock_ms = delivery.settled_at;
   if (child != NULL) {

@@ -144,6 +144,7 @@ void da_replay_load(da_execution *execution, da_op *op)
     take_record(execution, record);
   }
   da_fiber_sort(execution);
+  da_evicted_take(execution);
 }
 
 /* ---- a call and its record ----------------------------------------------------------------------------- */
