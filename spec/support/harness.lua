@@ -22,6 +22,8 @@ local binary = assert(os.getenv("DAHOST_BIN"), "DAHOST_BIN names the program")
 M.long = os.getenv("DA_LONG") == "1"
 -- A build with a sanitizer is several times slower; it looks at fewer deaths of each kind.
 M.sanitized = (os.getenv("DA_PRESET") or ""):find("san") ~= nil
+-- DA_WARM=0: the spec is run a second time, every program it starts evicts its executions at every await (runner.lua).
+M.warm = os.getenv("DA_WARM")
 M.POINTS = { "commit.before", "commit.after", "answer.before", "outbox.before" }
 
 local LIFE_LIMIT_MS = 60000 -- a life that takes longer hangs, which is a failure of its own
@@ -38,6 +40,7 @@ local function environment(extra)
   for k in pairs(env) do
     if k:find("^DAHOST_") or k == "LEDGER" then env[k] = nil end
   end
+  env.DAHOST_WARM = M.warm
   for k, v in pairs(extra) do env[k] = v end
   local list = {}
   for k, v in pairs(env) do list[#list + 1] = k .. "=" .. v end
@@ -123,9 +126,11 @@ local function remove_tree(path)
   uv.fs_rmdir(path)
 end
 
--- A fresh place with a store and a ledger to be, and its end.
-function M.place()
-  local dir = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/dahost-kill-XXXXXX"))
+-- A fresh place with a store and a ledger to be, and its end. in_memory: on a file system that no flush waits for, if
+-- there is one; a killed process leaves the same behind there.
+function M.place(in_memory)
+  local dir = in_memory and uv.fs_mkdtemp("/dev/shm/dahost-kill-XXXXXX")
+  dir = dir or assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/dahost-kill-XXXXXX"))
   return { dir = dir, data = dir .. "/store", ledger = dir .. "/ledger" }
 end
 
@@ -165,6 +170,13 @@ end
 function M.ledger(place)
   local counts = {}
   for id in (read_file(place.ledger) or ""):gmatch("([^\n ]+) [^\n]*\n") do counts[id] = (counts[id] or 0) + 1 end
+  return counts
+end
+
+-- The same of a ledger whose lines are ids alone.
+function M.ledger_of_ids(place)
+  local counts = {}
+  for id in (read_file(place.ledger) or ""):gmatch("([^\n]+)\n") do counts[id] = (counts[id] or 0) + 1 end
   return counts
 end
 

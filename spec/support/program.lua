@@ -19,6 +19,7 @@ local function environment(extra)
   for name in pairs(env) do
     if name:find("^DAHOST_") or name == "NO_COLOR" then env[name] = nil end
   end
+  env.DAHOST_WARM = os.getenv("DA_WARM") -- harness.lua
   for name, value in pairs(extra or {}) do env[name] = value end
   local list = {}
   for name, value in pairs(env) do list[#list + 1] = name .. "=" .. value end

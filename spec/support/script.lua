@@ -2,9 +2,10 @@
 --
 -- Ways: warm (a suspended isolate stays in memory), cold (DAHOST_WARM=0: evicted at every await, so that every resume is
 -- a replay), sliced (DAHOST_SLICE=3: the code gives way after every third instruction). both() demands that warm and
--- cold come to equal results, and sliced as well, and returns the warm one.
+-- cold come to equal results and records, and sliced as well, and returns the warm one.
 -- SPDX-License-Identifier: Apache-2.0
 local harness = require("spec.support.harness")
+local records = require("spec.support.records")
 
 local M = {}
 
@@ -23,6 +24,7 @@ function M.run(spec)
   for _, arg in ipairs(spec.args or {}) do args[#args + 1] = arg end
   for _, arg in ipairs { "--data", place.data, "--id", spec.id or "x", "--quiet" } do args[#args + 1] = arg end
   local result = harness.dahost(args, { env = spec.env or {} })
+  if spec.read then result.records = records.read(place) end
   if spec.keep then
     result.place = place
   else
@@ -32,7 +34,7 @@ function M.run(spec)
 end
 
 local function with(spec, env)
-  local copy = { env = env }
+  local copy = { env = env, read = true }
   for k, v in pairs(spec) do
     if k ~= "env" then copy[k] = v end
   end
@@ -48,13 +50,18 @@ function M.sliced(spec)
   return with(spec, { DAHOST_SLICE = "3" })
 end
 
+-- A timer that nobody waits for any more may have gone off before it was withdrawn.
+local function a_timer(record, field) return record.kind == "sleep" and field == "state" end
+
 local function alike(warm, other, what)
   assert(warm.out == other.out and warm.code == other.code, ("warm and %s differ: %s (%s) %s\n--\n%s (%s) %s"):format(what,
     warm.out, warm.code, warm.err, other.out, other.code, other.err))
+  local differences = records.differences(warm.records, other.records, a_timer)
+  assert(#differences == 0, ("the records of warm and %s differ:\n%s"):format(what, table.concat(differences, "\n")))
 end
 
 function M.both(spec)
-  local warm = M.run(spec)
+  local warm = with(spec, {})
   alike(warm, M.cold(spec), "cold")
   alike(warm, M.sliced(spec), "sliced")
   return warm
