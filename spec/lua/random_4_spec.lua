@@ -1,0 +1,5 @@
+-- random_4_spec.lua - a quarter of the random programs; a file of its own, so that processors share them.
+-- SPDX-License-Identifier: Apache-2.0
+describe("random programs (4 of 4)", function()
+  require("spec.support.random_trial").describe(4)
+end)
