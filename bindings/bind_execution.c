@@ -247,7 +247,7 @@ static int join(lua_State *L)
 {
   da_execution *execution = da_execution_of(L);
   const da_scope *scope = execution->current->scope;
-  if (da_execution_forgets(execution, scope)) {
+  if (da_execution_forgets(scope)) {
     hand_on(L, lua_gettop(L));
     da_execution_tell_forgotten(execution, scope);
   }

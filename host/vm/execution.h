@@ -315,7 +315,7 @@ void da_execution_park(da_execution *execution, const char *code, const char *fo
 bool da_execution_parking(const da_execution *execution);
 bool da_execution_replaying(const da_execution *execution);
 /* Has the scope, which is about to end, promises that nobody awaited and that were not told yet? */
-bool da_execution_forgets(const da_execution *execution, const da_scope *scope);
+bool da_execution_forgets(const da_scope *scope);
 /* Tells them, each place once. */
 void da_execution_tell_forgotten(da_execution *execution, const da_scope *scope);
 /* A line of print or da.log: told unless replaying. */

@@ -67,9 +67,9 @@ static void tell(da_execution *execution, const da_child *child)
   da_buf_free(&text);
 }
 
-bool da_execution_forgets(const da_execution *execution, const da_scope *scope)
+bool da_execution_forgets(const da_scope *scope)
 {
-  if (da_execution_replaying(execution) || scope->abandoned) return false;
+  if (scope->abandoned) return false; /* a replay too hands on: it tells nothing now, but it may after the wait */
   for (size_t i = 0; i < scope->count; i++)
     if (!scope->children[i]->told_forgotten && forgotten(scope->children[i])) return true;
   return false;
