@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *da_status_text(da_status status)
 {
@@ -35,11 +36,21 @@ const char *da_status_name(da_status status)
 
 da_status da_fail(da_err *err, da_status status, const char *format, ...)
 {
-  if (err != NULL) {
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(err->text, sizeof err->text, format, args);
-    va_end(args);
+  if (err == NULL) return status;
+  char whole[8 * sizeof err->text];
+  va_list args;
+  va_start(args, format);
+  int len = vsnprintf(whole, sizeof whole, format, args);
+  va_end(args);
+  size_t used = len < 0 ? 0 : (size_t)len < sizeof whole ? (size_t)len : sizeof whole - 1;
+  /* What is too long is a path or an id: it loses its middle, since the reason and the mend stand at the end. */
+  size_t room = sizeof err->text - 1;
+  size_t half = (room - 3) / 2;
+  if (used <= room) {
+    memcpy(err->text, whole, used);
+    err->text[used] = '\0';
+  } else {
+    (void)snprintf(err->text, sizeof err->text, "%.*s...%s", (int)half, whole, whole + used - half);
   }
   return status;
 }

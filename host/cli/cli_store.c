@@ -59,7 +59,7 @@ int cli_verify(const cli_command *command)
   }
   int code;
   if (status == DA_ENOTFOUND)
-    code = cli_fail(CLI_EXIT_USAGE, "there is no store at %s (--data DIR names another)", place);
+    code = cli_fail(CLI_EXIT_USAGE, "%s (--data DIR names another)", err.text);
   else if (status != DA_OK)
     code = cli_fail(CLI_EXIT_FAILED, "%s", err.text);
   else

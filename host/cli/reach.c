@@ -190,11 +190,10 @@ static void pause_ms(int ms)
   (void)nanosleep(&t, NULL);
 }
 
-static int cannot_open(da_status status, const attempt *a, const da_err *err)
+static int cannot_open(da_status status, const da_err *err)
 {
   if (status == DA_ENOTFOUND)
-    return cli_fail(CLI_EXIT_USAGE, "there is no store at %s (dahost run makes one; --data DIR names another)",
-                    a->place);
+    return cli_fail(CLI_EXIT_USAGE, "%s (dahost run makes one; --data DIR names another)", err->text);
   return cli_fail(CLI_EXIT_FAILED, "%s", err->text);
 }
 
@@ -244,6 +243,8 @@ int cli_reach(const cli_ask *ask, cli_client *client)
   cli_host_options sizes = {0};
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
   if (!read_sizes(ask->command, &sizes)) return CLI_EXIT_USAGE;
+  if (cli_has(ask->command, CLI_DATA) && *ask->command->flags[CLI_DATA] == '\0')
+    return cli_fail(CLI_EXIT_USAGE, "--data wants the directory of a store, not an empty name");
   char *place = cli_store_place(ask->command);
   attempt a = {.ask = ask, .client = client, .place = place, .sizes = &sizes};
   da_store_options options = {.create = ask->create};
@@ -255,7 +256,7 @@ int cli_reach(const cli_ask *ask, cli_client *client)
     if (status == DA_EBUSY) {
       done = try_elsewhere(&a, &err, &waited);
     } else {
-      a.code = status == DA_OK ? answer_here(&a, store) : cannot_open(status, &a, &err);
+      a.code = status == DA_OK ? answer_here(&a, store) : cannot_open(status, &err);
       done = true;
     }
   }

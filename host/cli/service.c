@@ -147,7 +147,11 @@ bool cli_op_failed(da_op *op)
   if (op->status == DA_OK) return false;
   cli_request *r = op->user;
   const char *words = op->err.text[0] != '\0' ? op->err.text : da_status_text(op->status);
-  cli_refuse(r, CLI_EXIT_FAILED, "%s: %s", r->service->place, words);
+  const char *place = r->service->place;
+  if (strncmp(words, place, strlen(place)) == 0) /* the store's own words name it */
+    cli_refuse(r, CLI_EXIT_FAILED, "%s", words);
+  else
+    cli_refuse(r, CLI_EXIT_FAILED, "%s: %s", place, words);
   da_op_delete(op);
   return true;
 }

@@ -38,7 +38,7 @@ static da_status read_row(da_store *store, da_op *op, da_err *err)
   da_view *view = da_store_view(store);
   da_promise promise;
   int found = view->ops->promise(view, show->id, &op->arena, &promise);
-  if (found < 0) return da_fail(err, (da_status)found, "cannot read '%.*s'", DA_FMT(show->id));
+  if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
   return found == 0 ? DA_OK : cli_row_of(store, &promise, CLI_FULL, &op->arena, &show->row, err);
 }
 

@@ -72,6 +72,15 @@ static void tell_end(cli_following *f, const char *state, const da_promise *prom
   end_following(f);
 }
 
+static void tell_failure(cli_following *f, const char *words)
+{
+  cJSON *row = da_json_object();
+  da_json_put_text(row, "error", da_slice_of(words));
+  da_json_put_int(row, "code", CLI_EXIT_FAILED);
+  cli_answer_row(f->r, row);
+  end_following(f);
+}
+
 static const char *const ends[] = {[DA_PENDING] = "pending",
                                    [DA_RESOLVED] = "resolved",
                                    [DA_REJECTED] = "rejected",
@@ -85,11 +94,7 @@ static void on_settled(void *user, const da_promise *promise)
   if (f->r != NULL && promise != NULL) {
     tell_end(f, ends[promise->state], promise, da_json_object());
   } else if (f->r != NULL) {
-    cJSON *row = da_json_object();
-    da_json_put_text(row, "error", DA_LIT("its record could not be read"));
-    da_json_put_int(row, "code", CLI_EXIT_FAILED);
-    cli_answer_row(f->r, row);
-    end_following(f);
+    tell_failure(f, "its record could not be read");
   }
   if (!f->checking) drop_following(f);
 }
@@ -216,7 +221,8 @@ static void visit_task(lineage *l, const da_promise *promise, const da_task *tas
     break;
   case DA_TASK_HALTED: {
     da_slice words = DA_NONE;
-    if (cli_parked_words(l->store, task, l->arena, &words, NULL) != DA_OK) l->fault = DA_EIO;
+    da_status status = cli_parked_words(l->store, task, l->arena, &words, NULL);
+    if (status != DA_OK) l->fault = status;
     da_event event = {.kind = DA_EVENT_PARKED, .execution = promise->id, .func = promise->call.func};
     event.text = parked_text(words, l->arena);
     keep_event(l, &event);
@@ -252,7 +258,7 @@ static da_status read_lineage(da_store *store, da_op *op, da_err *err)
   l->store = store;
   l->arena = &op->arena;
   da_status status = da_store_scan_ids(store, l->root, DA_NONE, &op->arena, visit_lineage, l, err);
-  if (status == DA_OK && l->fault < 0) status = da_fail(err, (da_status)l->fault, "cannot read a task");
+  if (status == DA_OK && l->fault < 0) status = da_fail(err, (da_status)l->fault, "%s", da_store_fault_words(store));
   return status;
 }
 
@@ -273,7 +279,10 @@ static void end_reading(da_op *op)
   cli_following *f = op->user;
   lineage *l = op->call_argument;
   f->checking = false;
-  f->parked = l->parked.len > 0;
+  f->parked = op->status == DA_OK ? l->parked.len > 0 : f->parked;
+  if (op->status == DA_EFULL) f->again = true; /* it read only, and shared the fate of its batch */
+  if (f->r != NULL && op->status != DA_OK && op->status != DA_EFULL && op->status != DA_ECLOSED)
+    tell_failure(f, op->err.text);
   if (f->r != NULL && op->status == DA_OK && !l->moves && f->parked) {
     cJSON *row = da_json_object();
     da_json_put_text(row, "parked", l->parked);
@@ -340,6 +349,13 @@ static void attached(da_op *op)
 {
   cli_following *f = op->user;
   const lineage *l = op->call_argument;
+  if (f->r != NULL && !f->settled && op->status == DA_EFULL) { /* as in end_reading(), but it is to attach */
+    bool tell = l->tell;
+    free_lineage(op->call_argument);
+    da_op_delete(op);
+    ask_lineage(f, tell, attached);
+    return;
+  }
   if (f->r != NULL && !f->settled && op->status == DA_OK) {
     bool known = cli_model_find(&f->service->model, f->root) != NULL;
     for (size_t i = 0; !known && i < l->event_count; i++) tell_known(f, &l->events[i], true);

@@ -43,7 +43,7 @@ static da_status look(da_store *store, da_op *op, da_err *err)
   migration *m = op->call_argument;
   da_view *view = da_store_view(store);
   int found = view->ops->promise(view, m->id, &op->arena, &m->promise);
-  if (found < 0) return da_fail(err, (da_status)found, "cannot read '%.*s'", DA_FMT(m->id));
+  if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
   m->found = found != 0;
   m->arena = &op->arena;
   return da_store_scan_ids(store, m->id, DA_NONE, &op->arena, keep_unfinished, m, err);

@@ -39,9 +39,9 @@ static const char *promise_state(da_promise_state state)
   return state == DA_TIMEDOUT ? "timedout" : cli_state_name(state);
 }
 
-static da_status failed(int status, da_err *err)
+static da_status failed(const da_store *store, int status, da_err *err)
 {
-  return da_fail(err, (da_status)status, "cannot read the store: %s", da_status_text((da_status)status));
+  return da_fail(err, (da_status)status, "%s", da_store_fault_words(store));
 }
 
 da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err)
@@ -52,7 +52,7 @@ da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena
   da_promise mark;
   int found =
       view->ops->promise(view, da_id_child(arena, task->id, DA_LIT("~parked"), (uint64_t)task->version), arena, &mark);
-  if (found < 0) return failed(found, err);
+  if (found < 0) return failed(store, found, err);
   if (found > 0 && mark.value.has_data) *json = mark.value.data;
   return DA_OK;
 }
@@ -76,7 +76,7 @@ static da_status add_awaits(da_store *store, const da_task *task, da_arena *aren
   for (int i = 0; i < AWAITS_MAX; i++) {
     da_wait next;
     int found = view->ops->wait_next(view, &at, arena, &next);
-    if (found < 0) return failed(found, err);
+    if (found < 0) return failed(store, found, err);
     if (found == 0) break;
     bool mark = next.second.len > 8 && memcmp(next.second.ptr + next.second.len - 7, "~cancel", 7) == 0;
     if (!mark) da_json_add(list, da_json_string(next.second));
@@ -90,7 +90,7 @@ static da_status add_task(da_store *store, const da_promise *promise, da_arena *
   da_view *view = da_store_view(store);
   da_task task;
   int found = view->ops->task(view, promise->id, arena, &task);
-  if (found < 0) return failed(found, err);
+  if (found < 0) return failed(store, found, err);
   if (found == 0) {
     da_json_put_text(row, "state", da_slice_of(promise_state(promise->state)));
     return DA_OK;
@@ -412,7 +412,7 @@ static da_status read_one(da_store *store, da_op *op, da_err *err)
   da_view *view = da_store_view(store);
   da_promise promise;
   int found = view->ops->promise(view, get->id, &op->arena, &promise);
-  if (found < 0) return failed(found, err);
+  if (found < 0) return failed(store, found, err);
   return found == 0 ? DA_OK : cli_row_of(store, &promise, CLI_FULL, &op->arena, &get->row, err);
 }
 

@@ -180,7 +180,10 @@ static bool choose(cli_request *r)
   state->id = text_dup(r, id);
   const char *fault = da_id_rest(id).len > 0 ? "the id of a new execution holds no ':'" : da_id_fault(id);
   da_buf_free(&made);
-  if (fault != NULL) refuse_run(r, CLI_EXIT_USAGE, fault);
+  if (fault != NULL) {
+    (void)da_fail(&err, DA_EINVAL, "--id '%.60s%s': %s", state->id, strlen(state->id) > 60 ? "..." : "", fault);
+    refuse_run(r, CLI_EXIT_USAGE, err.text);
+  }
   return fault == NULL;
 }
 
@@ -427,7 +430,7 @@ static da_status read_roots(da_store *store, da_op *op, da_err *err)
     da_slice id = da_slice_of(cJSON_GetStringValue(item));
     da_promise promise;
     int found = view->ops->promise(view, id, &op->arena, &promise);
-    if (found < 0) return da_fail(err, (da_status)found, "cannot read '%.*s'", DA_FMT(id));
+    if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
     bool function = found > 0 && da_map_get(promise.tags, DA_LIT("resonate:target")) != NULL;
     da_json_add(function ? all->found : all->missing, da_json_string(id));
   }

@@ -161,6 +161,18 @@ da_status cli_value_error(da_slice json, const char *code, da_buf *out, da_err *
   return visit(&j, err);
 }
 
+/* The text as a terminal may have it: a script's error is not to steer it, nor to end at a NUL. */
+static void add_printable(da_buf *out, da_slice text)
+{
+  for (size_t i = 0; i < text.len; i++) {
+    unsigned char c = (unsigned char)text.ptr[i];
+    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+      da_buf_addf(out, "\\x%02x", c);
+    else
+      da_buf_add_byte(out, c);
+  }
+}
+
 /* A field of the error at 1 as text, or nothing. */
 static bool add_field(lua_State *L, const char *name, da_buf *out)
 {
@@ -168,13 +180,22 @@ static bool add_field(lua_State *L, const char *name, da_buf *out)
   size_t len = 0;
   const char *text =
       lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER ? lua_tolstring(L, -1, &len) : NULL;
-  if (text != NULL) da_buf_add(out, text, len);
+  if (text != NULL) add_printable(out, da_slice_make(text, len));
   lua_pop(L, 1);
   return len > 0;
 }
 
+/* For words a promise or a durable function is its name. */
+static void push_name(lua_State *L, da_slice name)
+{
+  lua_pushlstring(L, name.ptr, name.len);
+}
+
 static da_status text_of_error(lua_State *L, job *j)
 {
+  static const bind_value_hooks hooks = {.push_promise = push_name, .push_function = push_name};
+  bind_value_open(L, &hooks);
+  lua_settop(L, 0);
   da_status status = bind_value_decode(L, j->json, j->err);
   if (status != DA_OK) return status;
   bind_error_normalize(L, 1, DA_NONE);

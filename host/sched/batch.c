@@ -4,6 +4,8 @@
  *           no waiting but begin_patience()'s: the next batch forms while this one is flushed) and the failure rule:
  *             full                    the transaction is dropped; the batch, and all that was queued by then, is
  *                                     answered DA_EFULL; nothing more is applied until the loop has told that
+ *             a damaged row           the op that read it is answered DA_ECORRUPT or DA_EVERSION, the rest of the batch
+ *                                     goes on without it; if the op had written before, all of it is applied anew
  *             any other failure       a log line and _exit(74), nobody is answered: a failed flush may have lost
  *                                     pages, so what the store holds is known again only after it was opened anew
  * May not:  call anything of an op but `call`, or tell anybody anything before the flush.
@@ -149,8 +151,9 @@ static void check_touched(da_sched *s, const da_request *request, const da_outco
 }
 #endif
 
-static da_status write_out(da_sched *s, const da_outcome *out, da_err *err)
+static da_status write_out(da_sched *s, const da_outcome *out, bool *wrote, da_err *err)
 {
+  if (out->write_count > 0) *wrote = true;
   for (size_t i = 0; i < out->write_count; i++) {
     if (out->writes[i].table == DA_TABLE_DUE) s->dues_known = false;
     da_status status = da_store_write(s->store, &out->writes[i], err);
@@ -159,7 +162,8 @@ static da_status write_out(da_sched *s, const da_outcome *out, da_err *err)
   return DA_OK;
 }
 
-static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, da_err *err)
+/* *wrote: the transaction holds something of this op. */
+static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, bool *wrote, da_err *err)
 {
   if (op->request_count == 0) return DA_OK;
   op->outcomes = da_arena_zalloc(&op->arena, op->request_count * sizeof *op->outcomes);
@@ -169,8 +173,8 @@ static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, da_e
     da_status status = da_engine_apply(env, da_store_view(s->store), request, &op->arena, out);
     if (status != DA_OK)
       return da_fail(err, status, "a read failed in %s of %.*s: %s", da_req_kind_name(request->kind),
-                     DA_FMT(request->id), da_status_text(status));
-    status = write_out(s, out, err);
+                     DA_FMT(request->id), da_store_fault_words(s->store));
+    status = write_out(s, out, wrote, err);
     if (status != DA_OK) return status;
 #ifdef DA_CHECK
     check_touched(s, request, out, env->now_ms);
@@ -190,15 +194,35 @@ static da_status apply_call(da_sched *s, da_op *op, da_err *err)
   return op->status;
 }
 
-static da_status apply_batch(da_sched *s, da_batch *batch, da_err *err)
+/* Does the failure concern this op alone? Sweep and recovery look after everybody: without them nothing would be due.
+ */
+static bool is_own_damage(const da_op *op, da_status status)
+{
+  if (op->call != NULL || (status != DA_ECORRUPT && status != DA_EVERSION)) return false;
+  return op->requests[0].kind != DA_REQ_SWEEP && op->requests[0].kind != DA_REQ_RECOVER;
+}
+
+/* *again: an op that had written met a damaged row, so that all but it is to be applied anew. */
+static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *err)
 {
   da_engine_env env = {.now_ms = batch->now_ms,
                        .next_seq = da_store_seq(s->store),
                        .profile = &s->profile,
                        .local_target = da_slice_of(s->local_target)};
   for (da_op *op = batch->ops.first; op != NULL; op = op->next) {
-    da_status status = op->call != NULL ? apply_call(s, op, err) : apply_requests(s, &env, op, err);
-    if (status != DA_OK) return status;
+    if (op->refused) continue;
+    uint64_t seq = env.next_seq;
+    bool wrote = false;
+    da_status status = op->call != NULL ? apply_call(s, op, err) : apply_requests(s, &env, op, &wrote, err);
+    if (is_own_damage(op, status)) {
+      da_op_refuse(op, status, err->text);
+      op->refused = true;
+      env.next_seq = seq;
+      *again = wrote;
+      if (wrote) return DA_OK;
+    } else if (status != DA_OK) {
+      return status;
+    }
   }
   return env.next_seq != da_store_seq(s->store) ? da_store_set_seq(s->store, env.next_seq, err) : DA_OK;
 }
@@ -265,6 +289,7 @@ static void refuse_batch(da_sched *s, da_batch *batch, const da_err *err)
   da_op_list_move(&batch->ops, &s->back);
   batch->count = 0;
   for (da_op *op = batch->ops.first; op != NULL; op = op->next) {
+    op->refused = false;
     da_op_refuse(op, DA_EFULL, words);
     batch->count++;
   }
@@ -274,19 +299,29 @@ static void refuse_batch(da_sched *s, da_batch *batch, const da_err *err)
   s->dues_known = false;
 }
 
+static da_status fill_transaction(da_sched *s, da_batch *batch, const char **doing, da_err *err)
+{
+  for (bool again = true; again;) {
+    again = false;
+    *doing = "begin";
+    da_status status = da_store_begin(s->store, err);
+    if (status != DA_OK) return status;
+    *doing = "apply";
+    batch->now_ms = da_clock_now_ms();
+    da_store_set_newest(s->store, batch->now_ms);
+    status = apply_batch(s, batch, &again, err);
+    if (status == DA_OK && !again) status = find_due(s, batch, err);
+    if (status == DA_EFULL || again) da_store_abort(s->store);
+    if (status != DA_OK) return status;
+  }
+  return DA_OK;
+}
+
 static void run_batch(da_sched *s, da_batch *batch)
 {
   da_err err = {{0}};
   const char *doing = "begin";
-  da_status status = da_store_begin(s->store, &err);
-  if (status == DA_OK) {
-    doing = "apply";
-    batch->now_ms = da_clock_now_ms();
-    da_store_set_newest(s->store, batch->now_ms);
-    status = apply_batch(s, batch, &err);
-    if (status == DA_OK) status = find_due(s, batch, &err);
-    if (status == DA_EFULL) da_store_abort(s->store);
-  }
+  da_status status = fill_transaction(s, batch, &doing, &err);
   if (status == DA_OK) {
     doing = "commit";
     status = commit(s, batch, &err);

@@ -39,14 +39,16 @@ struct da_op {
   void *call_argument; /* for call; lives in the arena */
   void *call_result;   /* of call; lives in the arena */
   bool background;     /* behind everything else of its batch; one of each batch is sure of its place */
-  da_status status;    /* DA_OK, DA_EFULL (nothing of it happened), DA_EQUEUE, DA_ECLOSED, or what `call` returned */
+  da_status status;    /* DA_OK; DA_EFULL, DA_ECORRUPT, DA_EVERSION (nothing of it happened; the last two: a row that
+                        * its requests read is damaged); DA_EQUEUE, DA_ECLOSED; or what `call` returned */
   da_err err;
   void (*done)(da_op *op); /* on the loop thread, after the flush; owns the op from there on. May be NULL: the op is
                             * deleted */
   void *user;
   /* The pump's own from here on. */
   da_op *next;
-  size_t cost; /* bytes, against DA_BATCH_BYTES_MAX */
+  bool refused; /* while its batch is applied: it met a damaged row and has no part in the batch any more */
+  size_t cost;  /* bytes, against DA_BATCH_BYTES_MAX */
   struct da_waiter *waiter;
   _Atomic int shared; /* owners beside the first: da_op_delete() by the last one frees */
 };

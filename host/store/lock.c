@@ -45,8 +45,9 @@ da_status da_lock_take(const char *path, int *fd, bool *died, da_err *err)
   *died = false;
   *fd = open_lock_file(path, O_RDWR | O_CREAT);
   if (*fd < 0) {
-    return da_fail(err, errno == EACCES || errno == EROFS ? DA_EACCES : DA_EIO, "cannot open the lock file %s/lock: %s",
-                   path, strerror(errno));
+    bool denied = errno == EACCES || errno == EROFS;
+    return da_fail(err, denied ? DA_EACCES : DA_EIO, "cannot open the lock file %s/lock: %s%s", path, strerror(errno),
+                   denied ? "; the store is to be writable by this user, or name another with --data" : "");
   }
   struct flock lock = whole_file();
   if (fcntl(*fd, F_OFD_SETLK, &lock) == 0) {

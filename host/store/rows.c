@@ -16,7 +16,8 @@ int da_store_fail(da_store *store, int status, const char *format, ...)
   va_start(args, format);
   (void)vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  return da_fail(&store->fault, (da_status)status, "%s: %s", store->path != NULL ? store->path : "memory store", text);
+  return da_fail(&store->fault, (da_status)status, "%s: %s%s", store->path != NULL ? store->path : "memory store", text,
+                 status == DA_ECORRUPT ? "; dahost verify lists what is damaged, an older copy may still hold it" : "");
 }
 
 int da_store_bad_row(da_store *store, da_kv_table table, da_slice key, da_status status)

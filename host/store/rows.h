@@ -148,4 +148,13 @@ void da_lock_release(int fd, bool died);
 da_status DA_MUST_USE da_lock_claim(const char *path, da_claim **out, da_err *err);
 void da_lock_unclaim(da_claim *claim);
 
+/* ---- guard.c ------------------------------------------------------------------------------------------- */
+
+/* Between these two a fault of this thread's memory is damage of the store at `path` (kept until then) and ends the
+ * process with words. Entering twice is entering once. */
+void da_guard_enter(const char *path);
+void da_guard_leave(void);
+/* The same end, for damage that was seen before it was a fault. Returns if the thread is not inside. */
+void da_guard_damaged(void);
+
 #endif

@@ -144,7 +144,8 @@ static da_status make_directory(const char *path, da_err *err)
   da_status status = DA_EIO;
   if (errno == EACCES || errno == EROFS) status = DA_EACCES;
   if (errno == ENOSPC) status = DA_EFULL;
-  return da_fail(err, status, "cannot make the directory %s: %s", path, strerror(errno));
+  return da_fail(err, status, "cannot make the directory %s: %s; name another with --data%s", path, strerror(errno),
+                 errno == ENOENT ? ", or make the one above it first" : "");
 }
 
 static da_status find_directory(const char *path, const da_store_options *options, da_err *err)
@@ -153,14 +154,20 @@ static da_status find_directory(const char *path, const da_store_options *option
   bool may_make = options->create && !options->read_only;
   da_status status = may_make ? make_directory(path, err) : DA_OK;
   if (status != DA_OK) return status;
+  if (stat(path, &st) != 0 && may_make)
+    return da_fail(err, DA_EINVAL, "%s cannot be the directory of a store: it is a link to nowhere (%s)", path,
+                   strerror(errno));
   if (stat(path, &st) != 0) return da_fail(err, DA_ENOTFOUND, "there is no store at %s: %s", path, strerror(errno));
-  if (!S_ISDIR(st.st_mode)) return da_fail(err, DA_EINVAL, "%s is not a directory", path);
+  if (!S_ISDIR(st.st_mode))
+    return da_fail(err, DA_EINVAL, "%s is not a directory; name the directory of a store with --data", path);
   if (may_make) return DA_OK;
   da_buf name = {0};
   da_buf_addf(&name, "%s/data.mdb", path);
   da_buf_add_byte(&name, 0);
   bool there = stat(name.ptr, &st) == 0;
   da_buf_free(&name);
+  if (there && st.st_size == 0)
+    return da_fail(err, DA_ENOTFOUND, "there is no store at %s: its data.mdb is empty", path);
   return there ? DA_OK : da_fail(err, DA_ENOTFOUND, "there is no store in the directory %s", path);
 }
 

@@ -101,8 +101,10 @@ static char *file_name(const char *path, const char *name)
 static da_status lmdb_begin(da_kv *kv, da_err *err)
 {
   lmdb *l = lmdb_of(kv);
+  da_guard_enter(l->path);
   int rc = mdb_txn_begin(l->env, NULL, l->read_only ? MDB_RDONLY : 0, &l->txn);
   if (rc == MDB_SUCCESS) return DA_OK;
+  da_guard_leave();
   l->txn = NULL;
   return da_fail(err, status_of(l, rc), "%s: cannot begin a transaction: %s", l->path, mdb_strerror(rc));
 }
@@ -122,6 +124,7 @@ static void lmdb_abort(da_kv *kv)
   drop_cursors(l);
   if (l->txn != NULL) mdb_txn_abort(l->txn);
   l->txn = NULL;
+  da_guard_leave();
 }
 
 static bool disk_is_full(const lmdb *l)
@@ -158,6 +161,7 @@ static da_status lmdb_commit(da_kv *kv, da_err *err)
   lmdb *l = lmdb_of(kv);
   drop_cursors(l);
   int rc = mdb_txn_commit(l->txn);
+  da_guard_leave();
   l->txn = NULL;
   return rc == MDB_SUCCESS ? DA_OK : commit_failure(l, rc, err);
 }
@@ -383,17 +387,65 @@ static da_status env_failure(lmdb *l, int rc, da_err *err)
   da_status status = status_of(l, rc);
   switch (rc) {
   case MDB_INVALID:
-    return da_fail(err, DA_ECORRUPT, "%s/data.mdb is not a store of dahost, or its beginning is damaged", l->path);
+    return da_fail(err, DA_ECORRUPT,
+                   "%s/data.mdb is not a store of dahost, or its beginning is damaged; name another directory with "
+                   "--data, or put an older copy back",
+                   l->path);
   case MDB_VERSION_MISMATCH:
-    return da_fail(err, DA_EVERSION, "%s/data.mdb was written by an LMDB of another file format", l->path);
+    return da_fail(
+        err, DA_EVERSION,
+        "%s/data.mdb was written by an LMDB of another file format, or its beginning is damaged; put an older "
+        "copy back",
+        l->path);
   case MDB_CORRUPTED:
   case MDB_PAGE_NOTFOUND:
-    return da_fail(err, DA_ECORRUPT, "%s/data.mdb is damaged: %s", l->path, mdb_strerror(rc));
+    return da_fail(err, DA_ECORRUPT, "%s/data.mdb is damaged: %s; put an older copy back", l->path, mdb_strerror(rc));
   case ENOMEM:
     return da_fail(err, DA_ENOMEM, "%s: not enough address space for the map; set DAHOST_MAP_SIZE=1G", l->path);
+  case EACCES:
+  case EPERM:
+  case EROFS:
+    return da_fail(err, status,
+                   "cannot write the store %s: %s; give this user the right to write, or name another with --data",
+                   l->path, mdb_strerror(rc));
+  case ENOSPC:
+    return da_fail(err, DA_EFULL, "no room for the store %s: %s; make room and start it again", l->path,
+                   mdb_strerror(rc));
   default:
     return da_fail(err, status, "cannot open the store %s: %s", l->path, mdb_strerror(rc));
   }
+}
+
+static void on_assert(MDB_env *env, const char *words)
+{
+  (void)env;
+  (void)words; /* LMDB's own, of no use to a reader */
+  da_guard_damaged();
+}
+
+/* Where the disk was full, or the process died, while LMDB wrote the two head pages of a new file, there is a stump
+ * that it takes for a damaged file. It holds nothing: the first head page counts no transaction. */
+static void drop_stump(lmdb *l)
+{
+  struct {
+    char page_head[16];
+    uint32_t magic;
+    uint32_t version;
+    char before[120];
+    uint64_t transactions;
+  } head;
+  _Static_assert(offsetof(__typeof__(head), transactions) == 144, "as LMDB 0.9 lays out its head pages");
+  uint64_t size = file_size(l->path);
+  if (size == 0 || size >= 2 * (uint64_t)sysconf(_SC_PAGESIZE)) return;
+  char *name = file_name(l->path, "data.mdb");
+  int fd = open(name, O_RDWR | O_CLOEXEC);
+  if (fd >= 0 && pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head && head.magic == 0xBEEFC0DE &&
+      head.transactions == 0) {
+    int done = ftruncate(fd, 0);
+    (void)done; /* then it is refused as before */
+  }
+  if (fd >= 0) (void)close(fd);
+  free(name);
 }
 
 static int open_env(lmdb *l, size_t size)
@@ -402,9 +454,13 @@ static int open_env(lmdb *l, size_t size)
   if (rc != MDB_SUCCESS) return rc;
   if ((rc = mdb_env_set_maxdbs(l->env, DA_KV_TABLES)) != MDB_SUCCESS) return rc;
   if ((rc = mdb_env_set_mapsize(l->env, size)) != MDB_SUCCESS) return rc;
+  (void)mdb_env_set_assert(l->env, on_assert);
+  if (!l->read_only) drop_stump(l);
+  da_guard_enter(l->path);
   rc = mdb_env_open(l->env, l->path, MDB_NOTLS | (l->read_only ? MDB_RDONLY : 0u), 0600);
   int dead;
   if (rc == MDB_SUCCESS) (void)mdb_reader_check(l->env, &dead);
+  da_guard_leave();
   return rc;
 }
 

@@ -33,7 +33,8 @@ static da_status read_file(const char *path, da_buf *out, da_err *err)
   if (file == NULL || fstat(fileno(file), &st) != 0) {
     int why = errno;
     if (file != NULL) (void)fclose(file);
-    return da_fail(err, why == ENOENT ? DA_ENOTFOUND : DA_EIO, "cannot read %s: %s", path, strerror(why));
+    bool absent = why == ENOENT || why == ENOTDIR;
+    return da_fail(err, absent ? DA_ENOTFOUND : DA_EIO, "cannot read %s: %s", path, strerror(why));
   }
   if (S_ISDIR(st.st_mode)) {
     (void)fclose(file);
@@ -46,6 +47,9 @@ static da_status read_file(const char *path, da_buf *out, da_err *err)
   (void)fclose(file);
   if (failed) return da_fail(err, DA_EIO, "cannot read %s", path);
   if (out->len > DA_VALUE_MAX) return da_fail(err, DA_ETOOBIG, "%s is larger than 16 MiB", path);
+  if (out->len > 0 && out->ptr[0] == '\x1b')
+    return da_fail(err, DA_EINVAL, "%s is compiled Lua; name the source text, which is what an execution is pinned to",
+                   path);
   return DA_OK;
 }
 
@@ -62,8 +66,9 @@ static void keep(finder *find, da_slice file, da_slice module, da_buf text)
   find->items[find->count++] = (found_module){da_xstrndup(file), da_xstrndup(module), text};
 }
 
-/* Tries <directory>/<name with dots as slashes><tail>; a module that is not there is no fault. */
-static bool try_module(finder *find, da_slice module, const char *tail)
+/* Tries <directory>/<name with dots as slashes><tail>: DA_ENOTFOUND if nothing is there. One that is there and cannot
+ * be read is a fault: without it the script would be another. */
+static da_status try_module(finder *find, da_slice module, const char *tail, da_err *err)
 {
   da_buf file = {0};
   for (size_t i = 0; i < module.len; i++) da_buf_add_byte(&file, module.ptr[i] == '.' ? '/' : (uint8_t)module.ptr[i]);
@@ -72,14 +77,14 @@ static bool try_module(finder *find, da_slice module, const char *tail)
   da_buf_addf(&path, "%s/%.*s", find->directory, DA_FMT(da_buf_slice(&file)));
   da_buf_add_byte(&path, '\0');
   da_buf text = {0};
-  bool there = read_file(path.ptr, &text, NULL) == DA_OK;
-  if (there)
+  da_status status = read_file(path.ptr, &text, err);
+  if (status == DA_OK)
     keep(find, da_buf_slice(&file), module, text);
   else
     da_buf_free(&text);
   da_buf_free(&path);
   da_buf_free(&file);
-  return there;
+  return status;
 }
 
 static bool word_char(char c)
@@ -100,7 +105,7 @@ static da_slice required_name(da_slice text, size_t at)
   return da_slice_make(text.ptr + at, end - at);
 }
 
-static void find_modules(finder *find)
+static da_status find_modules(finder *find, da_err *err)
 {
   for (size_t i = 0; i < find->count; i++) {
     da_slice text = da_buf_slice(&find->items[i].text);
@@ -110,9 +115,12 @@ static void find_modules(finder *find)
       da_slice name = required_name(text, at);
       if (name.len == 0 || known(find, name) != NULL) continue;
       if (da_slice_eq(name, DA_LIT("da")) || da_slice_starts(name, DA_LIT("da."))) continue;
-      if (!try_module(find, name, ".lua")) (void)try_module(find, name, "/init.lua");
+      da_status status = try_module(find, name, ".lua", err);
+      if (status == DA_ENOTFOUND) status = try_module(find, name, "/init.lua", err);
+      if (status != DA_OK && status != DA_ENOTFOUND) return status;
     }
   }
+  return DA_OK;
 }
 
 static int by_name(const void *a, const void *b)
@@ -187,7 +195,7 @@ da_status da_bundle_read(const char *path, da_bundle **out, da_err *err)
                                             : da_xstrndup(da_slice_make(path, (size_t)(slash - path)))};
   if (slash == path) find.directory[0] = '\0'; /* "/x.lua": modules lie at "/name.lua" */
   keep(&find, da_slice_of(file), da_slice_make(file, stem), text);
-  find_modules(&find);
+  status = find_modules(&find, err);
   qsort(find.items + 1, find.count - 1, sizeof *find.items, by_name);
   da_buf bytes = {0};
   for (size_t i = 0; i < find.count; i++) {
@@ -195,7 +203,7 @@ da_status da_bundle_read(const char *path, da_bundle **out, da_err *err)
     add_part(&bytes, find.items[i].module, strlen(find.items[i].module));
     add_part(&bytes, find.items[i].text.ptr, find.items[i].text.len);
   }
-  status = da_bundle_decode(da_buf_slice(&bytes), out, err);
+  if (status == DA_OK) status = da_bundle_decode(da_buf_slice(&bytes), out, err);
   if (status == DA_OK)
     (*out)->directory = find.directory;
   else

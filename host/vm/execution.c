@@ -159,8 +159,10 @@ bool da_execution_op_done(da_op *op, da_op_context *context)
   if (execution->state != DA_EXECUTION_GONE && op->status == DA_OK) return true;
   if (op->status == DA_EFULL)
     da_execution_retreat(execution);
-  else
+  else if (op->status == DA_OK || op->status == DA_ECLOSED)
     da_execution_drop(execution);
+  else
+    da_execution_store_failed(execution, op);
   da_op_delete(op);
   da_execution_unref(execution);
   return false;
@@ -258,7 +260,7 @@ static da_status read_bundle(da_store *store, da_op *op, da_err *err)
   memcpy(&hash, op->call_argument, sizeof hash);
   da_slice *bytes = da_arena_zalloc(&op->arena, sizeof *bytes);
   int found = da_store_bundle_get(store, &hash, &op->arena, bytes);
-  if (found < 0) return da_fail(err, (da_status)found, "cannot read a bundle");
+  if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
   op->call_result = found != 0 ? bytes : NULL;
   return DA_OK;
 }
@@ -609,8 +611,13 @@ static void fulfilled(da_op *op)
   da_execution *execution = context.execution;
   const da_reply *reply = &op->outcomes[op->request_count - 1].reply;
   if (reply->status == 200) execution->worker->stats.completed++;
+  if (reply->status == 200 || reply->status == 404 || reply->status == 409) {
+    da_execution_drop(execution); /* it ended, or its task is not ours any more */
+  } else {
+    da_execution_park(execution, "refused", "its outcome was refused: %.*s", DA_FMT(reply->message));
+    da_execution_halt(execution);
+  }
   da_op_delete(op);
-  da_execution_drop(execution);
   da_execution_unref(execution);
 }
 

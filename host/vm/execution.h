@@ -365,6 +365,7 @@ typedef struct da_served {
   da_function *functions;
   size_t function_count;
   bool served;             /* named on the command line, not only found in the store */
+  bool stored;             /* the store has it, or is about to: false again if that failed */
   struct da_served *older; /* served before it */
   da_arena arena;
 } da_served;
@@ -403,8 +404,13 @@ void da_execution_op_over(da_op *op); /* a done for an op whose answer does not 
 void da_execution_park_poisoned(da_execution *execution);
 /* Carries out what da_execution_park() asked for: its task is halted, a record says why. */
 void da_execution_halt(da_execution *execution);
+/* An op of the execution failed for want of what the store should hold: it is parked, or, if even that cannot be
+ * written, told as parked and dropped. */
+void da_execution_store_failed(da_execution *execution, const da_op *op);
 /* Forgets it and has its task dispatched again in a second (storage was full). */
 void da_execution_retreat(da_execution *execution);
+/* Gives the task back a moment later, for the full disk to have room again; then it is dispatched anew. */
+void da_retreat_release(da_worker *worker, da_slice id, int64_t version);
 void da_retreat_free_all(da_worker *worker);
 
 /* replay.c */

@@ -455,8 +455,20 @@ static da_status load_failed(da_isolate *isolate, int status, da_err *err)
   if (status == LUA_ERRMEM || isolate->quota_hit) {
     return da_fail(err, DA_ENOMEM, "loading needs more than the %zu bytes an execution may use", isolate->size);
   }
+  if (lua_istable(L, -1)) { /* error{code=, message=} */
+    lua_getfield(L, -1, "code");
+    lua_getfield(L, -2, "message");
+    const char *code = lua_tostring(L, -2);
+    const char *message = lua_tostring(L, -1);
+    if (code != NULL || message != NULL)
+      return da_fail(err, DA_ELUA, "loading raised [%s] %s", code != NULL ? code : "error",
+                     message != NULL ? message : "");
+    lua_pop(L, 2);
+  }
   const char *text = lua_tostring(L, -1);
-  return da_fail(err, DA_ELUA, "%s", text != NULL ? text : "loading raised an error that is not a text");
+  if (text != NULL) return da_fail(err, DA_ELUA, "%s", text);
+  return da_fail(err, DA_ELUA, "loading raised a %s value; raise a text, or a table with a message",
+                 luaL_typename(L, -1));
 }
 
 /* Lua keeps the last strings it was given as C strings in 53 pairs, chosen by the address of the C string: where a text

@@ -277,12 +277,16 @@ static int require_module(lua_State *L)
   const char *name = luaL_checklstring(L, 1, &len);
   lua_settop(L, 1);
   if (lua_getfield(L, lua_upvalueindex(1), name) != LUA_TNIL) {
+    if (lua_islightuserdata(L, 2))
+      return luaL_error(L, "module '%s' is required while it loads: a circle of requires", name);
     if (is_placeholder(L, 2) && (!is_loading(L) || is_optional(L))) return refuse_module(L, name);
     return 1;
   }
   lua_settop(L, 1);
   const da_module *module = da_bundle_find(bundle_of(L), da_slice_make(name, len));
   if (module != NULL) {
+    lua_pushlightuserdata(L, L); /* until it is loaded */
+    lua_setfield(L, lua_upvalueindex(1), name);
     run_module(L, module);
   } else if (!push_library(L, name)) {
     if (!is_loading(L) || is_optional(L) || strncmp(name, "da.", 3) == 0) return refuse_module(L, name);

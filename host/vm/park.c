@@ -58,19 +58,23 @@ bool da_execution_parking(const da_execution *execution)
   return execution->park_code != NULL;
 }
 
+static void tell_parked(const da_execution *execution)
+{
+  const da_worker *worker = execution->worker;
+  if (worker->options.event == NULL) return;
+  da_event event = {.kind = DA_EVENT_PARKED,
+                    .execution = execution->id,
+                    .func = execution->func,
+                    .text = da_slice_of(execution->park_text)};
+  worker->options.event(worker->options.user, &event);
+}
+
 static void halted(da_op *op)
 {
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
   da_execution *execution = context.execution;
-  da_worker *worker = execution->worker;
-  if (op->outcomes[1].reply.status == 200 && worker->options.event != NULL) {
-    da_event event = {.kind = DA_EVENT_PARKED,
-                      .execution = execution->id,
-                      .func = execution->func,
-                      .text = da_slice_of(execution->park_text)};
-    worker->options.event(worker->options.user, &event);
-  }
+  if (op->outcomes[1].reply.status == 200) tell_parked(execution);
   da_op_delete(op);
   da_execution_drop(execution);
   da_execution_unref(execution);
@@ -105,6 +109,20 @@ void da_execution_halt(da_execution *execution)
   da_execution_submit(execution, op, NULL, halted);
 }
 
+void da_execution_store_failed(da_execution *execution, const da_op *op)
+{
+  if (execution->state == DA_EXECUTION_GONE) return;
+  if (op->done == halted) { /* not even the halt could be written */
+    da_log(DA_LOG_ERROR, "execution.lost", "id=%.*s text=\"%s\"", DA_FMT(execution->id), op->err.text);
+    tell_parked(execution);
+    da_execution_drop(execution);
+  } else if (execution->state != DA_EXECUTION_PARKING) {
+    da_worker_unlist(execution->worker, execution);
+    da_execution_park(execution, "store", "what was recorded cannot be read: %s", op->err.text);
+    da_execution_halt(execution);
+  }
+}
+
 /* ---- retreating ---------------------------------------------------------------------------------------- */
 
 typedef struct da_retreat {
@@ -131,15 +149,13 @@ void da_retreat_free_all(da_worker *worker)
   }
 }
 
-static void release_later(da_worker *worker, da_slice id, int64_t version);
-
 static void released(da_op *op)
 {
   da_retreat *retreat = op->user;
   da_worker *worker = retreat->worker;
   bool open = !worker->closing;
   if (open && op->status == DA_EFULL)
-    release_later(worker, da_slice_of(retreat->id), retreat->version);
+    da_retreat_release(worker, da_slice_of(retreat->id), retreat->version);
   else if (open && op->status == DA_OK && op->outcomes[0].reply.status != 200) /* not ours: its claim had failed */
     da_worker_dispatch(worker, da_slice_of(retreat->id));
   free_retreat(retreat);
@@ -164,7 +180,7 @@ static void release_now(void *arg)
   da_sched_submit(worker->sched, op, false);
 }
 
-static void release_later(da_worker *worker, da_slice id, int64_t version)
+void da_retreat_release(da_worker *worker, da_slice id, int64_t version)
 {
   da_retreat *retreat = da_xcalloc(1, sizeof *retreat);
   *retreat = (da_retreat){.worker = worker, .id = da_xstrndup(id), .version = version, .next = worker->retreats};
@@ -176,6 +192,6 @@ void da_execution_retreat(da_execution *execution)
 {
   if (execution->state == DA_EXECUTION_GONE) return;
   da_log(DA_LOG_WARN, "execution.retreat", "id=%.*s", DA_FMT(execution->id));
-  release_later(execution->worker, execution->id, execution->version);
+  da_retreat_release(execution->worker, execution->id, execution->version);
   da_execution_drop(execution);
 }

@@ -51,7 +51,7 @@ da_status da_replay_read(da_store *store, da_op *op, da_err *err)
   da_view *view = da_store_view(store);
   da_slice id = context->execution->id; /* never changes while the op holds a reference */
   int found = view->ops->promise(view, id, &op->arena, &result->promise);
-  if (found < 0) return da_fail(err, (da_status)found, "cannot read promise %.*s", DA_FMT(id));
+  if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
   result->found = found != 0;
   op->call_result = result;
   return da_store_scan_execution(store, id, &op->arena, keep_record, result, err);

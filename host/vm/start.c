@@ -61,6 +61,15 @@ static void tell_started(const start_request *start, const da_reply *reply, bool
     start->done(start->user, NULL, false, da_fail(&err, DA_EINVAL, "%.*s", DA_FMT(reply->message)), &err);
 }
 
+static void given_back(da_op *op)
+{
+  da_worker *worker = op->user;
+  const da_request *request = &op->requests[0];
+  if (op->status == DA_EFULL && !worker->closing) da_retreat_release(worker, request->id, request->version);
+  da_op_delete(op);
+  da_worker_unref(worker);
+}
+
 /* An execution that was there, waiting for a worker, was acquired by the way: whoever asked may want something else. */
 static void give_back(da_worker *worker, const da_task *task)
 {
@@ -68,6 +77,9 @@ static void give_back(da_worker *worker, const da_task *task)
   da_request *request = da_op_request(op, DA_REQ_TASK_RELEASE);
   request->id = da_arena_dup(&op->arena, task->id);
   request->version = task->version;
+  op->done = given_back;
+  op->user = worker;
+  da_worker_ref(worker);
   da_sched_submit(worker->sched, op, false);
 }
 
@@ -202,7 +214,7 @@ static da_status walk_awaited(da_store *store, da_op *op, da_err *err)
     if (task.state == DA_TASK_SUSPENDED) found = reach_awaited(attach, view, &op->arena, item);
   }
   da_table_free(&attach->seen);
-  return found >= 0 ? DA_OK : da_fail(err, (da_status)found, "cannot read what %.*s waits for", DA_FMT(attach->id));
+  return found >= 0 ? DA_OK : da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
 }
 
 static void note_attached(da_worker *worker, da_slice id)

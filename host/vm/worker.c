@@ -452,6 +452,7 @@ da_bundle *da_worker_step_bundle(da_worker *worker, da_slice func, da_bundle *pi
 }
 
 typedef struct bundle_write {
+  da_worker *worker; /* a reference */
   da_digest hash;
   da_slice bytes;
 } bundle_write;
@@ -462,13 +463,29 @@ static da_status write_bundle(da_store *store, da_op *op, da_err *err)
   return da_store_bundle_put(store, &write->hash, write->bytes, err);
 }
 
-static void store_bundle(da_worker *worker, const da_bundle *bundle)
+static void bundle_written(da_op *op)
+{
+  const bundle_write *write = op->call_argument;
+  da_worker *worker = write->worker;
+  if (op->status != DA_OK) da_worker_bundle(worker, &write->hash)->stored = false;
+  if (op->status != DA_OK && op->status != DA_EFULL && op->status != DA_ECLOSED)
+    da_log(DA_LOG_ERROR, "bundle.not_stored", "text=\"%s\"", op->err.text);
+  da_op_delete(op);
+  da_worker_unref(worker);
+}
+
+/* On a full disk nothing of it happens, nor of what is queued behind it until that is told: no execution can be pinned
+ * to a bundle that is not there, and whoever comes next writes it. */
+static void store_bundle(da_worker *worker, da_served *served)
 {
   da_op *op = da_op_new();
   bundle_write *write = da_arena_alloc(&op->arena, sizeof *write);
-  *write = (bundle_write){bundle->hash, da_arena_dup(&op->arena, bundle->bytes)};
+  *write = (bundle_write){worker, served->bundle->hash, da_arena_dup(&op->arena, served->bundle->bytes)};
   op->call = write_bundle;
   op->call_argument = write;
+  op->done = bundle_written;
+  served->stored = true;
+  da_worker_ref(worker);
   da_sched_submit(worker->sched, op, false); /* before every op of an execution that is pinned to it */
 }
 
@@ -477,6 +494,11 @@ da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
   da_load_context context = {.host = {.loading = true}, .worker = worker, .bundle = bundle, .loud = true};
   da_isolate *isolate = NULL;
   da_status status = da_isolate_new(worker->region, &bundle->hash, da_worker_open_isolate, &context, &isolate, err);
+  if (status == DA_ELUA && err != NULL &&
+      strncmp(err->text, "loading ", 8) == 0) { /* no words of Lua, which name a line */
+    da_err words = *err;
+    (void)da_fail(err, status, "%.*s: %s", DA_FMT(bundle->modules[0].file), words.text);
+  }
   if (status != DA_OK) return status;
   status = da_shared_locals_check(da_isolate_lua(isolate), err);
   if (status != DA_OK) {
@@ -495,8 +517,8 @@ da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
     served->served = true;
     served->older = worker->newest;
     worker->newest = served;
-    store_bundle(worker, bundle);
   }
+  if (!served->stored) store_bundle(worker, served);
   lua_settop(da_isolate_lua(isolate), 0);
   da_isolate_delete(isolate);
   return DA_OK;

@@ -81,7 +81,7 @@ function M.spawn(args, options)
   local self = setmetatable({ out = "", err = "", args = args, seen = { out = 1, err = 1 } }, Process)
   local env = { DAHOST_DATA = options.data }
   for name, value in pairs(options.env or {}) do env[name] = value end
-  local command, words = binary, args
+  local command, words = options.command or binary, args
   if options.pty then
     -- script(1) makes the terminal; its size is set inside. Both streams arrive on stdout.
     local quoted = {}
