@@ -209,14 +209,23 @@ static const da_bundle *bundle_of(lua_State *L)
   return host->loading ? ((da_load_context *)host)->bundle : ((da_execution *)host)->bundle;
 }
 
+/* Raises the error on top. The module may be tried again. */
+static void module_failed(lua_State *L)
+{
+  lua_pushvalue(L, 1);
+  lua_pushnil(L);
+  lua_rawset(L, lua_upvalueindex(1));
+  lua_error(L);
+}
+
 /* Runs the module and leaves what it is on the stack. */
 static void run_module(lua_State *L, const da_module *module)
 {
   lua_pushlstring(L, module->file.ptr, module->file.len);
   lua_pushfstring(L, "@%s", lua_tostring(L, -1));
-  if (luaL_loadbufferx(L, module->text.ptr, module->text.len, lua_tostring(L, -1), "t") != LUA_OK) lua_error(L);
+  if (luaL_loadbufferx(L, module->text.ptr, module->text.len, lua_tostring(L, -1), "t") != LUA_OK) module_failed(L);
   lua_pushvalue(L, 1);
-  lua_call(L, 1, 1);
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK) module_failed(L);
   if (lua_isnil(L, -1)) lua_pushboolean(L, 1);
 }
 

@@ -23,6 +23,8 @@ typedef struct step_state {
   da_bundle *bundle;
   lua_State *L;
   uint64_t used; /* for least recently used */
+  size_t memory; /* bytes that L holds */
+  bool outgrown; /* it wanted more than DA_STEP_MEMORY: not kept */
 } step_state;
 
 typedef struct step_thread {
@@ -238,13 +240,31 @@ static void state_delete(step_state *state)
   free(state);
 }
 
+/* Memory of a step state, within DA_STEP_MEMORY. */
+static void *state_alloc(void *user, void *block, size_t before, size_t wanted)
+{
+  step_state *state = user;
+  if (block == NULL) before = 0; /* then it tells the kind of object */
+  if (wanted > before && wanted - before > DA_STEP_MEMORY - state->memory) {
+    state->outgrown = true;
+    return NULL;
+  }
+  void *moved = NULL;
+  if (wanted == 0)
+    free(block);
+  else if ((moved = realloc(block, wanted)) == NULL)
+    return NULL;
+  state->memory += wanted - before;
+  return moved;
+}
+
 /* A new state for the job's bundle, or NULL with the job failed. */
 static step_state *state_new(da_step_pool *pool, da_step_job *job)
 {
   step_state *state = da_xcalloc(1, sizeof *state);
   state->pool = pool;
   state->bundle = da_bundle_ref(job->bundle);
-  state->L = luaL_newstate();
+  state->L = lua_newstate(state_alloc, state);
   DA_ASSERT(state->L != NULL);
   memcpy(lua_getextraspace(state->L), &state, sizeof(void *));
   lua_pushcfunction(state->L, open_state);
@@ -307,6 +327,10 @@ static void run_job(step_thread *thread, da_step_job *job)
   }
   lua_settop(L, 0);
   state->job = NULL;
+  if (!state->outgrown) return;
+  for (int i = 0; i < DA_STEP_STATES; i++)
+    if (thread->states[i] == state) thread->states[i] = NULL;
+  state_delete(state);
 }
 
 static void job_done(void *arg)

@@ -4,13 +4,21 @@ local core, da = ...
 
 local xpcall, tostring, select = xpcall, tostring, select
 
+-- Memory that ran out is no error object: it cannot be made. Trying again would only run out again.
+local function ended(ok, err, ...)
+  if not ok and err == "not enough memory" then
+    err = core.error_new("memory", "the step needs more memory than a step may have; work on pieces", { fatal = true })
+  end
+  return core.outcome(ok, err, ...)
+end
+
 -- Runs step `name`; never raises.
 function core.step_main(name, args)
   local fn = core.functions[name]
   if not fn then
     return core.outcome(false, core.error_new("unknown_function", "step." .. name .. " is not defined in this bundle", { fatal = true }))
   end
-  return core.outcome(xpcall(fn, core.trace, core.decode_array(args)))
+  return ended(xpcall(fn, core.trace, core.decode_array(args)))
 end
 
 core.inline = core.not_here "step"
@@ -23,11 +31,14 @@ da.attempt = core.attempt
 da.deadline = core.deadline
 da.now = core.now
 function da.replaying() return false end
-function da.random(...) return math.random(...) end
+da.random = math.random
 
 -- Settle a promise from a step: the first settlement stays; the state it is in now is returned.
 da.resolve = core.resolve
 function da.reject(id, code, message)
+  if code ~= nil and type(code) ~= "string" then
+    error("da.reject takes id, code, message; got " .. type(code) .. " for the code", 2)
+  end
   return core.reject(id, core.error_new(code or "rejected", message or code or "rejected"))
 end
 
