@@ -60,6 +60,15 @@ void bind_options_read(lua_State *L, int index, bind_options *out);
 da_slice bind_string_field(lua_State *L, int index, const char *key);
 /* The line of the script that made the running call. */
 void bind_location(lua_State *L, da_call_spec *spec);
+/* As luaL_error(), but at the script's own line: between it and a native there may be lines of lua/da/. */
+int bind_raise(lua_State *L, const char *format, ...);
+/* The string (or number) at index, and one that can be an id; raise when it is none. `what` is for the words. */
+da_slice bind_check_text(lua_State *L, int index, const char *what);
+da_slice bind_check_id(lua_State *L, int index, const char *what);
+/* raise(message): bind_raise() for lua/da/. */
+int bind_raise_native(lua_State *L);
+/* nearest(name, table) -> " (did you mean 'x'?)" of the table's keys, or "". */
+int bind_nearest(lua_State *L);
 
 /* A buffer of this thread, emptied; used before anything else can run. */
 da_buf *bind_scratch(int which);

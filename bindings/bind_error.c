@@ -205,7 +205,10 @@ static void push_of_table(lua_State *L, int index)
 static void push_of_other(lua_State *L, int index)
 {
   bind_error_push(L, "error", "");
-  if (!push_own_text(L, index)) lua_pushfstring(L, "(a %s)", luaL_typename(L, index));
+  if (lua_isboolean(L, index))
+    lua_pushstring(L, lua_toboolean(L, index) ? "true" : "false");
+  else if (!push_own_text(L, index))
+    lua_pushfstring(L, "(a %s)", luaL_typename(L, index));
   lua_setfield(L, -2, "message");
   lua_pushvalue(L, index);
   lua_setfield(L, -2, "value");

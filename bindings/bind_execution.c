@@ -99,17 +99,28 @@ static int outcome(lua_State *L)
   return 4;
 }
 
-/* A traceback without the library's own frames at its end, and the xpcall they made. */
-static da_slice user_part(const char *text)
+/* Length of the line at text, its end included. */
+static size_t line_length(const char *text)
 {
-  const char *end = strstr(text, "\n\tda/");
-  if (end == NULL) return da_slice_of(text);
-  for (const char *at = end; at > text; at--) {
-    if (at[-1] != '\n') continue;
-    if (memmem(at, (size_t)(end - at), "'xpcall'", 8) != NULL) end = at - 1;
-    break;
+  const char *end = strchr(text, '\n');
+  return end != NULL ? (size_t)(end - text) + 1 : strlen(text);
+}
+
+static bool is_library_line(const char *line)
+{
+  return strncmp(line, "\tda/", 4) == 0;
+}
+
+/* A traceback without the library's own frames and the xpcall that they make. */
+static void add_user_part(da_buf *out, const char *text)
+{
+  for (size_t len; *text != '\0'; text += len) {
+    len = line_length(text);
+    bool ours = is_library_line(text);
+    bool our_xpcall = is_library_line(text + len) && memmem(text, len, "'xpcall'", 8) != NULL;
+    if (!ours && !our_xpcall) da_buf_add(out, text, len);
   }
-  return da_slice_make(text, (size_t)(end - text));
+  if (out->len > 0 && out->ptr[out->len - 1] == '\n') out->len--;
 }
 
 /* trace(error) -> da.Error with a traceback; a message handler of xpcall. */
@@ -121,7 +132,9 @@ static int trace(lua_State *L)
   } else {
     luaL_traceback(L, L, NULL, 1);
   }
-  bind_error_normalize(L, 1, user_part(lua_tostring(L, -1)));
+  da_buf *traceback = bind_scratch(0);
+  add_user_part(traceback, lua_tostring(L, -1));
+  bind_error_normalize(L, 1, da_buf_slice(traceback));
   lua_settop(L, 1);
   return 1;
 }
@@ -148,7 +161,8 @@ static int decode_array(lua_State *L)
 }
 
 const luaL_Reg bind_outcome_natives[] = {
-    {"outcome", outcome}, {"trace", trace}, {"decode", decode}, {"decode_array", decode_array}, {NULL, NULL}};
+    {"outcome", outcome},         {"trace", trace},          {"decode", decode}, {"decode_array", decode_array},
+    {"raise", bind_raise_native}, {"nearest", bind_nearest}, {NULL, NULL}};
 
 /* What an outcome is recorded as; the error of one that is none lies at 2. */
 static da_promise_state outcome_state(lua_State *L, const da_execution *execution, bool ok)

@@ -5,17 +5,26 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "bind.h"
 #include "bind_error.h"
 #include "bind_value.h"
 
+#include "../host/base/id.h"
 #include "../host/vm/lib.h"
 
 #define FUNCTION "da.function"
 
-enum { NAME = 1, KEY = 2, ID = 3, USER_VALUES = 3, SCRATCH = 2 };
+enum {
+  NAME = 1,
+  KEY = 2,
+  ID = 3,
+  USER_VALUES = 3,
+  SCRATCH = 2,
+  NAME_MAX_BYTES = 200 /* a root id of 255 holds it and the suffix it is given */
+};
 
 typedef struct handle {
   bool workflow;
@@ -68,24 +77,70 @@ void bind_location(lua_State *L, da_call_spec *spec)
   spec->file = da_slice_of(ar.source + 1);
 }
 
-/* Raises "s.lua:7: what, advice", at the line of the script. */
-static void refuse(lua_State *L, const char *what, const char *advice)
+int bind_raise(lua_State *L, const char *format, ...)
 {
-  lua_Debug ar;
-  if (script_frame(L, &ar))
-    lua_pushfstring(L, "%s:%d: %s %s", ar.source + 1, ar.currentline, what, advice);
-  else
-    lua_pushfstring(L, "%s %s", what, advice);
-  lua_error(L);
+  da_call_spec at = {.line = 0};
+  bind_location(L, &at);
+  if (at.line > 0) lua_pushfstring(L, "%s:%d: ", at.file.ptr, (int)at.line);
+  va_list args;
+  va_start(args, format);
+  (void)lua_pushvfstring(L, format, args);
+  va_end(args);
+  if (at.line > 0) lua_concat(L, 2);
+  return lua_error(L);
+}
+
+int bind_raise_native(lua_State *L)
+{
+  return bind_raise(L, "%s", luaL_checkstring(L, 1));
+}
+
+da_slice bind_check_text(lua_State *L, int index, const char *what)
+{
+  if (lua_type(L, index) != LUA_TSTRING && lua_type(L, index) != LUA_TNUMBER)
+    bind_raise(L, "%s must be a string, got %s", what, bind_what(L, index));
+  da_slice text;
+  text.ptr = lua_tolstring(L, index, &text.len);
+  return text;
+}
+
+da_slice bind_check_id(lua_State *L, int index, const char *what)
+{
+  if (lua_type(L, index) != LUA_TSTRING && lua_type(L, index) != LUA_TNUMBER)
+    bind_raise(L, "%s needs the id of a promise, got %s", what, bind_what(L, index));
+  da_slice id = bind_check_text(L, index, "id");
+  const char *fault = da_id_fault(id);
+  if (fault != NULL) bind_raise(L, "%s: this cannot be the id of a promise: %s", what, fault);
+  return id;
+}
+
+/* A label, or the name of a promise: a part of ids, where '~' is for what the runtime itself calls. */
+static da_slice check_label(lua_State *L, int index, const char *what)
+{
+  da_slice label = bind_check_text(L, index, what);
+  if (label.len == 0) bind_raise(L, "%s must not be empty", what);
+  if (label.ptr[0] == '~') bind_raise(L, "%s must not begin with '~': such names are the runtime's own", what);
+  return label;
+}
+
+/* step("label", ...) and async("label", ...): the closure at index, the options at 2. */
+static void check_inline(lua_State *L, int closure, const char *what)
+{
+  if (lua_type(L, closure) != LUA_TFUNCTION)
+    bind_raise(L, "%s takes a label, options if wanted, and a function; got %s for the function", what,
+               bind_what(L, closure));
+  if (!lua_isnil(L, 2) && !lua_istable(L, 2))
+    bind_raise(L, "the options of %s must be a table, got %s", what, bind_what(L, 2));
 }
 
 da_execution *bind_execution(lua_State *L, const char *what)
 {
   da_execution *execution = da_execution_of(L);
   if (execution == NULL)
-    refuse(L, what, "while the script loads; only an execution can do that: call it inside function async.NAME(...)");
+    bind_raise(L, "%s while the script loads; only an execution can do that: call it inside function async.NAME(...)",
+               what);
   else if (execution->inline_child != NULL)
-    refuse(L, what, "inside an inline step; a step is a leaf: share a plain function, or make this a workflow");
+    bind_raise(L, "%s inside an inline step; a step is a leaf: share a plain function, or make this a workflow", what);
   return execution;
 }
 
@@ -119,7 +174,7 @@ void bind_function_push(lua_State *L, da_slice name)
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
   lua_pushlstring(L, name.ptr, name.len);
   if (lua_rawget(L, -2) != LUA_TTABLE)
-    luaL_error(L, "the durable function '%s' is not part of this bundle", lua_pushlstring(L, name.ptr, name.len));
+    bind_raise(L, "the durable function '%s' is not part of this bundle", lua_pushlstring(L, name.ptr, name.len));
   lua_getfield(L, -1, "handle");
   lua_replace(L, -3);
   lua_pop(L, 1);
@@ -132,7 +187,7 @@ static int finish_call(lua_State *L, da_execution *execution, da_call_spec *spec
   da_err err = {{0}};
   da_child *child = da_execution_call(execution, spec, &err);
   if (da_execution_parking(execution)) return da_lib_park(L);
-  if (child == NULL) return luaL_error(L, "%s", err.text);
+  if (child == NULL) return bind_raise(L, "%s", err.text);
   bind_promise_push(L, child);
   return 1;
 }
@@ -162,16 +217,25 @@ static int function_call(lua_State *L)
 static void refuse_options(lua_State *L, const handle *h, da_slice id)
 {
   if (h->workflow && h->options.has_retry)
-    luaL_error(L, "retry is for steps; a workflow is not repeated, its steps are");
+    bind_raise(L, "retry is for steps; a workflow is not repeated, its steps are");
   if (h->workflow && h->options.attempt_timeout_ms > 0)
-    luaL_error(L, "attempt_timeout is for steps; a workflow has timeout");
-  if (!h->workflow && id.len > 0) luaL_error(L, "id is for workflows and promises; give a step a key");
+    bind_raise(L, "attempt_timeout is for steps; a workflow has timeout");
+  if (!h->workflow && id.len > 0) bind_raise(L, "id is for workflows and promises; give a step a key");
+}
+
+/* f:with{...}, f:defaults{...} */
+static handle *check_handle(lua_State *L, const char *method)
+{
+  handle *h = luaL_testudata(L, 1, FUNCTION);
+  if (h == NULL || !lua_istable(L, 2))
+    bind_raise(L, "write f:%s{...}, with a colon and a table of options; got %s", method,
+               bind_what(L, h == NULL ? 1 : 2));
+  return h;
 }
 
 static int function_with(lua_State *L)
 {
-  const handle *from = luaL_checkudata(L, 1, FUNCTION);
-  luaL_checktype(L, 2, LUA_TTABLE);
+  const handle *from = check_handle(L, "with");
   handle *to = push_handle(L, from->workflow);
   to->options = from->options;
   for (int n = 1; n <= USER_VALUES; n++) {
@@ -181,7 +245,7 @@ static int function_with(lua_State *L)
   bind_options_read(L, 2, &to->options);
   da_slice key = bind_string_field(L, 2, "key");
   da_slice id = bind_string_field(L, 2, "id");
-  if (key.len != 0 && id.len != 0) return luaL_error(L, "give key or id, not both");
+  if (key.len != 0 && id.len != 0) return bind_raise(L, "give key or id, not both");
   refuse_options(L, to, id);
   if (key.len != 0) {
     lua_pushlstring(L, key.ptr, key.len);
@@ -196,14 +260,13 @@ static int function_with(lua_State *L)
 
 static int function_defaults(lua_State *L)
 {
-  handle *h = luaL_checkudata(L, 1, FUNCTION);
-  luaL_checktype(L, 2, LUA_TTABLE);
+  handle *h = check_handle(L, "defaults");
   da_host *host = da_isolate_of(L) != NULL ? da_isolate_host(L) : NULL;
   if (host != NULL && !host->loading)
-    return luaL_error(L, "defaults are set while the script loads; use :with{...} for one call");
+    return bind_raise(L, "defaults are set while the script loads; use :with{...} for one call");
   bind_options_read(L, 2, &h->options);
   if (bind_string_field(L, 2, "key").len != 0 || bind_string_field(L, 2, "id").len != 0)
-    return luaL_error(L, "key and id belong to one call: use :with{...}");
+    return bind_raise(L, "key and id belong to one call: use :with{...}");
   refuse_options(L, h, DA_NONE);
   lua_settop(L, 1);
   return 1;
@@ -219,9 +282,12 @@ static int function_tostring(lua_State *L)
 static int call_in_step(lua_State *L)
 {
   const handle *h = luaL_checkudata(L, 1, FUNCTION);
-  luaL_where(L, 1);
-  lua_pushfstring(L, "%s%s.%s called inside a step; a step is a leaf: share a plain function, or make this a workflow",
-                  lua_tostring(L, -1), h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr);
+  da_call_spec at = {.line = 0};
+  bind_location(L, &at);
+  lua_pushfstring(L,
+                  "%s:%d: %s.%s called inside a step; a step is a leaf: share a plain function, or make this a workflow",
+                  at.line > 0 ? at.file.ptr : "?", (int)at.line, h->workflow ? "async" : "step",
+                  user_string(L, 1, NAME).ptr);
   bind_error_push(L, "error", lua_tostring(L, -1));
   lua_pushboolean(L, 1); /* the same in every attempt */
   lua_setfield(L, -2, "fatal");
@@ -252,17 +318,24 @@ void bind_function_open(lua_State *L, bool in_isolate)
 static int define(lua_State *L)
 {
   bool workflow = lua_toboolean(L, 1) != 0;
-  const char *name = luaL_checkstring(L, 2);
+  size_t len;
+  const char *name = luaL_checklstring(L, 2, &len);
   luaL_checktype(L, 3, LUA_TFUNCTION);
+  (void)check_label(L, 2, "the name of a durable function");
+  for (size_t i = 0; i < len; i++)
+    if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+      return bind_raise(L, "the name of a durable function must not hold control characters");
+  if (len > NAME_MAX_BYTES)
+    return bind_raise(L, "the name of a durable function is %d bytes long; %d are the most", (int)len, NAME_MAX_BYTES);
   da_host *host = da_isolate_of(L) != NULL ? da_isolate_host(L) : NULL;
   if (host != NULL && !host->loading)
-    return luaL_error(L, "%s '%s' is defined too late: define it while the script loads",
+    return bind_raise(L, "%s '%s' is defined too late: define it while the script loads",
                       workflow ? "workflow" : "step", name);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
   if (lua_getfield(L, -1, name) != LUA_TNIL) {
     lua_getfield(L, -1, "file");
     lua_getfield(L, -2, "line");
-    return luaL_error(L, "'%s' is defined twice; the first time at %s:%d", name, lua_tostring(L, -2),
+    return bind_raise(L, "'%s' is defined twice; the first time at %s:%d", name, lua_tostring(L, -2),
                       (int)lua_tointeger(L, -1));
   }
   lua_Debug ar;
@@ -293,14 +366,12 @@ static int define(lua_State *L)
 /* inline(label, options or nil, closure) -> promise */
 static int call_inline(lua_State *L)
 {
-  da_slice label = {NULL, 0};
-  label.ptr = luaL_checklstring(L, 1, &label.len);
-  luaL_checktype(L, 3, LUA_TFUNCTION);
+  da_slice label = check_label(L, 1, "the label of step(...)");
+  check_inline(L, 3, "step(...)");
   da_execution *execution = bind_execution(L, "step(...)");
   bind_options options = {.timeout_ms = -1};
   da_call_spec spec = {.kind = DA_CALL_INLINE, .func = label, .args = DA_LIT("[]")};
   if (!lua_isnil(L, 2)) {
-    luaL_checktype(L, 2, LUA_TTABLE);
     bind_options_read(L, 2, &options);
     spec.key = bind_string_field(L, 2, "key");
   }
@@ -315,18 +386,16 @@ static int call_inline(lua_State *L)
  */
 static int call_branch(lua_State *L)
 {
-  da_slice label = {NULL, 0};
-  label.ptr = luaL_checklstring(L, 1, &label.len);
+  da_slice label = check_label(L, 1, "the label of async(...)");
   luaL_checktype(L, 3, LUA_TFUNCTION);
-  luaL_checktype(L, 4, LUA_TFUNCTION);
+  check_inline(L, 4, "async(...)");
   da_execution *execution = bind_execution(L, "async(...)");
   da_call_spec spec = {.kind = DA_CALL_BRANCH, .func = label, .args = DA_LIT("[]"), .timeout_ms = -1};
   if (!lua_isnil(L, 2)) {
-    luaL_checktype(L, 2, LUA_TTABLE);
     bind_options options = {.timeout_ms = -1};
     bind_options_read(L, 2, &options);
     if (options.has_retry || options.timeout_ms >= 0)
-      return luaL_error(L, "a branch takes key only; wrap it in da.within(...) for a time-out");
+      return bind_raise(L, "a branch takes key only; wrap it in da.within(...) for a time-out");
     spec.key = bind_string_field(L, 2, "key");
   }
   size_t before = execution->child_count;
@@ -381,8 +450,10 @@ static int call_sleep(lua_State *L)
 static int call_sleep_until(lua_State *L)
 {
   da_execution *execution = bind_execution(L, "da.sleep_until");
-  double seconds = luaL_checknumber(L, 1);
-  if (!(seconds >= 0 && seconds < 9e12)) return luaL_error(L, "da.sleep_until takes Unix seconds");
+  double seconds = lua_type(L, 1) == LUA_TNUMBER ? lua_tonumber(L, 1) : -1;
+  if (!(seconds >= 0 && seconds < 9e12))
+    return bind_raise(L, "da.sleep_until takes Unix seconds as a number, got %s",
+                      lua_type(L, 1) == LUA_TNUMBER ? luaL_tolstring(L, 1, NULL) : bind_what(L, 1));
   da_call_spec spec = {.kind = DA_CALL_SLEEP,
                        .func = DA_LIT("~sleep"),
                        .args = DA_LIT("[]"),
@@ -394,13 +465,10 @@ static int call_sleep_until(lua_State *L)
 /* promise(name, options or nil, has_data, data) -> promise */
 static int call_promise(lua_State *L)
 {
-  da_slice name = {NULL, 0};
-  name.ptr = luaL_checklstring(L, 1, &name.len);
-  if (name.len == 0) return luaL_error(L, "the name of a promise must not be empty");
+  da_slice name = check_label(L, 1, "the name of a promise");
   da_execution *execution = bind_execution(L, "da.promise");
   da_call_spec spec = {.kind = DA_CALL_PROMISE, .func = name, .args = DA_LIT("[]"), .timeout_ms = -1};
   if (!lua_isnoneornil(L, 2)) {
-    luaL_checktype(L, 2, LUA_TTABLE);
     lua_getfield(L, 2, "timeout");
     if (!lua_isnil(L, -1)) spec.timeout_ms = bind_duration_ms(L, lua_gettop(L), "timeout");
     spec.key = bind_string_field(L, 2, "key");
@@ -409,7 +477,10 @@ static int call_promise(lua_State *L)
     if (!lua_isnil(L, -1)) {
       da_buf *data = bind_scratch(0);
       da_err err = {{0}};
-      if (bind_value_encode(L, lua_gettop(L), "data", data, &err) != DA_OK) return luaL_error(L, "%s", err.text);
+      if (bind_value_encode(L, lua_gettop(L), "data", data, &err) != DA_OK) {
+        bind_error_push(L, "unserializable", err.text);
+        return lua_error(L);
+      }
       spec.has_data = true;
       spec.data = da_buf_slice(data);
     }
@@ -420,11 +491,9 @@ static int call_promise(lua_State *L)
 /* get(id) -> promise of any lineage */
 static int get(lua_State *L)
 {
-  da_slice id = {NULL, 0};
-  id.ptr = luaL_checklstring(L, 1, &id.len);
+  da_slice id = bind_check_id(L, 1, "da.get");
   da_execution *execution = bind_execution(L, "da.get");
-  if (id.len == 0) return luaL_error(L, "da.get needs the id of a promise");
-  if (da_slice_eq(id, execution->id)) return luaL_error(L, "da.get: an execution cannot wait for itself");
+  if (da_slice_eq(id, execution->id)) return bind_raise(L, "da.get: an execution cannot wait for itself");
   da_child *child = da_execution_get(execution, id);
   if (da_execution_parking(execution)) return da_lib_park(L);
   bind_promise_push(L, child);

@@ -44,32 +44,56 @@ int64_t bind_duration_ms(lua_State *L, int index, const char *what)
     ms = lua_tonumber(L, index) * 1000;
   else if (lua_type(L, index) == LUA_TSTRING)
     ms = parse_duration(lua_tostring(L, index));
-  if (!(ms >= 0)) luaL_error(L, "%s must be seconds as a number, or text like \"250ms\", \"1h30m\", \"3d\"", what);
+  if (!(ms >= 0)) bind_raise(L, "%s must be seconds as a number, or text like \"250ms\", \"1h30m\", \"3d\"", what);
   return ms >= 9e15 ? (int64_t)9e15 : (int64_t)ceil(ms);
 }
 
 static const char *const option_names[] = {"timeout", "attempt_timeout", "retry", "key", "id", "doc", "version", NULL};
 static const char *const retry_names[] = {"max", "first", "factor", "cap", "jitter", NULL};
 
+enum { COMPARED_MAX = 30 };
+
+/* Insertions, deletions, replacements and swaps of neighbours from a to b. */
 static size_t distance(const char *a, const char *b)
 {
-  size_t row[32];
+  size_t rows[3][COMPARED_MAX + 1]; /* the row before the last, the last, the one at hand */
   size_t n = strlen(b);
-  if (n > 30) return 99;
-  for (size_t j = 0; j <= n; j++) row[j] = j;
+  if (n > COMPARED_MAX) return 99;
+  for (size_t j = 0; j <= n; j++) rows[1][j] = j;
   for (size_t i = 1; a[i - 1] != '\0'; i++) {
-    size_t diagonal = row[0];
-    row[0] = i;
+    rows[2][0] = i;
     for (size_t j = 1; j <= n; j++) {
-      size_t up = row[j];
-      size_t best = diagonal + (a[i - 1] != b[j - 1]);
-      if (up + 1 < best) best = up + 1;
-      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-      row[j] = best;
-      diagonal = up;
+      size_t best = rows[1][j - 1] + (a[i - 1] != b[j - 1]);
+      if (rows[1][j] + 1 < best) best = rows[1][j] + 1;
+      if (rows[2][j - 1] + 1 < best) best = rows[2][j - 1] + 1;
+      bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped && rows[0][j - 2] + 1 < best) best = rows[0][j - 2] + 1;
+      rows[2][j] = best;
     }
+    memcpy(rows[0], rows[1], sizeof rows[0]);
+    memcpy(rows[1], rows[2], sizeof rows[1]);
   }
-  return row[n];
+  return rows[1][n];
+}
+
+int bind_nearest(lua_State *L)
+{
+  const char *name = luaL_checkstring(L, 1);
+  const char *nearest = NULL;
+  size_t longest = strlen(name);
+  size_t best = longest <= 3 ? 1 : longest <= 8 ? 2 : longest / 3; /* what is further off is another word */
+  lua_settop(L, 2);
+  for (lua_pushnil(L); longest <= 30 && lua_next(L, 2) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) continue;
+    const char *known = lua_tostring(L, -2);
+    bool begun = longest >= 3 && strncmp(known, name, longest) == 0;
+    size_t far = begun ? 1 : distance(name, known);
+    if (far > best || (far == best && nearest != NULL && strcmp(known, nearest) > 0)) continue;
+    best = far;
+    nearest = known;
+  }
+  lua_pushfstring(L, nearest != NULL ? " (did you mean '%s'?)" : "", nearest);
+  return 1;
 }
 
 /* Raises if the table at index has a key that is not among the names. */
@@ -78,7 +102,7 @@ static void check_names(lua_State *L, int index, const char *const *names, const
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
     lua_pop(L, 1);
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "%s must be a table of named options", what);
+    if (lua_type(L, -1) != LUA_TSTRING) bind_raise(L, "%s must be a table of named options", what);
     const char *name = lua_tostring(L, -1);
     const char *nearest = names[0];
     bool known = false;
@@ -86,7 +110,7 @@ static void check_names(lua_State *L, int index, const char *const *names, const
       known = strcmp(names[i], name) == 0;
       if (distance(name, names[i]) < distance(name, nearest)) nearest = names[i];
     }
-    if (!known) luaL_error(L, "unknown option '%s' of %s; did you mean '%s'?", name, what, nearest);
+    if (!known) bind_raise(L, "unknown option '%s' of %s; did you mean '%s'?", name, what, nearest);
   }
 }
 
@@ -96,7 +120,7 @@ static double number_field(lua_State *L, int index, const char *key, double othe
   double value = otherwise;
   if (!lua_isnil(L, -1)) {
     if (lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0))
-      luaL_error(L, "retry.%s must be a number, not less than 0", key);
+      bind_raise(L, "retry.%s must be a number, not less than 0", key);
     value = lua_tonumber(L, -1);
   }
   lua_pop(L, 1);
@@ -123,14 +147,14 @@ static void read_retry(lua_State *L, int index, da_retry *retry)
     check_names(L, index, retry_names, "retry");
     double max = number_field(L, index, "max", (double)retry->max);
     retry->max = max >= 9e18 ? INT64_MAX : (int64_t)max;
-    if (retry->max < 1) luaL_error(L, "retry.max must be at least 1: it counts all attempts");
+    if (retry->max < 1) bind_raise(L, "retry.max must be at least 1: it counts all attempts");
     retry->first = seconds_field(L, index, "first", retry->first);
     retry->factor = number_field(L, index, "factor", retry->factor);
     retry->cap = seconds_field(L, index, "cap", retry->cap);
     retry->jitter = number_field(L, index, "jitter", retry->jitter);
-    if (retry->jitter > 1) luaL_error(L, "retry.jitter must be between 0 and 1");
+    if (retry->jitter > 1) bind_raise(L, "retry.jitter must be between 0 and 1");
   } else {
-    luaL_error(L, "retry must be false, \"forever\" or a table {max=, first=, factor=, cap=, jitter=}");
+    bind_raise(L, "retry must be false, \"forever\" or a table {max=, first=, factor=, cap=, jitter=}");
   }
 }
 
@@ -154,12 +178,12 @@ da_slice bind_string_field(lua_State *L, int index, const char *key)
   lua_getfield(L, index, key);
   da_slice text = DA_NONE;
   if (!lua_isnil(L, -1)) {
-    if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER) luaL_error(L, "%s must be a string", key);
+    if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER) bind_raise(L, "%s must be a string", key);
     lua_tolstring(L, -1, NULL); /* a number becomes its text, in the table's copy on the stack */
     lua_pushvalue(L, -1);
     lua_setfield(L, index, key); /* anchored where the caller keeps it */
     text.ptr = lua_tolstring(L, -1, &text.len);
-    if (text.len == 0) luaL_error(L, "%s must not be empty", key);
+    if (text.len == 0) bind_raise(L, "%s must not be empty", key);
   }
   lua_pop(L, 1);
   return text;

@@ -40,6 +40,7 @@ const char *bind_what(lua_State *L, int index)
   case LUA_TTABLE:
     return "a table";
   case LUA_TUSERDATA:
+    if (luaL_testudata(L, index, PROMISE) != NULL) return "a promise";
     return luaL_testudata(L, index, "da.function") != NULL ? "a durable function that was not called" : "a userdata";
   default:
     return luaL_typename(L, index);
@@ -50,7 +51,7 @@ da_child *bind_promise_check(lua_State *L, int index, const char *what)
 {
   da_child *child = child_at(L, index);
   if (child == NULL)
-    luaL_error(L, "%s needs a promise, got %s%s", what, bind_what(L, index),
+    bind_raise(L, "%s needs a promise, got %s%s", what, bind_what(L, index),
                lua_istable(L, index) ? "; for a list of promises use da.all" : "");
   return child;
 }
@@ -100,7 +101,7 @@ static int push_values(lua_State *L, const da_child *child)
   int count = 0;
   da_err err = {{0}};
   if (bind_value_decode_results(L, child->data, child->rest, &count, &err) != DA_OK)
-    return luaL_error(L, "the value of '%s' cannot be read: %s", lua_pushlstring(L, child->id.ptr, child->id.len),
+    return bind_raise(L, "the value of '%s' cannot be read: %s", lua_pushlstring(L, child->id.ptr, child->id.len),
                       err.text);
   return count;
 }
@@ -215,7 +216,7 @@ static int await_any_number(lua_State *L, const char *what, lua_KContext context
 {
   (void)bind_execution(L, what);
   int count = lua_gettop(L);
-  if (count == 0) return luaL_error(L, "%s needs a promise, got nothing", what);
+  if (count == 0) return bind_raise(L, "%s needs a promise, got nothing", what);
   for (int i = 1; i <= count; i++) bind_promise_check(L, i, what)->observed = true;
   da_lib_check_await(L, what);
   return await_look(L, LUA_OK, context);
@@ -287,17 +288,60 @@ static int next_look(lua_State *L, int status, lua_KContext context)
   return 1;
 }
 
+/* The length of the list at 1: its field n, as table.pack() and the lists of results have it, else its border. What
+ * lies outside of that would be left out in silence, so it raises. */
+static lua_Integer list_length(lua_State *L, const char *what, const char *of)
+{
+  if (!lua_istable(L, 1)) bind_raise(L, "%s needs a list%s, got %s", what, of, bind_what(L, 1));
+  lua_pushliteral(L, "n");
+  bool counted = lua_rawget(L, 1) == LUA_TNUMBER && lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0;
+  lua_Integer count = counted ? lua_tointeger(L, -1) : (lua_Integer)lua_rawlen(L, 1);
+  lua_Integer least = LUA_MAXINTEGER;
+  lua_pop(L, 1);
+  for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
+    if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1) {
+      if (lua_tointeger(L, -2) > count && lua_tointeger(L, -2) < least) least = lua_tointeger(L, -2);
+    } else if (!counted || lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "n") != 0) {
+      bind_raise(L, "%s needs a list%s (keys 1, 2, 3...); this table has other keys", what, of);
+    }
+  }
+  if (least != LUA_MAXINTEGER)
+    bind_raise(L, "%s needs a list%s without gaps; element %d is missing, element %d is there", what, of,
+               (int)count + 1, (int)least);
+  return count;
+}
+
+/* list_length(list, what) */
+static int length_of_list(lua_State *L)
+{
+  lua_pushinteger(L, list_length(L, luaL_checkstring(L, 2), ""));
+  return 1;
+}
+
+/* check_promise(promise, what): marks it as awaited. */
+static int check_promise(lua_State *L)
+{
+  bind_promise_check(L, 1, luaL_checkstring(L, 2))->observed = true;
+  return 0;
+}
+
+/* check_duration(duration, what) */
+static int check_duration(lua_State *L)
+{
+  (void)bind_duration_ms(L, 1, luaL_checkstring(L, 2));
+  return 0;
+}
+
 /* check_list(list, what): every element is a promise; marks them as awaited. Returns their number. */
 static int check_list(lua_State *L)
 {
   const char *what = luaL_checkstring(L, 2);
-  if (!lua_istable(L, 1)) return luaL_error(L, "%s needs a list of promises, got %s", what, bind_what(L, 1));
-  lua_Integer count = luaL_len(L, 1);
+  lua_Integer count = list_length(L, what, " of promises");
   for (lua_Integer i = 1; i <= count; i++) {
-    lua_geti(L, 1, i);
+    lua_rawgeti(L, 1, i);
     da_child *child = child_at(L, -1);
     if (child == NULL)
-      return luaL_error(L, "%s needs a list of promises; element %d is %s", what, (int)i, bind_what(L, -1));
+      return bind_raise(L, "%s needs a list of promises; element %d is %s", what, (int)i, bind_what(L, -1));
     child->observed = true;
     lua_pop(L, 1);
   }
@@ -359,8 +403,24 @@ static int cancel(lua_State *L)
   da_child *child = bind_promise_check(L, 1, "cancel");
   da_execution *execution = bind_execution(L, "cancel");
   child->handed_on = true; /* it is done with, also if it had ended before */
-  da_execution_cancel_child(execution, child, luaL_optstring(L, 2, "canceled"));
+  const char *why = lua_isnoneornil(L, 2) ? "canceled" : bind_check_text(L, 2, "the reason to cancel").ptr;
+  da_execution_cancel_child(execution, child, why);
   return 0;
+}
+
+/* is_function(value): a durable one? */
+static int is_function(lua_State *L)
+{
+  lua_pushboolean(L, luaL_testudata(L, 1, "da.function") != NULL);
+  return 1;
+}
+
+/* what(value) -> "a promise", "nothing"... */
+static int what_it_is(lua_State *L)
+{
+  lua_settop(L, 1);
+  lua_pushstring(L, bind_what(L, 1));
+  return 1;
 }
 
 static int is_promise(lua_State *L)
@@ -375,10 +435,15 @@ const luaL_Reg bind_promise_natives[] = {{"await", await},
                                          {"watch", watch},
                                          {"next", next},
                                          {"check_list", check_list},
+                                         {"list_length", length_of_list},
+                                         {"check_promise", check_promise},
+                                         {"check_duration", check_duration},
                                          {"ready", ready},
                                          {"cancel", cancel},
                                          {"shield", shield},
                                          {"is_promise", is_promise},
+                                         {"is_function", is_function},
+                                         {"what", what_it_is},
                                          {"canceled_here", canceled_here},
                                          {NULL, NULL}};
 
@@ -399,7 +464,7 @@ static const char *describe(lua_State *L, int index)
 static int refuse(lua_State *L)
 {
   int index = luaL_testudata(L, 1, PROMISE) != NULL ? 1 : 2;
-  return luaL_error(L, "attempt to %s %s; did you forget await(...)?", lua_tostring(L, lua_upvalueindex(1)),
+  return bind_raise(L, "attempt to %s %s; did you forget await(...)?", lua_tostring(L, lua_upvalueindex(1)),
                     describe(L, index));
 }
 
@@ -416,13 +481,13 @@ static int promise_index(lua_State *L)
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   if (strcmp(key, "id") == 0) {
     if (child == NULL || child->id.len == 0)
-      return luaL_error(L, "this promise has no id: it is made of others and not recorded");
+      return bind_raise(L, "this promise has no id: it is made of others and not recorded");
     lua_pushlstring(L, child->id.ptr, child->id.len);
     return 1;
   }
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
-  return luaL_error(L, "attempt to index %s; did you forget await(...)?", describe(L, 1));
+  return bind_raise(L, "attempt to index %s; did you forget await(...)?", describe(L, 1));
 }
 
 static int promise_tostring(lua_State *L)

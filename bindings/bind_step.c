@@ -15,12 +15,13 @@
 #include "bind_value.h"
 
 #include "../host/base/clock.h"
+#include "../host/base/id.h"
 #include "../host/base/limits.h"
 
 static da_step_job *check_job(lua_State *L, const char *what)
 {
   da_step_job *job = da_step_job_of(L);
-  if (job == NULL) luaL_error(L, "%s while the script loads; only a running step can do that", what);
+  if (job == NULL) bind_raise(L, "%s while the script loads; only a running step can do that", what);
   return job;
 }
 
@@ -64,6 +65,12 @@ static da_slice check_slice(lua_State *L, int index)
   size_t len;
   const char *text = luaL_checklstring(L, index, &len);
   return da_slice_make(text, len);
+}
+
+static int unserializable(lua_State *L, const da_err *err)
+{
+  bind_error_push(L, "unserializable", err->text);
+  return lua_error(L);
 }
 
 /* Submits, waits, and returns the first answer; raises a da.Error, with the op deleted, if there is none. */
@@ -112,11 +119,11 @@ static void settle(lua_State *L, da_slice promise_id, da_promise_state state, da
 static int resolve(lua_State *L)
 {
   check_job(L, "da.resolve");
-  da_slice promise_id = check_slice(L, 1);
+  da_slice promise_id = bind_check_id(L, 1, "da.resolve");
   da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
   da_err err = {{0}};
   if (bind_value_encode_results(L, 2, lua_gettop(L), "da.resolve", data, rest, &err) != DA_OK)
-    return luaL_error(L, "%s", err.text);
+    return unserializable(L, &err);
   settle(L, promise_id, DA_RESOLVED, da_buf_slice(data), da_buf_slice(rest));
   return 1;
 }
@@ -125,11 +132,11 @@ static int resolve(lua_State *L)
 static int reject(lua_State *L)
 {
   check_job(L, "da.reject");
-  da_slice promise_id = check_slice(L, 1);
+  da_slice promise_id = bind_check_id(L, 1, "da.reject");
   bind_error_normalize(L, 2, DA_NONE);
   da_buf *data = bind_scratch(0);
   da_err err = {{0}};
-  if (bind_value_encode_error(L, 2, "da.reject", data, &err) != DA_OK) return luaL_error(L, "%s", err.text);
+  if (bind_value_encode_error(L, 2, "da.reject", data, &err) != DA_OK) return unserializable(L, &err);
   settle(L, promise_id, DA_REJECTED, da_buf_slice(data), DA_NONE);
   return 1;
 }
@@ -138,7 +145,7 @@ static int reject(lua_State *L)
 static int get(lua_State *L)
 {
   check_job(L, "da.get");
-  da_slice promise_id = check_slice(L, 1);
+  da_slice promise_id = bind_check_id(L, 1, "da.get");
   da_op *op = da_op_new();
   da_op_request(op, DA_REQ_PROMISE_GET)->id = da_arena_dup(&op->arena, promise_id);
   const da_reply *reply = ask(L, op);
@@ -158,11 +165,14 @@ static int get(lua_State *L)
 static int start(lua_State *L)
 {
   (void)check_job(L, "da.start");
-  da_slice promise_id = check_slice(L, 1);
+  da_slice promise_id = bind_check_id(L, 1, "da.start");
+  if (da_id_rest(promise_id).len > 0)
+    return bind_raise(L, "da.start: the id of a new execution holds no ':', since '%s' would be a part of another",
+                      promise_id.ptr);
   da_slice func = check_slice(L, 2);
   da_buf *args = bind_scratch(0);
   da_err err = {{0}};
-  if (bind_value_encode_args(L, 3, lua_gettop(L), func.ptr, args, &err) != DA_OK) return luaL_error(L, "%s", err.text);
+  if (bind_value_encode_args(L, 3, lua_gettop(L), func.ptr, args, &err) != DA_OK) return unserializable(L, &err);
   da_op *op = da_op_new();
   da_step_start_request(L, op, promise_id, func, da_buf_slice(args));
   const da_reply *reply = ask(L, op);

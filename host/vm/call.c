@@ -187,8 +187,11 @@ static void recorded(da_op *op)
   execution->busy--;
   if (reply->status == 200)
     da_call_completed(context.child, reply->promise);
-  else
+  else if (reply->status == 404 || reply->status == 409)
     da_execution_drop(execution); /* the task is not ours any more */
+  else
+    da_execution_park(execution, "refused", "the result of '%.*s' was refused: %.*s", DA_FMT(context.child->id),
+                      DA_FMT(reply->message));
   da_op_delete(op);
   da_execution_pump(execution);
   da_execution_unref(execution);
@@ -293,21 +296,33 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   return execution->park_code == NULL ? child : NULL;
 }
 
-static const char *id_fault(const da_execution *execution, da_slice id)
+/* Does a part of the id begin as those do that the runtime gives (`~cancel`, `~parked.2`)? */
+static bool is_reserved(da_slice id)
+{
+  for (size_t i = 0; i < id.len; i++)
+    if (id.ptr[i] == '~' && (i == 0 || id.ptr[i - 1] == ':' || id.ptr[i - 1] == '.')) return true;
+  return false;
+}
+
+static const char *id_fault(const da_execution *execution, da_slice id, const da_call_spec *spec)
 {
   if (da_slice_eq(id, execution->id)) return "the execution itself has it";
+  if (spec->id.len > 0 && is_reserved(id)) return "a part that begins with '~' is the runtime's own";
   return da_id_fault(id);
 }
+
+enum { ID_SHOWN = 60 }; /* bytes of an id in an error: what is wrong with it may be its length */
 
 da_child *da_execution_call(da_execution *execution, const da_call_spec *spec, da_err *err)
 {
   da_call call = {
       .kind = spec->kind, .line = spec->line, .file = spec->file, .func = spec->func, .args = da_hash128(spec->args)};
   da_slice id = da_call_id(execution, execution->current->scope, spec);
-  const char *fault = id_fault(execution, id);
+  const char *fault = id_fault(execution, id, spec);
+  int shown = id.len > ID_SHOWN ? ID_SHOWN : (int)id.len;
   da_child *child = fault == NULL ? da_table_get(&execution->by_id, id) : NULL;
   if (fault != NULL)
-    (void)da_fail(err, DA_EINVAL, "'%.*s' cannot be an id: %s", DA_FMT(id), fault);
+    (void)da_fail(err, DA_EINVAL, "'%.*s%s' cannot be an id: %s", shown, id.ptr, id.len > ID_SHOWN ? "..." : "", fault);
   else if (child == NULL)
     return make_call(execution, spec, &call, id);
   else

@@ -15,6 +15,9 @@ local promise_options = { timeout = true, data = true, key = true, id = true }
 -- A promise somebody outside settles: `dahost promise resolve ID JSON`, da.resolve(id, ...) in a step.
 function da.promise(name, options)
   if type(name) ~= "string" then error("da.promise needs a name", 2) end
+  if options ~= nil and type(options) ~= "table" then
+    error("da.promise's options must be a table, got " .. type(options), 2)
+  end
   for option in pairs(options or {}) do
     if not promise_options[option] then
       error(("unknown option '%s' of da.promise; it takes timeout, data, key, id"):format(tostring(option)), 2)
@@ -41,7 +44,7 @@ da.now = core.now
 da.replaying = core.replaying
 
 -- A random float in [0,1), or as math.random(m, n).
-function da.random(...) return math.random(...) end
+da.random = math.random
 
 function da.uuid()
   local a, b = core.random(), core.random()

@@ -9,16 +9,16 @@ local unpack = table.unpack
 local await, pawait, wait_all, watch, next_settled = core.await, core.pawait, core.wait_all, core.watch, core.next
 local ready, go = core.ready, core.go
 
-local function copy(list)
+local function copy(list, n)
   local members = {}
-  for i = 1, #list do members[i] = list[i] end
+  for i = 1, n do members[i] = list[i] end
   return members
 end
 
 -- A promise of the first results, in the order of the list; the first failure is its failure.
 function da.all(list)
   local n = core.check_list(list, "da.all")
-  local members = copy(list)
+  local members = copy(list, n)
   return go("da.all", false, members, function()
     local results = da.array { n = n }
     local failed = wait_all(members)
@@ -31,7 +31,7 @@ end
 -- A promise of {ok=, value=, error=} for each, in the order of the list. Never fails.
 function da.outcomes(list)
   local n = core.check_list(list, "da.outcomes")
-  local members = copy(list)
+  local members = copy(list, n)
   return go("da.outcomes", false, members, function()
     local results = da.array { n = n }
     for i = 1, n do
@@ -70,7 +70,7 @@ function da.any(list, options)
   local n = core.check_list(list, "da.any")
   check_options(options, "da.any")
   if n == 0 then error("da.any needs at least one promise", 2) end
-  local members = copy(list)
+  local members = copy(list, n)
   return go("da.any", false, members, function()
     local errors = da.array { n = n }
     watch_list(members)
@@ -92,7 +92,7 @@ function da.race(list, options)
   local n = core.check_list(list, "da.race")
   check_options(options, "da.race")
   if n == 0 then error("da.race needs at least one promise", 2) end
-  local members = copy(list)
+  local members = copy(list, n)
   return go("da.race", false, members, function()
     watch_list(members)
     local i = next_settled()
@@ -103,14 +103,20 @@ end
 
 -- A promise of f's first results over the list. f is a durable function or a closure; limit delays starts.
 function da.map(list, f, options)
-  if type(list) ~= "table" then error("da.map needs a list, got " .. type(list), 2) end
+  local n = core.list_length(list, "da.map")
+  if type(f) ~= "function" and not core.is_function(f) then
+    error("da.map needs a function, durable or plain, as its second argument, got " .. core.what(f), 2)
+  end
+  if options ~= nil and type(options) ~= "table" then
+    error("da.map's options must be a table, got " .. type(options), 2)
+  end
   local limit = math.huge
   for name, value in pairs(options or {}) do
     if name ~= "limit" then error(("unknown option '%s' of da.map; did you mean 'limit'?"):format(tostring(name)), 2) end
     if math.type(value) ~= "integer" or value < 1 then error("da.map: limit must be a whole number, at least 1", 2) end
     limit = value
   end
-  local items = copy(list)
+  local items = copy(list, n)
   local members = {}
   local function start(item)
     if type(f) ~= "function" then return f(item) end
@@ -123,7 +129,7 @@ function da.map(list, f, options)
     end)
   end
   return go("da.map", true, members, function()
-    local n, started = #items, 0
+    local started = 0
     local results = da.array { n = n }
     for finished = 1, n do
       while started < n and started - finished + 1 < limit do
@@ -141,10 +147,11 @@ end
 
 -- A promise of p's results, or the error timedout after the duration; then p is cancelled.
 function da.within(duration, p)
-  core.check_list({ p }, "da.within")
+  core.check_duration(duration, "da.within's duration")
+  core.check_promise(p, "da.within")
   return go("da.within", false, { p }, function()
     local timer = core.sleep(duration)
-    core.check_list({ timer }, "da.within")
+    core.check_promise(timer, "da.within")
     watch(p, 1)
     watch(timer, 2)
     if next_settled() == 1 then

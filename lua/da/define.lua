@@ -7,21 +7,11 @@ local core, da = ...
 core.functions = {} -- name -> function, of both kinds
 core.workflows = {} -- the same of workflows alone
 
-local function nearest(name, defined)
-  local best, best_at
-  for known in pairs(defined) do
-    local at = 0
-    while at < #known and known:byte(at + 1) == name:byte(at + 1) do at = at + 1 end
-    if at > 0 and (not best or at > best_at or (at == best_at and known < best)) then best, best_at = known, at end
-  end
-  return best and (" (did you mean '" .. best .. "'?)") or ""
-end
-
 -- A table that registers what is assigned to it: function async.NAME(...) end.
 local function definer(word, workflow, inline)
   local defined = {}
   setmetatable(defined, { __index = function(_, name)
-    error(("%s.%s is not defined%s"):format(word, tostring(name), type(name) == "string" and nearest(name, defined) or ""), 2)
+    error(("%s.%s is not defined%s"):format(word, tostring(name), type(name) == "string" and core.nearest(name, defined) or ""), 2)
   end })
   return setmetatable({}, {
     __index = defined,
@@ -45,7 +35,7 @@ end
 
 function core.not_here(word)
   return function()
-    error(("%s(...) called while the script loads or in a step; define with function %s.NAME(...) ... end"):format(word, word), 3)
+    core.raise(("%s(...) called while the script loads or in a step; define with function %s.NAME(...) ... end"):format(word, word))
   end
 end
 
@@ -54,6 +44,13 @@ da.step = definer("step", false, function(...) return core.inline(...) end)
 
 -- Raises a da.Error with a code of the script's own.
 function da.error(code, message, fields)
+  if type(code) ~= "string" or code == "" then error("da.error needs a code that is a string, got " .. type(code), 2) end
+  if message ~= nil and type(message) ~= "string" and type(message) ~= "number" then
+    error("da.error takes code, message, fields; got " .. type(message) .. " for the message", 2)
+  end
+  if fields ~= nil and type(fields) ~= "table" then
+    error("da.error takes code, message, fields; got " .. type(fields) .. " for the fields", 2)
+  end
   error(core.error_new(code, message, fields), 2)
 end
 
@@ -73,5 +70,10 @@ end
 
 da.log = {}
 for _, level in ipairs { "debug", "info", "warn", "error" } do
-  da.log[level] = function(message, fields) core.output(core.log_line(level, message, fields)) end
+  da.log[level] = function(message, fields)
+    if fields ~= nil and type(fields) ~= "table" then
+      error(("da.log.%s takes a message and a table of fields, got %s"):format(level, type(fields)), 2)
+    end
+    core.output(core.log_line(level, message, fields))
+  end
 end

@@ -469,7 +469,7 @@ describe("da.Error", function()
       { nil, { code = "error", message = "nil" } },
       { "wf.lua:3: boom", { code = "error", message = "wf.lua:3: boom" } },
       { 7, { code = "error", message = "7" } },
-      { true, { code = "error", message = "(a boolean)", value = true } },
+      { true, { code = "error", message = "true", value = true } },
       { print, { code = "error", message = "(a function)", value = print } },
       { { code = "x", message = "m", a = 1 }, { code = "x", message = "m", a = 1 } },
       { { code = "x" }, { code = "x", message = "" } },
