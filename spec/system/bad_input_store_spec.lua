@@ -11,6 +11,8 @@ local async, await, step = da.async, da.await, da.step
 function step.double(n) return 2 * n end
 function step.text(n) return ("abcdefghij"):rep(n) end
 function async.works(n) return await(step.double(n)) end
+function async.child() local _ = da.promise "unused" return await(da.promise "p") end
+function async.parent() return await(async.child:with{ id = "c" }()) end
 function async.waits(n) return await(step.double(n)) + #await(step.text(300)) + await(da.promise "p") end
 ]]
 
@@ -228,6 +230,36 @@ describe("a damaged record", function()
     run("continue", "w1")
     local got = run("resume", "w1")
     assert.are.same({ 0, "3007\n" }, { got.code, got.out }, got.err)
+  end)
+
+  -- The child's end is one op of two requests: the second, which wakes the parent, meets the damage.
+  it("of who waits for it parks a child at its end, with nothing of that end written", function()
+    local process = place:spawn("run", "s.lua", "parent", "--id", "x"):wait_for("x waits for c")
+    assert.are.equal(0, run("get", "c:p.1").code)
+    process:signal_with("sigkill"):wait()
+    local at, record
+    local world = assert(probe.new { kind = "lmdb", path = place.data })
+    for i, row in ipairs(world:rows("task")) do
+      if not at and #row[1] == 1 and row[1]:byte() == 4 then at = i end -- the fourth root: w1, w2, w3, x, c
+    end
+    world:close()
+    poke("task", at, function(value)
+      record = value
+      return cut(value)
+    end)
+    assert.are.equal(0, run("promise", "resolve", "c:p.1", "5").code)
+    local got = run("resume", "c")
+    assert.are.equal(3, got.code, got.err)
+    has(got.err, "c parked: what was recorded cannot be read: a read failed in task.fulfill of c")
+    has(got.err, "damaged record in table task")
+    assert.are.equal(0, run("get", "c:unused.1").code)
+    has(run("get", "c:unused.1", "--json").out, '"promise":"pending"')
+    finishes(2)
+    poke("task", at, function() return record end)
+    assert.are.equal(0, run("continue", "c").code)
+    got = run("resume", "x")
+    assert.are.same({ 0, "5\n" }, { got.code, got.out }, got.err)
+    assert.are.equal(0, run("verify").code)
   end)
 
   it("of the code parks who is pinned to it, and a new version moves it on", function()
