@@ -284,10 +284,9 @@ static int call_in_step(lua_State *L)
   const handle *h = luaL_checkudata(L, 1, FUNCTION);
   da_call_spec at = {.line = 0};
   bind_location(L, &at);
-  lua_pushfstring(L,
-                  "%s:%d: %s.%s called inside a step; a step is a leaf: share a plain function, or make this a workflow",
-                  at.line > 0 ? at.file.ptr : "?", (int)at.line, h->workflow ? "async" : "step",
-                  user_string(L, 1, NAME).ptr);
+  lua_pushfstring(
+      L, "%s:%d: %s.%s called inside a step; a step is a leaf: share a plain function, or make this a workflow",
+      at.line > 0 ? at.file.ptr : "?", (int)at.line, h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr);
   bind_error_push(L, "error", lua_tostring(L, -1));
   lua_pushboolean(L, 1); /* the same in every attempt */
   lua_setfield(L, -2, "fatal");
