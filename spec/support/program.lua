@@ -26,6 +26,8 @@ local function environment(extra)
   return list
 end
 
+local spawned = {} -- by the spec under way
+
 local Process = {}
 Process.__index = Process
 
@@ -116,6 +118,7 @@ function M.spawn(args, options)
   end)
   assert(handle, pid)
   self.pid = pid
+  spawned[#spawned + 1] = self
   for name, pipe in pairs(pipes) do
     pipe:read_start(function(_, data)
       if data then
@@ -178,7 +181,12 @@ function Place:spawn(...)
   return M.spawn({ ... }, { data = self.data, cwd = self.dir })
 end
 
+-- A spec that failed in the middle leaves no process behind.
 function Place:remove()
+  for _, process in ipairs(spawned) do
+    if not process.code then uv.kill(process.pid, "sigkill") end
+  end
+  spawned = {}
   remove_tree(self.dir)
 end
 
