@@ -1,10 +1,10 @@
 /* crash.c - executions that take the process down with them.
  *
  * A step that kills the process (a fault in a C module, all the memory of the machine) would do so for ever: each start
- * recovers the execution, which runs the step again. So when a process died that held an execution, the first step that
- * the recovered one runs again is preceded by a durable mark with the step's id; and the execution that finds as many
- * marks of that step as make its deaths DA_DEATHS_MAX parks instead. Who ends in peace leaves no mark, and what does
- * not crash pays nothing.
+ * recovers the execution, which runs the step again. So when a process died that held an execution, the first named
+ * step that the recovered one runs again is preceded by a durable mark with the step's id; and the execution that finds
+ * as many marks of that step as make its deaths DA_DEATHS_MAX parks instead. Who ends in peace leaves no mark, and what
+ * does not crash pays nothing.
  * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -98,6 +98,8 @@ bool da_crash_guard(da_child *child)
 {
   da_execution *execution = child->execution;
   if (!execution->after_death) return false;
+  /* An inline step runs where it is called, since it sees what is assigned behind it. It has no C modules to die of. */
+  if (child->kind == DA_CALL_INLINE) return false;
   execution->after_death = false;
   int max = execution->worker->options.deaths_max;
   int deaths = count_marks(child) + 1;
