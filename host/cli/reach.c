@@ -243,8 +243,6 @@ int cli_reach(const cli_ask *ask, cli_client *client)
   cli_host_options sizes = {0};
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
   if (!read_sizes(ask->command, &sizes)) return CLI_EXIT_USAGE;
-  if (cli_has(ask->command, CLI_DATA) && *ask->command->flags[CLI_DATA] == '\0')
-    return cli_fail(CLI_EXIT_USAGE, "--data wants the directory of a store, not an empty name");
   char *place = cli_store_place(ask->command);
   attempt a = {.ask = ask, .client = client, .place = place, .sizes = &sizes};
   da_store_options options = {.create = ask->create};

@@ -314,7 +314,7 @@ describe("a place for a store", function()
     uv.fs_symlink("loop1", place.dir .. "/loop2")
     uv.fs_symlink("nowhere", place.dir .. "/dangling")
     for data, case in pairs {
-      [""] = { 2, "--data wants the directory of a store, not an empty name" },
+      [""] = { 2, "--data wants a directory, not nothing" },
       ["none/none/st"] = { 74, "/none/none/st: No such file or directory; name another with --data, or make the one above it first" },
       ["file"] = { 74, "/file is not a directory; name the directory of a store with --data" },
       ["file/st"] = { 74, "cannot make the directory " .. place.dir .. "/file/st: Not a directory" },
