@@ -321,9 +321,7 @@ static int define(lua_State *L)
   const char *name = luaL_checklstring(L, 2, &len);
   luaL_checktype(L, 3, LUA_TFUNCTION);
   (void)check_label(L, 2, "the name of a durable function");
-  for (size_t i = 0; i < len; i++)
-    if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-      return bind_raise(L, "the name of a durable function must not hold control characters");
+  if (strlen(name) != len) return bind_raise(L, "the name of a durable function must not hold a NUL byte");
   if (len > NAME_MAX_BYTES)
     return bind_raise(L, "the name of a durable function is %d bytes long; %d are the most", (int)len, NAME_MAX_BYTES);
   da_host *host = da_isolate_of(L) != NULL ? da_isolate_host(L) : NULL;

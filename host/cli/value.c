@@ -161,16 +161,10 @@ da_status cli_value_error(da_slice json, const char *code, da_buf *out, da_err *
   return visit(&j, err);
 }
 
-/* The text as a terminal may have it: a script's error is not to steer it, nor to end at a NUL. */
+/* The text without NULs, at which it would be cut off; what else a terminal must not have is taken out by the view. */
 static void add_printable(da_buf *out, da_slice text)
 {
-  for (size_t i = 0; i < text.len; i++) {
-    unsigned char c = (unsigned char)text.ptr[i];
-    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-      da_buf_addf(out, "\\x%02x", c);
-    else
-      da_buf_add_byte(out, c);
-  }
+  for (size_t i = 0; i < text.len; i++) da_buf_add_byte(out, text.ptr[i] != '\0' ? (uint8_t)text.ptr[i] : '?');
 }
 
 /* A field of the error at 1 as text, or nothing. */

@@ -60,7 +60,7 @@ describe("a script", function()
       { "s.lua", 'local da = require "da"\nda.async.x = 5', "s.lua:2: async.x must be a function, got number" },
       { "s.lua", 'local da = require "da"\nda.async[""] = print', "s.lua:2: async functions have a name that is a string" },
       { "s.lua", 'local da = require "da"\nda.async["a\\0b"] = function() end',
-        "s.lua:2: the name of a durable function must not hold control characters" },
+        "s.lua:2: the name of a durable function must not hold a NUL byte" },
       { "s.lua", 'local da = require "da"\nda.step["~x"] = function() end',
         "s.lua:2: the name of a durable function must not begin with '~'" },
       { "s.lua", 'local da = require "da"\nda.async[("x"):rep(300)] = function() end',
