@@ -224,7 +224,6 @@ struct da_execution {
   int64_t clock_ms;
   uint32_t delivered_count;
   size_t recorded_left; /* recorded completions not yet delivered */
-  size_t recorded_late; /* ... of those that came after the code which made the call had run on to its next await */
   size_t holds;         /* answers that the next delivery must wait for */
   size_t in_flight;     /* ops that the store has not answered */
   bool throttled;       /* too many of them: none of its code runs until half are answered */
@@ -428,8 +427,6 @@ bool da_replay_find(da_execution *execution, da_slice id, const da_call *call, d
 void da_replay_meet(da_child *child, da_record *found);
 /* A promise it waits for, or will wait for once the program is there, was settled. */
 void da_replay_told(da_execution *execution, const da_promise *promise);
-/* A recorded completion more, or less, that is not delivered. */
-void da_replay_count(da_execution *execution, const da_promise *promise, int by);
 /* The first recorded call that the program never made, or NULL. */
 const da_promise *da_replay_unreached(const da_execution *execution);
 /* Has the program made every recorded call? False: it is being parked. */

@@ -306,7 +306,7 @@ bool da_fiber_deliver_next(da_execution *execution)
       park_unmade(execution, delivery.record->promise);
       return false;
     }
-    da_replay_count(execution, delivery.record->promise, -1);
+    execution->recorded_left--;
   }
   if (++execution->queue_head == execution->queue_count) execution->queue_head = execution->queue_count = 0;
   /* What the program settled itself before has come, in its own time: the late record of it, which a first run does not

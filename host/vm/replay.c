@@ -75,19 +75,6 @@ static bool settled_by_others(da_call_kind kind)
   return kind == DA_CALL_WORKFLOW || kind == DA_CALL_SLEEP || kind == DA_CALL_PROMISE || kind == DA_CALL_NONE;
 }
 
-/* Its completion is recorded in a turn of the loop of its own: an inline step or a branch is at the place in the code
- * where it ends, and what follows there may never have run. */
-static bool comes_late(const da_promise *promise)
-{
-  return promise->call.kind != DA_CALL_INLINE && promise->call.kind != DA_CALL_BRANCH;
-}
-
-void da_replay_count(da_execution *execution, const da_promise *promise, int by)
-{
-  execution->recorded_left += (size_t)by;
-  if (comes_late(promise)) execution->recorded_late += (size_t)by;
-}
-
 static void note_ordinal(da_execution *execution, const da_promise *promise)
 {
   size_t ordinal = promise->call.ordinal;
@@ -125,7 +112,7 @@ static void take_record(da_execution *execution, da_record *record)
   execution->unreached++;
   note_ordinal(execution, promise);
   if (pending) return;
-  da_replay_count(execution, promise, 1);
+  execution->recorded_left++;
   da_fiber_append(execution,
                   (da_delivery){.seq = promise->settle_seq, .record = record, .settled_at = promise->settled_at});
 }
@@ -256,7 +243,7 @@ void da_replay_told(da_execution *execution, const da_promise *promise)
   record->interested = false;
   record->promise = copy_settled(&execution->arena, record->promise, promise);
   if (!counts(record->promise)) return;
-  da_replay_count(execution, record->promise, 1);
+  execution->recorded_left++;
   da_fiber_enqueue(execution,
                    (da_delivery){.seq = promise->settle_seq, .record = record, .settled_at = promise->settled_at});
 }
