@@ -131,7 +131,8 @@ typedef struct lineage {
   bool tell;
   da_store *store;
   da_arena *arena;
-  bool moves;        /* something runs, may run, or a timer is set */
+  bool moves;        /* something runs, or may run */
+  bool timers;       /* a timer is set */
   da_slice parked;   /* the first parked function */
   da_slice words;    /* of its mark */
   da_slice *pending; /* functions to be dispatched; heap */
@@ -242,7 +243,7 @@ static bool visit_lineage(void *user, const da_promise *promise)
   lineage *l = user;
   keep_call(l, promise);
   if (promise->state != DA_PENDING) return true;
-  if (promise->armed && da_map_get(promise->tags, DA_LIT("resonate:timer")) != NULL) l->moves = true;
+  if (promise->armed && da_map_get(promise->tags, DA_LIT("resonate:timer")) != NULL) l->timers = true;
   if (da_map_get(promise->tags, DA_LIT("resonate:target")) == NULL) return true;
   da_view *view = da_store_view(l->store);
   da_task task;
@@ -273,6 +274,12 @@ static void ask_lineage(cli_following *f, bool tell, void (*done)(da_op *op))
 
 static void check(cli_following *f);
 
+/* Nothing can happen any more that brings the root to its end. A root that is parked waits for no timer. */
+static bool stands_still(const lineage *l)
+{
+  return !l->moves && (!l->timers || da_slice_eq(l->parked, l->root));
+}
+
 /* What both readings end with. The op is deleted. */
 static void end_reading(da_op *op)
 {
@@ -283,7 +290,7 @@ static void end_reading(da_op *op)
   if (op->status == DA_EFULL) f->again = true; /* it read only, and shared the fate of its batch */
   if (f->r != NULL && op->status != DA_OK && op->status != DA_EFULL && op->status != DA_ECLOSED)
     tell_failure(f, op->err.text);
-  if (f->r != NULL && op->status == DA_OK && !l->moves && f->parked) {
+  if (f->r != NULL && op->status == DA_OK && f->parked && stands_still(l)) {
     cJSON *row = da_json_object();
     da_json_put_text(row, "parked", l->parked);
     da_json_put_text(row, "text", l->words);

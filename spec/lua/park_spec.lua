@@ -110,6 +110,17 @@ describe("an error that says 'stack overflow'", function()
 end)
 
 describe("a parked execution", function()
+  it("ends its run at once, whatever timers it has set", function()
+    local result = script.run { func = "main", script = HEAD .. [[
+      function async.main()
+        local hour = da.sleep "1h"
+        await(step("recorded", function() return 1 end))
+        local function f(n) return 1 + f(n) end
+        await(hour, f(1))
+      end]] }
+    assert.are.equal(3, result.code, result.err)
+  end)
+
   it("goes on behind what it had done once its code is mended", function()
     local text = HEAD .. [[
       function step.first() return "first" end
