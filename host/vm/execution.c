@@ -1,10 +1,7 @@
-/* execution.c - the life of one execution: claim, load, run, suspend, finish, park.
+/* execution.c - the life of one execution: claim, load, run, finish.
  *
  * The states and their arrows are drawn in worker.h; each arrow is one function here. What is written goes through
  * da_execution_submit(), in program order, so that what is durable is always a prefix of the program.
- * An execution that has nothing to do but wait for others rests a moment before it is suspended: what comes in that
- * time is delivered without giving the task back and claiming it again. The more it waits for the longer it rests, so
- * that waiting for each of ten thousand children does not mean to register with ten thousand of them each time.
  * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -24,7 +21,6 @@
 enum {
   SLICE_NS = 5000000,   /* workflow code runs at most this long before the loop gets a turn */
   IN_FLIGHT_MAX = 1024, /* ops of one execution that the store has not answered: a batch */
-  REST_MS = 20,         /* before a suspension; and one more for each promise awaited */
 };
 
 /* ---- making and unmaking ------------------------------------------------------------------------------- */
@@ -439,7 +435,6 @@ static void post_pump(da_execution *execution)
   da_sched_post(execution->worker->sched, pump_again, execution);
 }
 
-static void rest(da_execution *execution);
 static void fulfil(da_execution *execution);
 
 /* What an execution does when nothing of it can run any more. */
@@ -452,7 +447,7 @@ static void settle_down(da_execution *execution)
   else if (execution->finished)
     fulfil(execution);
   else if (execution->busy == 0 && execution->holds == 0)
-    rest(execution);
+    da_execution_rest(execution);
 }
 
 /* What it has queued is bounded, without its code seeing a full queue: the fiber stops as at the end of a slice. */
@@ -484,113 +479,6 @@ void da_execution_pump(da_execution *execution)
   else if (execution->state == DA_EXECUTION_RUNNING)
     settle_down(execution);
   da_execution_unref(execution);
-}
-
-/* ---- suspending ---------------------------------------------------------------------------------------- */
-
-/* The first promise that a fiber waits for, from `from` on. */
-static da_child *next_awaited(da_child *from)
-{
-  while (from != NULL && !da_fiber_awaited(from)) from = from->open_next;
-  return from;
-}
-
-static void add_awaits(da_execution *execution, da_op *op)
-{
-  da_request *request = da_op_request(op, DA_REQ_TASK_SUSPEND);
-  da_await *awaits = da_arena_alloc(&op->arena, execution->open_count * sizeof *awaits);
-  request->id = execution->id;
-  request->version = execution->version;
-  request->awaits = awaits;
-  request->no_preload = true;
-  for (da_child *child = execution->open_first; (child = next_awaited(child)) != NULL; child = child->open_next)
-    awaits[request->await_count++] = (da_await){child->id, execution->id};
-}
-
-/* A request to cancel may lie before this op in the queue; it has found a task that was held, and counts for nothing
- * once that is suspended. So it is awaited as well: registered again, a settled one dispatches the task. */
-static void add_cancel(da_execution *execution, da_op *op)
-{
-  if (execution->cancel_requested) return;
-  da_request *request = da_op_request(op, DA_REQ_PROMISE_REGISTER_CALLBACK);
-  request->id = da_cancel_id(&op->arena, execution->id);
-  request->awaiter = execution->id;
-}
-
-static void suspended(da_op *op)
-{
-  da_op_context context;
-  if (!da_execution_op_done(op, &context)) return;
-  da_execution *execution = context.execution;
-  const da_reply *reply = &op->outcomes[0].reply;
-  if (reply->status == 200 && execution->recalled) {
-    da_execution_claim(execution, execution->recalled_version);
-  } else if (reply->status == 200) {
-    execution->state = DA_EXECUTION_SUSPENDED;
-    da_execution_event(execution, DA_EVENT_SUSPENDED, next_awaited(execution->open_first));
-    da_worker_warm(execution->worker, execution);
-  } else if (reply->status == 300 || execution->park_code != NULL) {
-    execution->state = DA_EXECUTION_RUNNING;
-    if (execution->queue_head == execution->queue_count && execution->park_code == NULL)
-      da_execution_retreat(execution); /* settled, but nobody told us: start over from the records */
-    else
-      da_execution_pump(execution);
-  } else if (reply->status == 422) {
-    da_execution_park(execution, "refused", "it cannot be suspended: %.*s", DA_FMT(reply->message));
-    execution->state = DA_EXECUTION_RUNNING;
-    da_execution_pump(execution);
-  } else {
-    da_execution_drop(execution);
-  }
-  da_op_delete(op);
-  da_execution_unref(execution);
-}
-
-static void suspend(da_execution *execution)
-{
-  da_op *op = da_op_new();
-  op->stop_at_refusal = true;
-  add_awaits(execution, op);
-  add_cancel(execution, op);
-  da_worker_unlist(execution->worker, execution);
-  execution->state = DA_EXECUTION_SUSPENDING;
-  execution->recalled = false;
-  da_execution_submit(execution, op, NULL, suspended);
-}
-
-static void rested(void *arg)
-{
-  da_execution *execution = arg;
-  execution->rest_timer = NULL;
-  if (!execution->resting) return;
-  if (da_clock_now_ms() < execution->rest_until)
-    execution->rest_timer = da_timer_start(execution->worker->sched, execution->rest_until, rested, execution);
-  else
-    suspend(execution);
-}
-
-void da_execution_rest_over(da_execution *execution)
-{
-  DA_ASSERT(execution->resting && execution->state == DA_EXECUTION_RUNNING);
-  suspend(execution);
-}
-
-static void rest(da_execution *execution)
-{
-  if (next_awaited(execution->open_first) == NULL) {
-    da_execution_park(execution, "deadlock", "nothing that this execution waits for can ever be settled");
-    da_execution_halt(execution);
-    return;
-  }
-  da_worker *worker = execution->worker;
-  if (worker->warm_limit == 0 || worker->waiting_head < worker->waiting_count) {
-    suspend(execution);
-    return;
-  }
-  da_worker_rest(worker, execution);
-  execution->rest_until = da_clock_now_ms() + REST_MS + (int64_t)execution->open_count;
-  if (execution->rest_timer == NULL)
-    execution->rest_timer = da_timer_start(worker->sched, execution->rest_until, rested, execution);
 }
 
 /* ---- finishing ----------------------------------------------------------------------------------------- */

@@ -3,11 +3,16 @@
  * Here:     the struct, and the doors bindings use while Lua of the execution runs (call, wait, finish, park).
  * May not:  encode a Lua value: arguments and results arrive as JSON bytes.
  * Threads:  the loop thread.
- * Files:    execution.c (life: claim, load, run, suspend, finish), park.c (its stops without an end), replay.c (its
- *           records, and what a call finds in them), call.c (durable calls), step.c (attempts of a step), crash.c
- * (steps that take the process with them), foreign.c (what others settle), fiber.c (fibers, waiting, delivery), watch.c
- * (code that runs long), evicted.c (how far an evicted one had come), worker.c (who owns executions), start.c
- * (starting, following, cancelling them).
+ * Files:
+ *   execution.c   life: claim, load, run, finish         call.c        durable calls
+ *   suspend.c     rest, suspend                          step.c        attempts of a step
+ *   park.c        its stops without an end               foreign.c     calls that others settle
+ *   replay.c      its records, what a call finds there   crash.c       steps that take the process with them
+ *   evicted.c     how far an evicted one had come        deadline.c    its own deadline, and its children's
+ *   fiber.c       fibers, waiting, delivery              forgotten.c   promises that nobody awaits
+ *   watch.c       code that runs long                    closure.c     variables around an inline step
+ *   worker.c      who owns executions                    start.c       starting, following, cancelling them
+ *   rehearse.c    a replay that carries nothing out
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -383,8 +388,6 @@ bool da_execution_enter(da_execution *execution);
 void da_execution_drop(da_execution *execution);
 /* Runs what can run: fibers, deliveries; then suspends, finishes or waits. */
 void da_execution_pump(da_execution *execution);
-/* Suspends a resting execution now: somebody needs its slot. */
-void da_execution_rest_over(da_execution *execution);
 void da_execution_event(da_execution *execution, da_event_kind kind, const da_child *child);
 /* After a call: if the store is behind, the fiber that made it pauses at its next instruction. */
 void da_execution_throttle(da_execution *execution);
@@ -397,6 +400,12 @@ typedef struct da_op_context {
 /* Returns false, with the op deleted, if the execution is gone or the op failed (then it retreats or is dropped). */
 bool da_execution_op_done(da_op *op, da_op_context *context);
 void da_execution_op_over(da_op *op); /* a done for an op whose answer does not matter */
+
+/* suspend.c */
+/* Nothing of it can run: it rests, and is suspended if nothing comes. */
+void da_execution_rest(da_execution *execution);
+/* Suspends a resting execution now: somebody needs its slot. */
+void da_execution_rest_over(da_execution *execution);
 
 /* park.c */
 /* Parks it for the reason its isolate was poisoned with by the library. */
