@@ -74,9 +74,12 @@ local function cut_short(records, id)
   return false
 end
 
--- Was it under way when the function that made it failed? A little later it would have ended by itself.
-local function parent_failed(record)
-  return record.state == "rejected_canceled" and (record.value or ""):find("its parent failed", 1, true) ~= nil
+-- Was it under way when the function that made it failed, or when another one won? A little later it would have ended by
+-- itself.
+local function given_up(record)
+  if record.state ~= "rejected_canceled" then return false end
+  local value = record.value or ""
+  return value:find("its parent failed", 1, true) ~= nil or value:find("another one was first", 1, true) ~= nil
 end
 
 -- Lines that tell how b differs from a. except(record, field): true where a difference is allowed.
@@ -90,7 +93,7 @@ function M.differences(a, b, except)
       differ("%s (%s %s, %s) is missing", id, left.kind, left.func, left.state)
       goto continue
     end
-    if parent_failed(left) or parent_failed(right) then goto continue end
+    if given_up(left) or given_up(right) then goto continue end
     for _, field in ipairs(FIELDS) do
       if left[field] ~= right[field] and not (except and except(left, field)) then
         differ("%s (%s %s): %s was %s and is %s", id, left.kind, left.func, field, left[field], right[field])
