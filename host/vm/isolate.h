@@ -79,8 +79,7 @@ typedef enum da_poison {
   DA_POISON_NONE,
   DA_POISON_MEMORY, /* set by the allocator: the quota is used up even after a collection */
   DA_POISON_STACK,  /* the same in calls nested deeper than DA_STACK_DEEP; or Lua's own limit was met */
-  DA_POISON_NONDETERMINISM,
-  DA_POISON_HOST /* from here on: reasons of the host */
+  DA_POISON_HOST    /* from here on: reasons of the host */
 } da_poison;
 enum { DA_STACK_DEEP = 2000 }; /* levels: no script means to nest so deep, and memory that ends there went into it */
 void da_isolate_poison(lua_State *L, int why);

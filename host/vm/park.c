@@ -41,9 +41,6 @@ void da_execution_park(da_execution *execution, const char *code, const char *fo
 void da_execution_park_poisoned(da_execution *execution)
 {
   switch (da_isolate_poisoned(execution->L)) {
-  case DA_POISON_NONDETERMINISM:
-    da_execution_park(execution, "nondeterminism", "it did what a replay cannot repeat");
-    break;
   case DA_POISON_STACK:
     da_execution_park(execution, "stack", "its calls are nested too deep (a recursion without an end?)");
     break;
