@@ -18,6 +18,15 @@ enum { RETREAT_MS = 1000 };
 
 /* ---- parking ------------------------------------------------------------------------------------------- */
 
+/* What it is pinned to is what parks it: only other code is a mend. */
+static bool is_of_code(const char *code)
+{
+  static const char *const codes[] = {"nondeterminism", "closure", "memory", "stack", "steps", "deadlock", "load"};
+  for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+    if (strcmp(code, codes[i]) == 0) return true;
+  return false;
+}
+
 void da_execution_park(da_execution *execution, const char *code, const char *format, ...)
 {
   if (execution->park_code != NULL) return;
@@ -28,8 +37,7 @@ void da_execution_park(da_execution *execution, const char *code, const char *fo
   char words[2048];
   (void)vsnprintf(words, sizeof words, format, args);
   va_end(args);
-  /* What it is pinned to is what parks it: only other code is a mend. */
-  if (strcmp(code, "closure") == 0)
+  if (is_of_code(code))
     da_buf_addf(&text, "%s. Mend the script, then: dahost migrate '%.*s' FILE", words, DA_FMT(execution->id));
   else
     da_buf_addf(&text, "%s. Mend the cause, then: dahost continue '%.*s'", words, DA_FMT(execution->id));

@@ -297,7 +297,7 @@ describe("determinism", function()
         local run = harness.dahost(args, { env = row.env or {} })
         assert.are.equal(3, run.code, run.err)
         assert.is_truthy(run.err:find(row.says, 1, true), run.err)
-        assert.is_truthy(run.err:find("dahost continue 'x'", 1, true), run.err)
+        assert.is_truthy(run.err:find("dahost migrate 'x' FILE", 1, true), run.err)
         if not first then
           harness.dahost { "continue", "x", "--data", place.data }
           local again = harness.dahost(args, { env = row.env or {} })

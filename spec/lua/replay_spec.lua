@@ -56,7 +56,7 @@ describe("a replay", function()
     assert.is_truthy(result.err:find("wants step 'f' args#", 1, true), result.err)
     assert.is_truthy(result.err:find("record 'x:f.1' holds step 'f' args#", 1, true), result.err)
     assert.is_truthy(result.err:find("s.lua:7", 1, true), result.err)
-    assert.is_truthy(result.err:find("dahost continue", 1, true), result.err)
+    assert.is_truthy(result.err:find("Mend the script, then: dahost migrate 'x' FILE", 1, true), result.err)
     local ps = harness.dahost { "ps", "--parked", "--data", result.place.data }
     assert.is_truthy(ps.out:find("parked", 1, true), ps.out)
     assert.is_truthy(ps.out:find("wants step 'f'", 1, true), ps.out)

@@ -99,7 +99,7 @@ describe("the command line on a terminal", function()
     assert.are.equal(3, process.code)
     shown = screen(process.out, 400, 20)
     assert_tidy(shown)
-    assert.matches("\ng  greedy  parked [^\n]*Mend the cause, then: dahost continue 'g'\n  one%.1  resolved", shown:text())
+    assert.matches("\ng  greedy  parked [^\n]*Mend the script, then: dahost migrate 'g' FILE\n  one%.1  resolved", shown:text())
 
     process = on_terminal({ "run", script, "waits", "--id", "k" }, { columns = 60, rows = 20, line = "echo pid $$" })
     process:wait_for("→ k:p.1", "out")
