@@ -9,10 +9,9 @@
 local cases = require("spec.support.cases")
 local harness = require("spec.support.harness")
 
--- Evicted, the same file is run a second time: there a sample of pairs and instants must do.
-local evicted = harness.warm ~= nil
-local few = harness.sanitized or evicted
-local PAIRS_ALL = evicted and 0 or 12
+-- The same file runs evicted and with a sanitizer as well: there a sample of pairs and instants must do.
+local few = harness.sanitized or harness.warm ~= nil
+local PAIRS_ALL = few and 0 or 12
 local PAIRS_SAMPLED = few and 8 or 24
 local RANDOM = harness.long and 3000 or few and 60 or 300
 local PASSES_MAX = 1000 -- a run that still dies after so many passings does not get anywhere
