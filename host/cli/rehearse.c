@@ -206,7 +206,7 @@ static cJSON *call_row(const da_event *event)
 /* Without the advice to continue it: it is not parked yet. */
 static da_slice without_advice(da_slice text)
 {
-  static const char advice[] = ". Mend the cause";
+  static const char advice[] = ". Mend the ";
   const char *at = memmem(text.ptr, text.len, advice, sizeof advice - 1);
   return at != NULL ? da_slice_make(text.ptr, (size_t)(at - text.ptr)) : text;
 }
