@@ -15,7 +15,9 @@
 
 enum { EXIT_DAMAGED = 74 /* as every failure of the store */ };
 
-static _Thread_local const char *inside; /* path of the store that this thread reads */
+/* Path of the store that this thread reads. Its place is fixed when the module is loaded, not at the first use: a
+ * signal handler may come then, and leak checkers lose what a module that was unloaded again had made. */
+static _Thread_local const char *inside __attribute__((tls_model("initial-exec")));
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct sigaction before_bus, before_segv;
 
