@@ -775,11 +775,6 @@ int da_isolate_poisoned(lua_State *L)
   return isolate != NULL ? isolate->poison : DA_POISON_NONE;
 }
 
-bool da_isolate_quota_hit(const da_isolate *isolate)
-{
-  return isolate->quota_hit;
-}
-
 void da_isolate_set_inline(da_isolate *isolate, bool on)
 {
   isolate->in_step = on;

@@ -84,7 +84,6 @@ typedef enum da_poison {
 enum { DA_STACK_DEEP = 2000 }; /* levels: no script means to nest so deep, and memory that ends there went into it */
 void da_isolate_poison(lua_State *L, int why);
 int da_isolate_poisoned(lua_State *L);
-bool da_isolate_quota_hit(const da_isolate *isolate);
 
 /* While an inline step runs: io and os work, chance and ordinals come from separate sources, since a replay will jump
  * over the step. */
@@ -99,7 +98,7 @@ bool da_isolate_imageable(const da_isolate *isolate);
 void da_isolate_set_sliced(da_isolate *isolate, bool on);
 bool da_isolate_sliced(const da_isolate *isolate);
 /* The thread that executes now, or last did: the one to set a hook on. Kept by the coroutine functions; the host sets
- * it before it resumes a fiber. Safe to read from another thread. */
+ * it before it resumes a fiber. May be read in a signal handler of the thread. */
 void da_isolate_set_running(da_isolate *isolate, lua_State *L);
 lua_State *da_isolate_running(const da_isolate *isolate);
 

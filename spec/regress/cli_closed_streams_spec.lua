@@ -2,19 +2,14 @@
 -- meant for that stream was written into it.
 -- SPDX-License-Identifier: Apache-2.0
 local cli = require("spec.support.cli")
-local program = require("spec.support.program")
 
-local run = cli.run
+local run, with = cli.run, cli.with
 
 describe("standard streams", function()
-  local place, script
+  local script
 
-  before_each(function() place, script = cli.begin() end)
+  before_each(function() script = select(2, cli.begin()) end)
   after_each(cli.finish)
-
-  local function with(streams, ...)
-    return program.run({ ... }, { data = place.data, cwd = place.dir, streams = streams })
-  end
 
   it("may be closed, all of them, without harm to the store", function()
     assert.are.equal(0, with("2>&-", "run", script, "talks", "--id", "a").code)

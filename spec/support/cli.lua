@@ -1,6 +1,6 @@
 -- cli.lua - what the specs of the command line share: a place with a script in it, and a process that holds its store.
 --
--- Here:    begin() and finish() around each spec; run() and spawn() at the place; holder() and release().
+-- Here:    begin() and finish() around each spec; run(), with() and spawn() at the place; holder() and release().
 -- Rule:    one place at a time; a spec file is a process of its own.
 --
 -- SPDX-License-Identifier: Apache-2.0
@@ -65,6 +65,11 @@ end
 
 function M.finish()
   place:remove()
+end
+
+-- Runs the program there with its standard streams put elsewhere, in words of the shell: "2>&-", "| cat".
+function M.with(streams, ...)
+  return program.run({ ... }, { data = place.data, cwd = place.dir, streams = streams })
 end
 
 function M.run(...) return place:run(...) end

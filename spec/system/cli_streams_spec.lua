@@ -3,17 +3,13 @@
 local cli = require("spec.support.cli")
 local program = require("spec.support.program")
 
-local run = cli.run
+local run, with = cli.run, cli.with
 
 describe("the command line's streams", function()
   local place, script
 
   before_each(function() place, script = cli.begin() end)
   after_each(cli.finish)
-
-  local function with(streams, ...)
-    return program.run({ ... }, { data = place.data, cwd = place.dir, streams = streams })
-  end
 
   it("hold the result alone on stdout, and everything else on stderr", function()
     assert.are.equal("[4,6]\n", with("2>/dev/null", "run", script, "works", "2").out)
