@@ -109,9 +109,9 @@ static void found_to_cancel(da_op *op)
     cut_round(r);
   else if (reply->task->state == DA_TASK_HALTED)
     cli_refuse(r, CLI_EXIT_REJECTED,
-               "'%.*s' is parked and can undo nothing: mend it, then dahost continue '%.*s'; or end it as it is: "
+               "'%.*s' is parked and can undo nothing: dahost ps --parked tells what mends it; or end it as it is: "
                "dahost cancel --hard '%.*s'",
-               DA_FMT(id), DA_FMT(id), DA_FMT(id));
+               DA_FMT(id), DA_FMT(id));
   else
     da_worker_cancel(r->service->sched, id, da_json_text(r->json, "why"), asked_to_cancel, r);
   da_op_delete(op);

@@ -61,6 +61,7 @@ describe("the command line", function()
       local got = run("cancel", "o:greedy.1")
       assert.are.same({ 1, "" }, { got.code, got.out })
       assert.matches("'o:greedy.1' is parked and can undo nothing", got.err, 1, true)
+      assert.matches("dahost ps --parked tells what mends it", got.err, 1, true)
       assert.matches("dahost cancel --hard 'o:greedy.1'", got.err, 1, true)
       assert.are.equal("pending", promises("o")["o:greedy.1"])
 
