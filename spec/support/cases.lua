@@ -77,6 +77,28 @@ local cases = {
     result = '{"state":"withdrawn","why":"timedout"}\n',
   },
   {
+    name = "crawler",
+    script = "examples/crawler.lua",
+    id = "crawl-1",
+    args = { "crawl", "index", "3", '"3ms"' },
+    result = '{"dead":["lost: http_404"],"pages":["index","news","about","tea","pots"]}\n',
+  },
+  {
+    name = "agent",
+    script = "examples/agent.lua",
+    id = "agent-1",
+    args = { "agent", "What does tea for the office cost?" },
+    answers = { ["agent-1:human.1"] = "12" },
+    result = '{"answer":"It costs 3000 cents.","turns":4}\n',
+  },
+  {
+    name = "thermostat",
+    script = "examples/thermostat.lua",
+    id = "thermostat-1",
+    args = { "keep_warm", "20", "4", '"3ms"' },
+    result = '["18.5: 40 %","21.5: 0 %","sensor_broken","27.5: 0 %"]\n',
+  },
+  {
     name = "fibonacci",
     script = "examples/fibonacci.lua",
     id = "fibonacci-1",
