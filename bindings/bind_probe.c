@@ -424,5 +424,6 @@ int luaopen_da_probe(lua_State *L)
   luaL_newlib(L, probe_functions);
   luaL_setfuncs(L, da_probe_raw_functions, 0);
   luaL_setfuncs(L, da_probe_check_functions, 0);
+  luaL_setfuncs(L, da_probe_base_functions, 0);
   return 1;
 }

@@ -56,5 +56,6 @@ extern const luaL_Reg da_probe_store_methods[];
 extern const luaL_Reg da_probe_raw_methods[];
 extern const luaL_Reg da_probe_raw_functions[];
 extern const luaL_Reg da_probe_check_functions[];
+extern const luaL_Reg da_probe_base_functions[]; /* cron, zones */
 
 #endif

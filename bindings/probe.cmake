@@ -4,6 +4,7 @@
 # The interpreter brings Lua's symbols, so only its headers are used.
 add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_base.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_check.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_read.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_show.c
