@@ -48,6 +48,7 @@ describe("README.md", function()
   -- waits for order-7:approval.1. The words behind `dahost`, and what must come of them.
   local TYPED = {
     ["run FILE [FUNCTION] [ARGS...]"] = { "run wf.lua double 4 --id d", "8\n" },
+    ["serve [FILE...]"] = { "serve wf.lua", "" },
     ["start FILE [FUNCTION] [ARGS...]"] = { "start wf.lua double 4 --id s", "s\n" },
     ["resume [ID...\\|--all]"] = { "resume d", "8\n" },
     ["ps"] = { "ps --json", '"id":"order-7"' },
@@ -66,7 +67,7 @@ describe("README.md", function()
     ["version"] = { "version", "dahost " },
     ["help"] = { "help", "usage: dahost VERB" },
   }
-  local ORDER = { "run FILE [FUNCTION] [ARGS...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
+  local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "migrate ID FILE", "cancel ID [WHY]",
     "continue ID", "verify", "version", "help" }
 
@@ -97,7 +98,12 @@ end]=]
     local function typed(line)
       local words = {}
       for word in line:gmatch("%S+") do words[#words + 1] = word:find("%.lua$") and place.dir .. "/" .. word or word end
-      return harness.dahost(words, { env = { DAHOST_DATA = place.data, DAHOST_WARM = "0" } })
+      local env = { DAHOST_DATA = place.data, DAHOST_WARM = "0" }
+      local process
+      process = harness.spawn(words, { env = env, on_line = function(said)
+        if said:find("^serving ") then require("luv").kill(process.pid, "sigterm") end
+      end })
+      return harness.wait(process)
     end
     assert.are.equal(3, typed("run wf.lua parks --id parks").code)
     local order = harness.spawn({ "run", place.dir .. "/wf.lua", "order", "--id", "order-7", "--data", place.data })

@@ -47,9 +47,24 @@ static const char run_help[] =
     "\n"
     "Exit code: 0 resolved, 1 rejected, 2 usage or script error, 3 parked, 4 timed out or cancelled, 74 the store\n"
     "failed or stdout takes no result, 130 interrupted (SIGINT or SIGTERM; of one that only follows: detached).\n";
+static const char serve_help[] =
+    "serve = stay up: hold the store, run its executions and what other processes ask for.\n"
+    "\n"
+    "Loads each FILE and goes on with every execution of the store that is not finished. `dahost run`, `start`,\n"
+    "`resume`, `promise resolve` and the other verbs, given the same --data, reach it and are answered by it. On "
+    "stderr:\n"
+    "one line once it is ready, one for each execution that ends, parks or tries a step again, what scripts print.\n"
+    "\n"
+    "SIGHUP reads the files again: what begins from then on takes the new code, what is under way keeps its own "
+    "(steps\n"
+    "are taken from the new one); a file that does not load is refused in words and changes nothing. SIGINT and "
+    "SIGTERM\n"
+    "end the process at once: nothing is lost by it, the next one goes on where this one stopped.\n"
+    "\n"
+    "Exit code: 0 it was told to end; 2 usage or script error; 74 the store failed, or another process holds it.\n";
 static const char start_help[] =
     "Like run, but only submits the execution and prints its id. It runs when a process drives the store: at once if\n"
-    "one holds it now, else with `dahost resume ID`.\n";
+    "one holds it now, else with `dahost resume ID` or `dahost serve`.\n";
 static const char resume_help[] =
     "Goes on with executions where they stopped; no script file is needed, since the store keeps their code. One ID:\n"
     "prints its result and exits as run does. Several, or --all: one line {\"id\",\"state\",\"value\"} for each as it\n"
@@ -102,6 +117,8 @@ static const char help_help[] = "This overview, or the help of one verb.\n";
 static const cli_verb verbs[] = {
     {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
      F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_run},
+    {"serve", "[FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0, CLI_OPERANDS_MAX,
+     cli_serve},
     {"start", "FILE [FUNCTION] [ARG...]", "submit an execution, do not wait for it", start_help,
      F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,

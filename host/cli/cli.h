@@ -105,6 +105,7 @@ void cli_open_streams(void);
 int cli_printed(int code);
 
 int cli_run(const cli_command *command);
+int cli_serve(const cli_command *command);
 int cli_start(const cli_command *command);
 int cli_resume(const cli_command *command);
 int cli_ps(const cli_command *command);

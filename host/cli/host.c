@@ -154,7 +154,7 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
   if (status != DA_OK) return status;
   da_sched_events events = da_worker_events(host->worker);
   da_sched_set_events(host->sched, &events);
-  if (options->drive) da_worker_drive(host->worker, false);
+  if (options->drive) da_worker_drive(host->worker, options->serve);
   return DA_OK;
 }
 
@@ -176,6 +176,7 @@ da_status cli_host_open(const cli_host_options *options, cli_host **out, da_err 
   }
   cli_service_create(&host->service, host->sched, host->worker, options->place);
   host->service.drives = options->drive;
+  host->service.serves = options->serve;
   host->service.target = DA_LIT(LOCAL_TARGET);
   *out = host;
   return DA_OK;

@@ -17,6 +17,7 @@ typedef struct cli_host_options {
   const char *place; /* absolute path of the store */
   bool worker;
   bool drive;            /* run what is asked for; else only write */
+  bool serve;            /* run everything there is, until it is stopped */
   int step_threads;      /* 0: the default */
   size_t warm_bytes;     /* SIZE_MAX: the default */
   int64_t span_limit_ms; /* 0: the default */

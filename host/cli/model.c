@@ -233,6 +233,24 @@ cli_node *cli_model_next(const cli_model *model, const cli_node *node)
   return node != &model->top ? node->next : NULL;
 }
 
+void cli_model_forget(cli_model *model, da_slice id)
+{
+  cli_node *top = da_table_get(&model->nodes, id);
+  for (cli_node *node = top; node != NULL;) { /* leaves first */
+    if (node->first != NULL) {
+      node = node->first;
+      continue;
+    }
+    cli_node *next = node != top ? node->parent : NULL;
+    if (node->retired) node->parent->settled--;
+    if (node->parent->last_settled == node) node->parent->last_settled = node->prev;
+    unlink_node(node);
+    (void)da_table_remove(&model->nodes, node->id);
+    free_node(node);
+    node = next;
+  }
+}
+
 void cli_model_free(cli_model *model)
 {
   size_t at = 0;

@@ -55,6 +55,8 @@ cli_node *cli_model_tell(cli_model *model, const da_event *event);
 cli_node *cli_model_find(const cli_model *model, da_slice id);
 /* The next node in preorder below `top` (NULL: the model's first), or NULL at the end. */
 cli_node *cli_model_next(const cli_model *model, const cli_node *node);
+/* Drops the node of `id` and all below it. */
+void cli_model_forget(cli_model *model, da_slice id);
 void cli_model_free(cli_model *model);
 
 #endif

@@ -83,7 +83,7 @@ static void here_ready(void *user)
   (void)cli_service_ask(cli_host_service(a->host), cJSON_Duplicate(a->ask->json, true), a->ask->bundle, &sink);
 }
 
-static bool read_sizes(const cli_command *command, cli_host_options *options)
+bool cli_read_sizes(const cli_command *command, cli_host_options *options)
 {
   options->warm_bytes = SIZE_MAX;
   if (cli_has(command, CLI_WARM) && !cli_size_read(command->flags[CLI_WARM], &options->warm_bytes)) {
@@ -242,7 +242,7 @@ int cli_reach(const cli_ask *ask, cli_client *client)
   const char *fault = da_kill_setup();
   cli_host_options sizes = {0};
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
-  if (!read_sizes(ask->command, &sizes)) return CLI_EXIT_USAGE;
+  if (!cli_read_sizes(ask->command, &sizes)) return CLI_EXIT_USAGE;
   char *place = cli_store_place(ask->command);
   attempt a = {.ask = ask, .client = client, .place = place, .sizes = &sizes};
   da_store_options options = {.create = ask->create};

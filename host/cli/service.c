@@ -90,7 +90,9 @@ void cli_service_gone(cli_request *r)
 void cli_service_event(void *user, const da_event *event)
 {
   cli_service *service = user;
-  (void)cli_model_tell(&service->model, event);
+  if (service->watch != NULL) service->watch(service->watch_user, event);
+  /* The model of who serves holds what is followed; the rest may be a million sleepers. */
+  if (!service->serves || cli_run_follows(service, event->execution)) (void)cli_model_tell(&service->model, event);
   cli_run_event(service, event);
 }
 

@@ -30,12 +30,16 @@ struct cli_service {
   da_sched *sched;
   da_worker *worker; /* NULL: a tool */
   bool drives;       /* executions run here */
+  bool serves;       /* ... all there are: `serve` */
   da_slice target;   /* the address of executions of this store; static */
   cli_model model;
   char *place; /* absolute path of the store; owned */
   cli_request *requests;
   cli_following *followings;
+  cli_request *loading; /* whose script is being loaded: what it prints is for it alone */
   uint64_t stamp;
+  void (*watch)(void *user, const da_event *event); /* told every event; may be NULL */
+  void *watch_user;
 };
 
 /* One request under way; ended by its handler with cli_request_end(). */
@@ -119,5 +123,7 @@ void cli_run_event(cli_service *service, const da_event *event);
 void cli_run_destroy(cli_service *service);
 /* Does somebody in this process run the lineage of id? */
 bool cli_run_drives(const cli_service *service, da_slice id);
+/* Does a request follow, or is about to follow, the lineage of id? */
+bool cli_run_follows(const cli_service *service, da_slice id);
 
 #endif

@@ -52,9 +52,11 @@ void cli_run_destroy(cli_service *service)
 static void end_following(cli_following *f)
 {
   cli_request *r = f->r;
+  cli_service *service = f->service;
   f->r = NULL;
   cli_run_of(r)->followed--;
   cli_run_settle(r);
+  if (service->serves && !cli_run_follows(service, f->root)) cli_model_forget(&service->model, f->root);
 }
 
 static void tell_end(cli_following *f, const char *state, const da_promise *promise, cJSON *row)
@@ -407,7 +409,18 @@ static bool is_starting(const cli_request *r, da_slice root)
   return id != NULL && da_slice_eq(da_id_root(da_slice_of(id)), root);
 }
 
-/* To whoever follows the lineage; what nobody follows is told to all that follow anything. */
+bool cli_run_follows(const cli_service *service, da_slice id)
+{
+  da_slice root = da_id_root(id);
+  for (const cli_following *f = service->followings; f != NULL; f = f->next)
+    if (f->r != NULL && da_slice_eq(f->root, root)) return true;
+  for (const cli_request *r = service->requests; r != NULL; r = r->next)
+    if (is_starting(r, root)) return true;
+  return false;
+}
+
+/* To whoever follows the lineage; what nobody follows is told to all that follow anything, unless this process serves
+ * everybody. */
 void cli_run_event(cli_service *service, const da_event *event)
 {
   uint64_t stamp = ++service->stamp;
@@ -423,12 +436,17 @@ void cli_run_event(cli_service *service, const da_event *event)
   }
   for (cli_request *r = service->requests; !heard && r != NULL; r = r->next)
     heard = is_starting(r, root) && (tell_event(r, event, stamp), true);
-  for (cli_request *r = service->requests; !heard && r != NULL; r = r->next)
+  if (event->execution.len == 0 && service->loading != NULL) {
+    tell_event(service->loading, event, stamp);
+    return;
+  }
+  for (cli_request *r = service->requests; !heard && !service->serves && r != NULL; r = r->next)
     if (r->on_gone == cli_follow_gone) tell_event(r, event, stamp);
 }
 
 bool cli_run_drives(const cli_service *service, da_slice id)
 {
+  if (service->serves) return true;
   for (const cli_following *f = service->followings; f != NULL; f = f->next)
     if (da_slice_eq(f->root, da_id_root(id))) return true;
   return false;

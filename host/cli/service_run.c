@@ -293,7 +293,7 @@ static void follow_started(cli_request *r, const da_promise *promise, bool creat
   cli_run_state *state = cli_run_of(r);
   bool pending = promise->state == DA_PENDING;
   if (!created && pending) note_old_code(r, promise);
-  if (pending && !state->no_rest) ask_resting(r);
+  if (pending && !state->no_rest && !r->service->serves) ask_resting(r);
   if (created)
     cli_follow(r, da_slice_of(state->id));
   else
@@ -380,7 +380,10 @@ void cli_serve_run(cli_request *r)
   state->asking = 1;
   da_err err = {{0}};
   if (r->bundle == NULL) r->bundle = take_bundle(r->json, &err);
-  if (r->bundle == NULL || da_worker_serve(r->service->worker, r->bundle, &err) != DA_OK) {
+  r->service->loading = r;
+  bool loaded = r->bundle != NULL && da_worker_serve(r->service->worker, r->bundle, &err) == DA_OK;
+  r->service->loading = NULL;
+  if (!loaded) {
     refuse_run(r, CLI_EXIT_USAGE, err.text);
     return;
   }
