@@ -24,6 +24,7 @@ void bind_setup(void);
 extern const luaL_Reg bind_function_natives[];  /* isolates: define, inline, branch, sleep, promise, ... */
 extern const luaL_Reg bind_promise_natives[];   /* isolates: await, pawait, wait_any, ... */
 extern const luaL_Reg bind_execution_natives[]; /* isolates: finish, join, now, id, ... */
+extern const luaL_Reg bind_saga_natives[];      /* isolates: what lua/da/saga.lua needs */
 extern const luaL_Reg bind_step_natives[];      /* step states */
 extern const luaL_Reg bind_outcome_natives[];   /* both: outcome, trace, decode */
 

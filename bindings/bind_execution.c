@@ -219,7 +219,7 @@ static void cancel_children(da_execution *execution, const da_scope *scope, cons
 {
   for (size_t i = 0; i < scope->count; i++) {
     da_child *child = scope->children[i];
-    if (child->joined && !child->delivered) da_execution_cancel_child(execution, child, why);
+    if (child->joined && !child->delivered && !child->shielded) da_execution_cancel_child(execution, child, why);
   }
 }
 
@@ -237,7 +237,7 @@ static int join_look(lua_State *L, int status, lua_KContext context)
   for (size_t i = (size_t)context; i < scope->count; i++) {
     da_child *child = scope->children[i];
     if (!child->joined || child->delivered) continue;
-    if (scope->abandoned) da_execution_cancel_child(execution, child, "canceled"); /* made since */
+    if (scope->abandoned && !child->shielded) da_execution_cancel_child(execution, child, "canceled"); /* made since */
     if (!da_fiber_wait(execution, &child, 1)) continue;
     lua_pushlightuserdata(L, DA_YIELD_TAG);
     return lua_yieldk(L, 1, (lua_KContext)i, join_look);

@@ -63,10 +63,12 @@ int bind_open_isolate(lua_State *L)
   luaL_setfuncs(L, bind_function_natives, 0);
   luaL_setfuncs(L, bind_promise_natives, 0);
   luaL_setfuncs(L, bind_execution_natives, 0);
+  luaL_setfuncs(L, bind_saga_natives, 0);
   lua_settop(L, da);
   run_file(L, "define.lua", core, da);
   run_file(L, "execution.lua", core, da);
   run_file(L, "combine.lua", core, da);
+  run_file(L, "saga.lua", core, da);
   run_file(L, "api.lua", core, da);
   lua_getfield(L, core, "nil_error");
   da_lib_set_nil_error(L);

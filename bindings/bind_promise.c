@@ -492,7 +492,7 @@ static int promise_index(lua_State *L)
 
 static int promise_tostring(lua_State *L)
 {
-  describe(L, 1);
+  lua_pushstring(L, describe(L, 1));
   return 1;
 }
 

@@ -60,6 +60,7 @@ da_child *da_execution_fiber_child(da_execution *execution, bool joined, const d
 {
   da_child *child = da_call_new(execution, execution->current->scope, DA_CALL_NONE, DA_NONE);
   child->joined = joined;
+  child->shielded = execution->current->shielded;
   child->call.func = da_arena_dup(&execution->arena, spec->func);
   child->call.file = da_arena_dup(&execution->arena, spec->file);
   child->call.line = spec->line;
@@ -286,6 +287,7 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   child->global = spec->id.len != 0;
   child->foreign = spec->kind == DA_CALL_WORKFLOW || spec->kind == DA_CALL_SLEEP || spec->kind == DA_CALL_PROMISE;
   child->joined = spec->kind != DA_CALL_SLEEP && spec->kind != DA_CALL_PROMISE;
+  child->shielded = execution->current->shielded;
   if (spec->kind == DA_CALL_INLINE) child->closure_ref = spec->closure_ref;
   if (found != NULL) da_replay_meet(child, found);
   if (child->settled || (found != NULL && child->foreign))

@@ -21,10 +21,13 @@ static const char tag[] = "dahost:deadline";
 
 /* ---- of a child ---------------------------------------------------------------------------------------- */
 
-/* The deadline that holds for what the execution starts now. Once it was raised there is only the end of the grace. */
-static int64_t present(const da_execution *execution)
+/* The deadline that holds for what the execution starts now. Once it was raised there is only the end of the grace, as
+ * there is for what is shielded: an undo call that is under way when the deadline comes has as long as one begun after.
+ */
+static int64_t present(const da_child *child)
 {
-  return execution->deadline_passed ? DA_TIME_MAX : execution->deadline_at;
+  const da_execution *execution = child->execution;
+  return child->shielded || execution->deadline_passed ? DA_TIME_MAX : execution->deadline_at;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -41,10 +44,10 @@ void da_deadline_set(da_child *child, const da_call_spec *spec)
   int64_t at = spec->timeout_ms < 0 ? DA_TIME_MAX : child->created_at + spec->timeout_ms;
   if (child->kind == DA_CALL_SLEEP && spec->at_ms >= 0) at = spec->at_ms;
   if (child->kind == DA_CALL_WORKFLOW) {
-    child->deadline_at = least(at, present(execution));
+    child->deadline_at = least(at, present(child));
     at = child->deadline_at < DA_TIME_MAX ? child->deadline_at + GRACE_MS : DA_TIME_MAX;
   } else if (!child->foreign) {
-    at = least(at, present(execution));
+    at = least(at, present(child));
   }
   child->timeout_at = least(at, child->timeout_at);
 }

@@ -97,6 +97,7 @@ struct da_child {
   bool handed_on;      /* given away as a value: somebody else may await it */
   bool told_forgotten; /* that nobody awaited it */
   bool joined;         /* is waited for at the end of its scope */
+  bool shielded;       /* made in da.shield or by an undo call: neither a cancel nor the deadline ends it */
   bool settled;        /* known to be settled */
   bool delivered;      /* ... and told to the program */
   bool canceled;       /* by the program: asked once */
@@ -118,7 +119,6 @@ struct da_child {
   da_slice record_id; /* da.get(): where it is recorded that nothing was found */
   /* a step */
   bool under_way; /* counts as busy */
-  bool shielded;  /* goes on whatever becomes of the execution's wish to go on */
   da_retry retry;
   int attempt;
   int64_t created_at;

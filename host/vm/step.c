@@ -340,7 +340,6 @@ static void attempt(da_child *child)
 void da_step_start(da_child *child, const da_call_spec *spec)
 {
   da_execution *execution = child->execution;
-  child->shielded = execution->current != NULL && execution->current->shielded;
   child->retry = spec->retry != NULL ? *spec->retry : da_retry_default;
   child->attempt_timeout_ms = spec->attempt_timeout_ms;
   if (child->kind != DA_CALL_INLINE) child->args = da_slice_make(da_xstrndup(spec->args), spec->args.len);

@@ -51,11 +51,11 @@ function core.main(name, param)
   if name == "" then name = tostring(recorded) end
   local fn = core.workflows[name]
   if not fn then return core.finish(false, core.error_new("unknown_function", "async." .. name .. " is not defined in this bundle")) end
-  core.finish(conclude(xpcall(fn, core.trace, unpack(args, 1, n))))
+  core.finish(conclude(core.close_sagas(xpcall(fn, core.trace, unpack(args, 1, n)))))
 end
 
 function core.branch_main(_, fn)
-  core.branch_done(conclude(xpcall(fn, core.trace)))
+  core.branch_done(conclude(core.close_sagas(xpcall(fn, core.trace))))
 end
 
 function core.start_branch(label, options, fn)
@@ -73,7 +73,7 @@ end
 
 -- A fiber without a record: the combinators run on it. members: promises that are cancelled if it is.
 local function fiber_main(promise, members, fn)
-  end_fiber(promise, members, xpcall(fn, core.trace))
+  end_fiber(promise, members, core.close_sagas(xpcall(fn, core.trace)))
 end
 
 -- what: its name, for messages.

@@ -73,7 +73,8 @@ local function refuse(what)
   error(core.error_new("error", what, { fatal = true }), 0)
 end
 
-for _, name in ipairs { "await", "pawait", "sleep", "sleep_until", "promise", "all", "any", "race", "outcomes", "map", "within" } do
+for _, name in ipairs { "await", "pawait", "sleep", "sleep_until", "promise", "all", "any", "race", "outcomes", "map",
+  "within", "shield", "saga" } do
   da[name] = function() refuse(("da.%s is for workflows; a step is a leaf, it just does its work and returns"):format(name)) end
 end
 

@@ -56,7 +56,8 @@ local rows = {
   { "is clamped to that of the parent", [[
     function async.grandkid() await(da.sleep(60)) end
     function async.kid()
-      local _, e = pcall(da.shield, function() await(async.grandkid:with { timeout = "1h" }()) end)
+      local p = async.grandkid:with { timeout = "1h" }()
+      local _, e = pcall(da.shield, function() await(p) end)
       return e.code
     end
     function async.main() return await(async.kid:with { timeout = "30ms" }()) end]], '"timedout"' },

@@ -62,6 +62,13 @@ local cases = {
     result = '{"released":"12A","why":"timedout"}\n',
   },
   {
+    name = "transfer, undone",
+    script = "examples/transfer.lua",
+    id = "transfer-2",
+    args = { "pay", "ann", "bob", "4000" },
+    result = '{"most":1000,"refused":"too_much","why":"more than 1000 goes by letter"}\n',
+  },
+  {
     name = "order, shipped",
     script = "examples/order.lua",
     id = "order-7",
