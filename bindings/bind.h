@@ -40,6 +40,8 @@ void bind_promise_push_id(lua_State *L, da_slice id);
 /* The execution a durable call is made in; raises with advice while the script loads and inside an inline step. */
 da_execution *bind_execution(lua_State *L, const char *what);
 void bind_promise_push(lua_State *L, const da_child *child);
+/* Pushes the table of what promises have: p:NAME(). */
+void bind_promise_methods(lua_State *L);
 /* The da.Error of a child that did not resolve. */
 void bind_promise_push_error(lua_State *L, const da_child *child);
 /* The child behind the promise at index; raises if it is none. */

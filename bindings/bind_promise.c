@@ -520,6 +520,15 @@ static const struct {
                {"__newindex", "assign into"},
                {"__pairs", "traverse"}};
 
+void bind_promise_methods(lua_State *L)
+{
+  luaL_getmetatable(L, PROMISE);
+  lua_getfield(L, -1, "__index");
+  (void)lua_getupvalue(L, -1, 1);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
 void bind_promise_open(lua_State *L)
 {
   luaL_newmetatable(L, PROMISE);

@@ -63,13 +63,14 @@ describe("README.md", function()
       "migrate order-7 new.lua", "kind      workflow" },
     ["cancel ID [WHY]"] = { "cancel order-7 enough", "order-7", "cancel order-7 --hard", "completed, canceled" },
     ["continue ID"] = { "continue parks", "running", "resume parks", "" },
+    ["check FILE..."] = { "check fine.lua", "" },
     ["verify"] = { "verify", "" },
     ["version"] = { "version", "dahost " },
     ["help"] = { "help", "usage: dahost VERB" },
   }
   local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "migrate ID FILE", "cancel ID [WHY]",
-    "continue ID", "verify", "version", "help" }
+    "continue ID", "check FILE...", "verify", "version", "help" }
 
   it("lists commands that do what they say", function()
     local section = text:match("\n## Command line\n(.-)\n## ")
@@ -90,7 +91,8 @@ function async.parks()
   await(da.sleep(0.3))
   return n
 end]=]
-    for name, code in pairs { ["wf.lua"] = wf, ["new.lua"] = wf .. "\n-- the same, but for this line\n" } do
+    for name, code in pairs { ["wf.lua"] = wf, ["new.lua"] = wf .. "\n-- the same, but for this line\n",
+      ["fine.lua"] = wf:gsub("n = n %+ 1", "return n + 1") } do
       local file = assert(io.open(place.dir .. "/" .. name, "w"))
       file:write(code)
       file:close()

@@ -107,6 +107,13 @@ static const char migrate_help[] =
     "of each execution which recorded calls it would meet again, which new ones it would make, and whether it would\n"
     "be parked (with both sides of the difference), would end, or go on. Exit code then: 0 it takes to the code, 1 it\n"
     "would end rejected, 3 it would be parked.\n";
+static const char check_help[] =
+    "Looks for the slips that a run would only meet by and by, in each script and the modules it requires, without\n"
+    "running their functions: names that nobody sets, awaits that were forgotten, promises that are dropped, inline\n"
+    "steps that change what lies around them, things of steps in workflows and of workflows in steps, locals that\n"
+    "workflows and steps cannot share. Each finding is one line, `file:line: what; the mend`. The file is loaded, as\n"
+    "run does. lua/README.md lists what is found. Exit code: 0 nothing, 1 findings, 2 a file cannot be read or "
+    "loaded.\n";
 static const char verify_help[] =
     "Reads every row of the store and checks that records, indexes and references agree; prints each fault. Exit code\n"
     "1 if there is any. A store in use is read beside its holder, which delays the reuse of its free pages "
@@ -139,6 +146,8 @@ static const cli_verb verbs[] = {
      cli_promise_reject},
     {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
      cli_promise_cancel},
+    {"check", "FILE...", "look scripts over for slips", check_help, F(JSON) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
+     cli_check},
     {"verify", "", "check the whole store", verify_help, F_COMMON | F(JSON), 0, 0, cli_verify},
     {"version", "", "versions", version_help, F(HELP) | F(JSON), 0, 0, cli_version},
     {"help", "[VERB]", "this overview, or the help of a verb", help_help, F(HELP), 0, 2, cli_help},

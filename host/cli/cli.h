@@ -119,6 +119,7 @@ int cli_promise_cancel(const cli_command *command);
 int cli_cancel(const cli_command *command);
 int cli_continue(const cli_command *command);
 int cli_migrate(const cli_command *command);
+int cli_check(const cli_command *command);
 int cli_verify(const cli_command *command);
 int cli_version(const cli_command *command);
 int cli_help(const cli_command *command);

@@ -160,11 +160,13 @@ static void read_lines(reader *r, da_proto *proto)
 
 static void read_names(reader *r, da_proto *proto, da_upvalue *upvalues)
 {
-  size_t locals = read_count(r, 3);
-  for (size_t i = 0; i < locals && !r->bad; i++) {
-    (void)read_string(r);
-    (void)read_size(r);
-    (void)read_size(r);
+  proto->local_count = read_count(r, 3);
+  da_local *locals = da_arena_zalloc(r->arena, proto->local_count * sizeof *locals + 1);
+  proto->locals = locals;
+  for (size_t i = 0; i < proto->local_count && !r->bad; i++) {
+    locals[i].name = read_string(r);
+    locals[i].from = read_size(r);
+    locals[i].to = read_size(r);
   }
   size_t count = read_count(r, 1);
   if (count > proto->upvalue_count) r->bad = true;
@@ -178,8 +180,8 @@ static const da_proto *read_function(reader *r, da_slice source, int depth)
   proto->source = read_string(r);
   if (proto->source.ptr == NULL) proto->source = source; /* the same as around it */
   proto->line = (int)read_size(r);
-  (void)read_size(r); /* last line */
-  (void)take(r, 2);   /* parameters, vararg */
+  proto->last_line = (int)read_size(r);
+  (void)take(r, 2); /* parameters, vararg */
   proto->registers = read_byte(r);
   read_code(r, proto);
   read_constants(r, proto);

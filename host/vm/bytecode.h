@@ -17,6 +17,7 @@
 
 enum da_opcode {
   DA_OP_MOVE = 0,
+  DA_OP_LOADK = 3,
   DA_OP_LOADNIL = 8,
   DA_OP_GETUPVAL,
   DA_OP_SETUPVAL,
@@ -29,14 +30,25 @@ enum da_opcode {
   DA_OP_SETI,
   DA_OP_SETFIELD,
   DA_OP_SELF = 20,
-  DA_OP_MMBIN = 46,
+  DA_OP_ADDI,
+  DA_OP_ADD = 34,
+  DA_OP_SHR = 45,
+  DA_OP_MMBIN,
   DA_OP_MMBINK = 48,
-  DA_OP_CLOSE = 54,
+  DA_OP_UNM,
+  DA_OP_BNOT,
+  DA_OP_NOT,
+  DA_OP_LEN,
+  DA_OP_CONCAT,
+  DA_OP_CLOSE,
   DA_OP_TBC,
   DA_OP_JMP,
   DA_OP_EQ,
-  DA_OP_TEST = 66,
-  DA_OP_CALL = 68,
+  DA_OP_EQK = 60,
+  DA_OP_GEI = 65,
+  DA_OP_TEST,
+  DA_OP_TESTSET,
+  DA_OP_CALL,
   DA_OP_TAILCALL,
   DA_OP_RETURN,
   DA_OP_RETURN1 = 72,
@@ -84,9 +96,15 @@ typedef struct da_upvalue {
   da_slice name;
 } da_upvalue;
 
+typedef struct da_local {
+  da_slice name;
+  size_t from, to; /* the instructions it is there for; its register: how many others are there, made before it */
+} da_local;
+
 typedef struct da_proto {
   da_slice source; /* "@wf.lua" */
   int line;        /* of its beginning */
+  int last_line;
   unsigned registers;
   const uint32_t *code;
   const int *lines; /* of each instruction */
@@ -97,6 +115,8 @@ typedef struct da_proto {
   size_t upvalue_count;
   const struct da_proto **inner; /* the functions written in it */
   size_t inner_count;
+  const da_local *locals; /* in the order of their making */
+  size_t local_count;
 } da_proto;
 
 /* The Lua function on top of L, which stays there. In the arena. NULL: this Lua writes another format. Raises nothing,

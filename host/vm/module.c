@@ -49,6 +49,15 @@ static const char *push_part(lua_State *L, int index, int part)
   return lua_tostring(L, -1);
 }
 
+const char *da_module_placeholder(lua_State *L, int index, const char **where)
+{
+  if (!is_placeholder(L, index)) return NULL;
+  *where = push_part(L, index, WHERE);
+  const char *name = push_part(L, index, NAME);
+  lua_pop(L, 2);
+  return name;
+}
+
 /* Pushes a placeholder whose name is on top (taken), required where the one at `of` was; of 0: at the text below it. */
 static void push_placeholder(lua_State *L, int of)
 {

@@ -489,16 +489,37 @@ static void store_bundle(da_worker *worker, da_served *served)
   da_sched_submit(worker->sched, op, false); /* before every op of an execution that is pinned to it */
 }
 
-da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
+/* An isolate that has loaded the context's bundle. */
+static da_status load(da_load_context *context, da_isolate **out, da_err *err)
 {
-  da_load_context context = {.host = {.loading = true}, .worker = worker, .bundle = bundle, .loud = true};
-  da_isolate *isolate = NULL;
-  da_status status = da_isolate_new(worker->region, &bundle->hash, da_worker_open_isolate, &context, &isolate, err);
+  const da_bundle *bundle = context->bundle;
+  da_status status = da_isolate_new(context->worker->region, &bundle->hash, da_worker_open_isolate, context, out, err);
   if (status == DA_ELUA && err != NULL &&
       strncmp(err->text, "loading ", 8) == 0) { /* no words of Lua, which name a line */
     da_err words = *err;
     (void)da_fail(err, status, "%.*s: %s", DA_FMT(bundle->modules[0].file), words.text);
   }
+  return status;
+}
+
+da_status da_worker_inspect(da_worker *worker, da_bundle *bundle,
+                            da_status (*look)(void *user, lua_State *L, da_err *err), void *user, da_err *err)
+{
+  da_load_context context = {.host = {.loading = true}, .worker = worker, .bundle = bundle};
+  da_isolate *isolate = NULL;
+  da_status status = load(&context, &isolate, err);
+  if (status != DA_OK) return status;
+  da_isolate_set_host(isolate, &context);
+  status = look(user, da_isolate_lua(isolate), err);
+  da_isolate_delete(isolate);
+  return status;
+}
+
+da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
+{
+  da_load_context context = {.host = {.loading = true}, .worker = worker, .bundle = bundle, .loud = true};
+  da_isolate *isolate = NULL;
+  da_status status = load(&context, &isolate, err);
   if (status != DA_OK) return status;
   status = da_shared_locals_check(da_isolate_lua(isolate), err);
   if (status != DA_OK) {

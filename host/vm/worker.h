@@ -91,6 +91,12 @@ da_sched_events da_worker_events(da_worker *worker);
  * if it is new to it (call it before da_sched_run(), or from a da_sched_post()). */
 da_status DA_MUST_USE da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err);
 
+/* Loads the script in an isolate of its own, has `look` look at it, and forgets it: nothing is served or stored. A
+ * fault in the script is DA_ELUA with file and line; else what `look` returned. */
+da_status DA_MUST_USE da_worker_inspect(da_worker *worker, da_bundle *bundle,
+                                        da_status (*look)(void *user, struct lua_State *L, da_err *err), void *user,
+                                        da_err *err);
+
 typedef struct da_function {
   da_slice name;
   bool workflow; /* else a step */

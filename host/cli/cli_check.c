@@ -1,0 +1,117 @@
+/* cli_check.c - dahost check: scripts looked over without running them.
+ *
+ * Each script is loaded once, as `run` would load it, over a store in memory that nothing is written to.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../bindings/bind.h"
+#include "../../bindings/bind_check.h"
+#include "../base/log.h"
+#include "../vm/worker.h"
+#include "cli.h"
+#include "show.h"
+
+#define TARGET "poll://any@default"
+
+typedef struct checking {
+  const cli_command *command;
+  da_bundle *bundle;
+  da_slice folder; /* of the script, with its slash: files of findings are relative to it */
+  da_table told;   /* lines that were told: scripts may share modules */
+  da_arena arena;
+  size_t count;
+} checking;
+
+static void hear_finding(void *user, const bind_finding *finding)
+{
+  checking *c = user;
+  da_buf line = {0};
+  da_buf_addf(&line, "%.*s%s:%d: %s; %s", DA_FMT(c->folder), finding->file, finding->line, finding->what,
+              finding->mend);
+  da_slice key = da_buf_slice(&line);
+  if (da_table_get(&c->told, key) != NULL) {
+    da_buf_free(&line);
+    return;
+  }
+  (void)da_table_put(&c->told, da_arena_dup(&c->arena, key), c);
+  c->count++;
+  if (cli_has(c->command, CLI_JSON)) {
+    cJSON *row = da_json_object();
+    da_buf file = {0};
+    da_buf_addf(&file, "%.*s%s", DA_FMT(c->folder), finding->file);
+    da_json_put_text(row, "file", da_buf_slice(&file));
+    da_json_put_int(row, "line", finding->line);
+    da_json_put_text(row, "code", da_slice_of(finding->code));
+    da_json_put_text(row, "what", da_slice_of(finding->what));
+    da_json_put_text(row, "mend", da_slice_of(finding->mend));
+    cli_show_json(row);
+    cJSON_Delete(row);
+    da_buf_free(&file);
+  } else {
+    cli_print_text(da_buf_slice(&line));
+  }
+  da_buf_free(&line);
+}
+
+static da_status look(void *user, lua_State *L, da_err *err)
+{
+  checking *c = user;
+  return bind_check_run(L, c->bundle, hear_finding, c, err);
+}
+
+static int check_file(checking *c, da_worker *worker, const char *path)
+{
+  da_err err = {{0}};
+  if (da_bundle_read(path, &c->bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  const char *slash = strrchr(path, '/');
+  c->folder = slash != NULL ? da_slice_make(path, (size_t)(slash - path) + 1) : DA_NONE;
+  int code = CLI_EXIT_OK;
+  if (da_worker_inspect(worker, c->bundle, look, c, &err) != DA_OK)
+    code = cli_fail(CLI_EXIT_USAGE, "%s cannot be checked: %s", path, err.text);
+  da_bundle_unref(c->bundle);
+  return code;
+}
+
+static int check_files(checking *c, da_sched *sched)
+{
+  da_err err = {{0}};
+  da_worker *worker = NULL;
+  bind_setup();
+  da_worker_options options = {.sched = sched,
+                               .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
+                               .target = TARGET,
+                               .pid = "local/check",
+                               .step_threads = 1};
+  if (da_worker_new(&options, &worker, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
+  int code = CLI_EXIT_OK;
+  for (size_t i = 0; i < c->command->operand_count; i++) {
+    int one = check_file(c, worker, c->command->operands[i]);
+    if (one != CLI_EXIT_OK) code = one;
+  }
+  da_worker_delete(worker);
+  return code;
+}
+
+int cli_check(const cli_command *command)
+{
+  checking c = {.command = command};
+  da_err err = {{0}};
+  da_sched *sched = NULL;
+  da_store *store = da_store_open_memory();
+  da_sched_options options = {
+      .store = store, .profile = da_profile_default, .local_target = TARGET, .pid = "local/check"};
+  if (getenv("DAHOST_LOG") == NULL) da_log_set_level(DA_LOG_ERROR);
+  int code = da_sched_new(&options, &sched, &err) == DA_OK ? check_files(&c, sched)
+                                                           : cli_fail(CLI_EXIT_FAILED, "%s", err.text);
+  if (sched != NULL) da_sched_delete(sched);
+  da_store_close(store);
+  if (code == CLI_EXIT_OK && c.count > 0) {
+    cli_note(command, "%zu finding%s", c.count, c.count == 1 ? "" : "s");
+    code = CLI_EXIT_REJECTED;
+  }
+  da_table_free(&c.told);
+  da_arena_free(&c.arena);
+  return code;
+}
