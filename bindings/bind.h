@@ -25,12 +25,14 @@ extern const luaL_Reg bind_function_natives[];  /* isolates: define, inline, bra
 extern const luaL_Reg bind_promise_natives[];   /* isolates: await, pawait, wait_any, ... */
 extern const luaL_Reg bind_execution_natives[]; /* isolates: finish, join, now, id, ... */
 extern const luaL_Reg bind_saga_natives[];      /* isolates: what lua/da/saga.lua needs */
+extern const luaL_Reg bind_again_natives[];     /* isolates: again, patched */
 extern const luaL_Reg bind_step_natives[];      /* step states */
 extern const luaL_Reg bind_outcome_natives[];   /* both: outcome, trace, decode */
 
 /* Metatables, made once per state. */
 void bind_function_open(lua_State *L, bool in_isolate);
 void bind_promise_open(lua_State *L);
+void bind_again_open(lua_State *L);
 /* For the value codec. */
 bool bind_function_name(lua_State *L, int index, da_slice *name);
 void bind_function_push(lua_State *L, da_slice name);
@@ -44,6 +46,9 @@ void bind_promise_push(lua_State *L, const da_child *child);
 void bind_promise_methods(lua_State *L);
 /* The da.Error of a child that did not resolve. */
 void bind_promise_push_error(lua_State *L, const da_child *child);
+/* What the workflow's function ended with, (true, ...), is da.again's: then it begins again, and true is returned. One
+ * that was made and not returned becomes the error it ends with. */
+bool bind_again_finish(lua_State *L, da_execution *execution);
 /* The child behind the promise at index; raises if it is none. */
 da_child *bind_promise_check(lua_State *L, int index, const char *what);
 /* What is at index as text for an error: "a promise", "a table"... */

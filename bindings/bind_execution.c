@@ -179,6 +179,7 @@ static da_promise_state outcome_state(lua_State *L, const da_execution *executio
 static int finish(lua_State *L)
 {
   da_execution *execution = da_execution_of(L);
+  if (bind_again_finish(L, execution)) return 0;
   da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
   bool ok = encode_outcome(L, 1, data, rest);
   da_execution_finish(execution, outcome_state(L, execution, ok), da_buf_slice(data), da_buf_slice(rest));

@@ -59,11 +59,13 @@ int bind_open_isolate(lua_State *L)
   int core = lua_gettop(L) + 1, da = core + 1;
   open_common(L, &hooks, true);
   bind_promise_open(L);
+  bind_again_open(L);
   lua_pushvalue(L, core);
   luaL_setfuncs(L, bind_function_natives, 0);
   luaL_setfuncs(L, bind_promise_natives, 0);
   luaL_setfuncs(L, bind_execution_natives, 0);
   luaL_setfuncs(L, bind_saga_natives, 0);
+  luaL_setfuncs(L, bind_again_natives, 0);
   lua_settop(L, da);
   run_file(L, "define.lua", core, da);
   run_file(L, "execution.lua", core, da);

@@ -374,6 +374,13 @@ static void read_data(shape *s, int data, da_request *out)
     out->value = get_value(s, data, "value");
     out->created_at = get_integer(s, data, "createdAt");
     break;
+  case DA_REQ_TASK_AGAIN:
+    read_task(s, data, out);
+    read_inner(s, data, out);
+    out->state = DA_RESOLVED;
+    out->created_at = get_integer(s, data, "createdAt");
+    out->call = (da_call){.kind = DA_CALL_MARK, .generation = (uint32_t)get_integer(s, data, "generation")};
+    break;
   case DA_REQ_TASK_SPAWN:
     read_task(s, data, out);
     read_lease(s, data, out);
@@ -492,6 +499,8 @@ static void read_call(lua_State *L, int table, da_call *out)
     out->func = optional_string(L, at, "func");
     read_digest(L, at, "args", &out->args, NULL);
     read_digest(L, at, "bundle", &out->bundle, &out->has_bundle);
+    out->generation = (uint32_t)optional_integer(L, at, "generation");
+    out->awaited_elsewhere = flag(L, at, "awaitedElsewhere");
   }
   lua_pop(L, 1);
 }

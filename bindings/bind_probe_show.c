@@ -70,7 +70,7 @@ static da_slice digest_slice(const da_digest *digest)
 static void set_call(lua_State *L, const da_call *call)
 {
   static const da_digest none;
-  if (call->kind == DA_CALL_NONE) return;
+  if (call->kind == DA_CALL_NONE && call->generation == 0) return;
   lua_newtable(L);
   da_probe_set_integer(L, "kind", call->kind);
   da_probe_set_integer(L, "ordinal", call->ordinal);
@@ -79,6 +79,11 @@ static void set_call(lua_State *L, const da_call *call)
   if (call->func.len != 0) da_probe_set_slice(L, "func", call->func);
   if (!da_digest_eq(&call->args, &none)) da_probe_set_slice(L, "args", digest_slice(&call->args));
   if (call->has_bundle) da_probe_set_slice(L, "bundle", digest_slice(&call->bundle));
+  if (call->awaited_elsewhere) {
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "awaitedElsewhere");
+  }
+  if (call->generation != 0) da_probe_set_integer(L, "generation", call->generation);
   lua_setfield(L, -2, "call");
 }
 

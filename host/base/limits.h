@@ -23,6 +23,7 @@ enum {
   DA_STEP_THREADS = 4,             /* default number of step threads */
   DA_STEP_STATES = 4,              /* Lua states a step thread keeps, one per bundle */
   DA_DEATHS_MAX = 10,              /* deaths of the process in one step before its execution parks */
+  DA_HISTORY_MAX = 256,            /* records looked at in one piece of what is dropped, so that it holds up no batch */
   DA_EVICTED_MAX = 16384,          /* evicted executions of which is known how far they had come */
   DA_STEP_MEMORY = 1 << 30,        /* bytes of one such state: a step that eats all memory must not end the process */
   DA_TRACEBACK_MAX = 4096,         /* bytes of a traceback in a record */

@@ -102,6 +102,7 @@ static void hear_event(void *user, const da_event *event)
     break;
   case DA_EVENT_STARTED:
   case DA_EVENT_RESTARTED:
+  case DA_EVENT_AGAIN:
   case DA_EVENT_RESUMED:
   case DA_EVENT_CALLED:
   case DA_EVENT_REPLAYED:

@@ -124,6 +124,8 @@ void cli_show_record(const cJSON *row)
     da_buf_addf(&out, "\n%-9s ", "awaits");
     add_awaits(&out, row, "");
   }
+  int64_t generation = int_of(row, "generation");
+  if (generation > 0) da_buf_addf(&out, "\n%-9s %d times", "begun", (int)generation);
   add_text(&out, "parked", da_json_text(da_json_get(row, "parked"), "text"));
   add_text(&out, "args", da_json_text(row, "$args"));
   add_text(&out, "param", da_json_text(row, "$param"));
@@ -331,6 +333,8 @@ static void add_last(da_buf *out, const cJSON *row)
 {
   da_slice note = da_json_text(row, "note");
   int64_t attempt = int_of(row, "attempt");
+  int64_t generation = int_of(row, "generation");
+  if (generation > 0) da_buf_addf(out, "  generation %d", (int)generation);
   add_awaits(out, row, "  \xe2\x86\x92 ");
   da_slice parked = da_json_text(da_json_get(row, "parked"), "text");
   if (parked.len > 0) da_buf_addf(out, "  %.*s", DA_FMT(parked));
@@ -356,6 +360,11 @@ static void print_branch(const branch *b, size_t depth)
   da_buf_free(&out);
 }
 
+static bool is_mark(const cJSON *row)
+{
+  return da_slice_eq(da_json_text(row, "kind"), DA_LIT("mark"));
+}
+
 static void print_tree(const cJSON *rows)
 {
   size_t count;
@@ -365,11 +374,12 @@ static void print_tree(const cJSON *rows)
   branch top = {0};
   for (size_t i = 0; i < count; i++) {
     branches[i].row = list[i];
+    if (is_mark(list[i])) continue; /* what lies below the mark of a generation is shown below its execution */
     (void)da_table_put(&table, da_json_text(list[i], "id"), &branches[i]);
   }
   for (size_t i = 0; i < count; i++) {
     branch *b = &branches[i];
-    if (da_slice_eq(da_json_text(b->row, "kind"), DA_LIT("mark"))) continue;
+    if (is_mark(b->row)) continue;
     b->parent = parent_of(&table, da_json_text(b->row, "id"));
     branch *parent = b->parent != NULL ? b->parent : &top;
     *(parent->last != NULL ? &parent->last->next : &parent->first) = b;

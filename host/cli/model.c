@@ -139,6 +139,7 @@ static cli_node *tell_execution(cli_model *model, cli_node *node, const da_event
   switch (event->kind) {
   case DA_EVENT_STARTED:
   case DA_EVENT_RESTARTED:
+  case DA_EVENT_AGAIN:
     if (node->retired) break;
     forget_settled(model, node);
     /* fall through */
@@ -193,6 +194,7 @@ static void tell_call(cli_model *model, cli_node *node, const da_event *event)
     break;
   case DA_EVENT_STARTED:
   case DA_EVENT_RESTARTED:
+  case DA_EVENT_AGAIN:
   case DA_EVENT_RESUMED:
   case DA_EVENT_SUSPENDED:
   case DA_EVENT_PARKED:

@@ -245,6 +245,10 @@ static void hear(void *user, const da_event *event)
     if (event->text.len > 0) da_json_put_text(row, "$value", event->text);
     end_one(r, row, cli_state_name(event->state), event->state == DA_RESOLVED ? CLI_EXIT_OK : CLI_EXIT_REJECTED);
     break;
+  case DA_EVENT_AGAIN:
+    da_json_put_int(row, "generation", (int64_t)event->count);
+    end_one(r, row, "begins again", CLI_EXIT_OK);
+    break;
   case DA_EVENT_SUSPENDED:
     if (event->child.len > 0) da_json_put_text(row, "awaits", event->child);
     if (event->text.len > 0) da_json_put_text(row, "missed", event->text);
@@ -291,6 +295,8 @@ static void add_outcome(da_buf *out, const cJSON *row)
     da_buf_addf(out, "would be parked: %.*s", DA_FMT(da_json_text(row, "text")));
   } else if (da_slice_eq(outcome, DA_LIT("goes on"))) {
     da_buf_addf(out, "would go on");
+  } else if (da_slice_eq(outcome, DA_LIT("begins again"))) {
+    da_buf_addf(out, "would begin again");
   } else if (da_slice_eq(outcome, DA_LIT("waits"))) {
     da_buf_addf(out, "would wait");
   } else {

@@ -157,11 +157,27 @@ static da_promise_state projected(const da_promise *promise)
   return timer != NULL && da_slice_eq(*timer, DA_LIT("true")) ? DA_RESOLVED : DA_TIMEDOUT;
 }
 
+/* Its number, and the arguments it was begun with in place of the first ones. */
+static da_status add_generation(da_store *store, da_promise *promise, cli_detail detail, da_arena *arena, cJSON *row,
+                                da_err *err)
+{
+  uint32_t number = promise->call.generation;
+  if (number == 0 || promise->call.kind == DA_CALL_MARK) return DA_OK;
+  da_json_put_int(row, "generation", number);
+  if (detail != CLI_FULL) return DA_OK;
+  da_view *view = da_store_view(store);
+  da_promise mark;
+  int found = view->ops->promise(view, da_again_id(arena, promise->id, number), arena, &mark);
+  if (found < 0) return failed(store, found, err);
+  if (found > 0) promise->param = mark.param;
+  return DA_OK;
+}
+
 da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **out,
                      da_err *err)
 {
   da_promise seen = *stored;
-  const da_promise *promise = &seen;
+  da_promise *promise = &seen;
   seen.state = projected(stored);
   if (seen.state != stored->state) seen.settled_at = stored->timeout_at;
   cJSON *row = da_json_object();
@@ -175,7 +191,8 @@ da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detai
   if (promise->settled_at > 0) da_json_put_int(row, "settledAt", promise->settled_at);
   if (promise->timeout_at < DA_TIME_MAX) da_json_put_int(row, "timeoutAt", promise->timeout_at);
   if (promise->call.ordinal > 0) da_json_put_int(row, "ordinal", promise->call.ordinal);
-  if (detail == CLI_FULL) add_details(row, promise);
+  if (status == DA_OK) status = add_generation(store, promise, detail, arena, row, err);
+  if (status == DA_OK && detail == CLI_FULL) add_details(row, promise);
   if (status == DA_OK) return DA_OK;
   cJSON_Delete(row);
   *out = NULL;

@@ -415,6 +415,9 @@ static void say_event(cli_view *view, const da_event *event)
     cli_view_say(view, false, "%.*s restarted: %zu save point%s replayed", DA_FMT(event->execution), event->count,
                  event->count == 1 ? "" : "s");
     break;
+  case DA_EVENT_AGAIN:
+    cli_view_say(view, false, "%.*s began again: generation %zu", DA_FMT(event->execution), event->count);
+    break;
   case DA_EVENT_ATTEMPT:
     say_attempt(view, event);
     break;

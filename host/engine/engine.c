@@ -64,6 +64,9 @@ static void handle(da_change *c, const da_request *req)
   case DA_REQ_TASK_SPAWN:
     da_task_spawn(c, req);
     break;
+  case DA_REQ_TASK_AGAIN:
+    da_task_again(c, req);
+    break;
   case DA_REQ_SWEEP:
     da_due_sweep(c, req);
     break;

@@ -75,7 +75,7 @@ typedef struct da_value {
 } da_value;
 
 /* What a runtime notes beside the promise of a durable call, so that a replay can tell a divergence. Never on the
- * wire; opaque to the engine. */
+ * wire. But for its last two members, which the engine sets, opaque to that. */
 typedef enum da_call_kind {
   DA_CALL_NONE, /* no call recorded: a promise made over the wire or from the command line */
   DA_CALL_ROOT,
@@ -86,7 +86,7 @@ typedef enum da_call_kind {
   DA_CALL_SLEEP,
   DA_CALL_PROMISE,
   DA_CALL_NATIVE,
-  DA_CALL_MARK /* a mark of the runtime itself: ~cancel, ~parked, ~attempt */
+  DA_CALL_MARK /* a mark of the runtime itself: ~cancel, ~parked, ~2 (a generation), ~patched=name */
 } da_call_kind;
 
 /* For people: "workflow", "step", "inline step"... Static strings. */
@@ -101,6 +101,8 @@ typedef struct da_call {
   da_digest args;   /* of the encoded arguments */
   bool has_bundle;  /* roots and workflows: the code the execution is pinned to */
   da_digest bundle;
+  uint32_t generation;    /* roots and workflows: how often it began, from 2 on; 0: once */
+  bool awaited_elsewhere; /* an execution that it does not lie below was waiting for it when it settled */
 } da_call;
 
 typedef struct da_promise {
@@ -186,26 +188,27 @@ extern const da_profile da_profile_default;
 
 /* ---- requests and replies ------------------------------------------------------------------------------ */
 
-#define DA_REQ_MAP(X)                                                                            \
-  X(PROMISE_GET, "promise.get")                                                                  \
-  X(PROMISE_CREATE, "promise.create")                                                            \
-  X(PROMISE_SETTLE, "promise.settle")                                                            \
-  X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                      \
-  X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                      \
-  X(TASK_GET, "task.get")                                                                        \
-  X(TASK_CREATE, "task.create")                                                                  \
-  X(TASK_ACQUIRE, "task.acquire")                                                                \
-  X(TASK_RELEASE, "task.release")                                                                \
-  X(TASK_FULFILL, "task.fulfill")                                                                \
-  X(TASK_SUSPEND, "task.suspend")                                                                \
-  X(TASK_FENCE, "task.fence")                                                                    \
-  X(TASK_HEARTBEAT, "task.heartbeat")                                                            \
-  X(TASK_HALT, "task.halt")                                                                      \
-  X(TASK_CONTINUE, "task.continue")                                                              \
-  X(TASK_STEP, "task.step")   /* in process only: fused fence{create} + fence{settle} */         \
-  X(TASK_SPAWN, "task.spawn") /* in process only: fence{create} + acquire of the child's task */ \
-  X(SWEEP, "sweep")           /* background: what is due at now, at most DA_SWEEP_MAX */         \
-  X(RECOVER, "recover")       /* background, at open: take back what dead local workers held */  \
+#define DA_REQ_MAP(X)                                                                                   \
+  X(PROMISE_GET, "promise.get")                                                                         \
+  X(PROMISE_CREATE, "promise.create")                                                                   \
+  X(PROMISE_SETTLE, "promise.settle")                                                                   \
+  X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                             \
+  X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                             \
+  X(TASK_GET, "task.get")                                                                               \
+  X(TASK_CREATE, "task.create")                                                                         \
+  X(TASK_ACQUIRE, "task.acquire")                                                                       \
+  X(TASK_RELEASE, "task.release")                                                                       \
+  X(TASK_FULFILL, "task.fulfill")                                                                       \
+  X(TASK_SUSPEND, "task.suspend")                                                                       \
+  X(TASK_FENCE, "task.fence")                                                                           \
+  X(TASK_HEARTBEAT, "task.heartbeat")                                                                   \
+  X(TASK_HALT, "task.halt")                                                                             \
+  X(TASK_CONTINUE, "task.continue")                                                                     \
+  X(TASK_STEP, "task.step")   /* in process only: fused fence{create} + fence{settle} */                \
+  X(TASK_SPAWN, "task.spawn") /* in process only: fence{create} + acquire of the child's task */        \
+  X(TASK_AGAIN, "task.again") /* in process only: the next generation of the task's execution begins */ \
+  X(SWEEP, "sweep")           /* background: what is due at now, at most DA_SWEEP_MAX */                \
+  X(RECOVER, "recover")       /* background, at open: take back what dead local workers held */         \
   X(CLAIM, "claim")           /* background: take messages out of the outbox */
 
 typedef enum da_req_kind {
@@ -238,12 +241,12 @@ struct da_request {
 
   /* promise.create; inside task.create, fence{promise.create}, step, spawn these speak of the inner promise, whose id
    * is promise_id (task.create, promise.create: use id for both) */
-  da_slice promise_id; /* fence, step, spawn; fulfill: the id its action names (ptr NULL: that of the task) */
+  da_slice promise_id; /* fence, step, spawn, again; fulfill: the id its action names (ptr NULL: that of the task) */
   int64_t timeout_at;
   da_value param;
   da_map tags;
   da_call call;
-  int64_t created_at; /* step only */
+  int64_t created_at; /* step, again */
 
   /* promise.settle, task.fulfill, fence{promise.settle}, step */
   da_promise_state state;

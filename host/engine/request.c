@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../base/id.h"
+#include "../base/limits.h"
 #include "handlers.h"
 
 typedef struct faults {
@@ -208,6 +209,16 @@ static void check_step(faults *f)
   fault_if(f, da_map_get(req->tags, DA_TAG_TIMER) != NULL, "A step must not have a resonate:timer tag");
 }
 
+static void check_again(faults *f)
+{
+  const da_request *req = f->req;
+  check_step(f);
+  fault_if(f, req->state != DA_RESOLVED, "A generation begins resolved");
+  fault_if(f, req->timeout_at < DA_TIME_MAX, "A generation has no deadline");
+  fault_if(f, req->call.generation < 2, "Generation must be at least 2");
+  fault_if(f, !da_id_below(req->promise_id, req->id), "Action ID must lie below the task ID");
+}
+
 static void check_fields(faults *f)
 {
   const da_request *req = f->req;
@@ -259,6 +270,9 @@ static void check_fields(faults *f)
   case DA_REQ_TASK_STEP:
     check_step(f);
     break;
+  case DA_REQ_TASK_AGAIN:
+    check_again(f);
+    break;
   case DA_REQ_TASK_SPAWN:
     check_held_task(f);
     check_lease(f);
@@ -295,6 +309,7 @@ static const char *second_fault(const da_profile *profile, const da_request *req
     return birth_fault(profile, req->id, req);
   case DA_REQ_TASK_STEP:
   case DA_REQ_TASK_SPAWN:
+  case DA_REQ_TASK_AGAIN:
     return birth_fault(profile, req->promise_id, req);
   case DA_REQ_TASK_FENCE:
     return req->fence_settles ? NULL : birth_fault(profile, req->promise_id, req);

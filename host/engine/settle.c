@@ -8,10 +8,11 @@
  * Several promises of one request pass 1 together, then 2, then 3, so that no task is woken that is about to die.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "../base/id.h"
 #include "handlers.h"
 
 /* Nobody but its holder knew of the task's waits: forget them on both sides. */
-static void forget_awaited(da_change *c, da_slice awaiter)
+void da_settle_forget_awaited(da_change *c, da_slice awaiter)
 {
   da_wait_row *row = da_change_wait_first(c, DA_WAIT_AWAITED, awaiter);
   for (; row != NULL; row = da_change_wait_after(row)) da_change_callback_del(c, row->wait.second, awaiter);
@@ -39,7 +40,7 @@ static void settle_begin(da_change *c, da_entity *e, da_promise_state state, con
 {
   record(c, e, state, value, settled_at);
   if (!e->has_task || e->task.state == DA_TASK_FULFILLED) return;
-  forget_awaited(c, e->promise.id);
+  da_settle_forget_awaited(c, e->promise.id);
   da_turn_resumes_clear(c, e);
   da_turn_rest(e, DA_TASK_FULFILLED);
 }
@@ -63,11 +64,19 @@ void da_settle_wake(da_change *c, da_entity *awaiter, da_slice settled)
   }
 }
 
+/* Who waited for a promise may ask for it again, when it is replayed; and nobody but itself knows when it is done. */
+static void note_elsewhere(da_change *c, da_slice id, da_slice awaiter)
+{
+  da_entity *e = da_id_below(id, awaiter) ? NULL : da_change_load(c, id);
+  if (e != NULL && e->promise.call.kind != DA_CALL_NONE) da_change_promise(c, e)->call.awaited_elsewhere = true;
+}
+
 /* Step 2. */
 static void fire_callbacks(da_change *c, da_slice id)
 {
   da_wait_row *row = da_change_wait_first(c, DA_WAIT_CALLBACK, id);
   for (; row != NULL; row = da_change_wait_after(row)) {
+    note_elsewhere(c, id, row->wait.second);
     da_entity *awaiter = da_change_load(c, row->wait.second);
     if (awaiter != NULL) da_settle_wake(c, awaiter, id);
     da_change_callback_del(c, id, row->wait.second);

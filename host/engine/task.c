@@ -244,6 +244,25 @@ void da_task_spawn(da_change *c, const da_request *req)
   reply_both(c, e);
 }
 
+/* The mark of a generation is made settled, so its place in the order of settlements divides what belongs to the
+ * generations before it from what belongs to this one. What the task was waiting for, and what has resumed it, was the
+ * business of the one before. */
+void da_task_again(da_change *c, const da_request *req)
+{
+  da_reply *reply = &c->out->reply;
+  da_entity *e = pass_fence(c, req);
+  if (e == NULL) return;
+  uint32_t last = e->promise.call.generation > 0 ? e->promise.call.generation : 1;
+  if (req->call.generation != last + 1 || da_change_load(c, req->promise_id) != NULL) {
+    da_refuse(reply, 422, "The generation does not follow the last one");
+    return;
+  }
+  reply->promise = da_change_show(c, birth_settled(c, req));
+  da_settle_forget_awaited(c, req->id);
+  da_turn_resumes_clear(c, e);
+  da_change_promise(c, e)->call.generation = req->call.generation;
+}
+
 /* ---- task.heartbeat ------------------------------------------------------------------------------------ */
 
 void da_task_heartbeat(da_change *c, const da_request *req)

@@ -12,7 +12,7 @@ enum { VERSION = 1 };
 enum { P_ARMED = 0x08, P_CALL = 0x10, P_TEXT = 0x20, P_NO_DEADLINE = 0x40, P_TAGS = 0x80 };
 /* Flags of a value: those of param in the low four bits, those of value above. */
 enum { V_DATA = 1, V_HEADERS = 2, V_JSON = 4, V_BLOB = 8 };
-enum { C_FILE = 1, C_FUNC = 2, C_FUNC_IN_ID = 4, C_ARGS = 8, C_BUNDLE = 16 };
+enum { C_FILE = 1, C_FUNC = 2, C_FUNC_IN_ID = 4, C_ARGS = 8, C_BUNDLE = 16, C_GENERATION = 32, C_ELSEWHERE = 64 };
 /* Flags of a task, beside the state in the low three bits. */
 enum { T_PID = 0x08, T_TTL = 0x10, T_TIMER = 0x20, T_RESUMES = 0x40, T_TEXT = 0x80 };
 enum { STATE_MASK = 0x07 };
@@ -313,7 +313,8 @@ static void put_call(da_buf *out, const da_call *call, da_slice id, da_words *wo
   bool in_id = call->func.len != 0 && da_slice_eq(call->func, name_in(id));
   unsigned flags = (call->file.len != 0 ? C_FILE : 0u) | (call->func.len != 0 && !in_id ? C_FUNC : 0u) |
                    (in_id ? C_FUNC_IN_ID : 0u) | (da_digest_eq(&call->args, &no_args) ? 0u : C_ARGS) |
-                   (call->has_bundle ? C_BUNDLE : 0u);
+                   (call->has_bundle ? C_BUNDLE : 0u) | (call->generation != 0 ? C_GENERATION : 0u) |
+                   (call->awaited_elsewhere ? C_ELSEWHERE : 0u);
   put_byte(out, call->kind);
   put_byte(out, flags);
   put_number(out, call->ordinal);
@@ -322,6 +323,7 @@ static void put_call(da_buf *out, const da_call *call, da_slice id, da_words *wo
   if ((flags & C_FUNC) != 0) put_word(out, call->func, words);
   if ((flags & C_ARGS) != 0) da_buf_add(out, call->args.bytes, sizeof call->args.bytes);
   if ((flags & C_BUNDLE) != 0) put_word(out, digest_slice(&call->bundle), words);
+  if ((flags & C_GENERATION) != 0) put_number(out, call->generation);
 }
 
 static void get_call(reader *r, da_slice id, da_call *out)
@@ -330,7 +332,7 @@ static void get_call(reader *r, da_slice id, da_call *out)
   unsigned flags = get_byte(r);
   uint64_t ordinal = get_number(r);
   uint64_t line = get_number(r);
-  if (kind > DA_CALL_MARK || flags >= C_BUNDLE << 1 || ordinal > UINT32_MAX || line > UINT32_MAX) r->bad = true;
+  if (kind > DA_CALL_MARK || flags >= C_ELSEWHERE << 1 || ordinal > UINT32_MAX || line > UINT32_MAX) r->bad = true;
   if (r->bad) return;
   out->kind = (da_call_kind)kind;
   out->ordinal = (uint32_t)ordinal;
@@ -341,6 +343,11 @@ static void get_call(reader *r, da_slice id, da_call *out)
   if ((flags & C_ARGS) != 0) take_digest(r, get_bytes(r, sizeof out->args.bytes), &out->args);
   out->has_bundle = (flags & C_BUNDLE) != 0;
   if (out->has_bundle) take_digest(r, get_word(r), &out->bundle);
+  out->awaited_elsewhere = (flags & C_ELSEWHERE) != 0;
+  if ((flags & C_GENERATION) == 0) return;
+  uint64_t generation = get_number(r);
+  if (generation < 2 || generation > UINT32_MAX) r->bad = true;
+  out->generation = (uint32_t)generation;
 }
 
 /* ---- promises ------------------------------------------------------------------------------------------ */
@@ -350,7 +357,7 @@ void da_codec_promise_put(da_buf *out, const da_promise *promise, da_slice text,
   unsigned param = value_flags(&promise->param);
   unsigned value = value_flags(&promise->value);
   bool no_deadline = promise->timeout_at == DA_TIME_MAX;
-  bool has_call = promise->call.kind != DA_CALL_NONE;
+  bool has_call = promise->call.kind != DA_CALL_NONE || promise->call.generation != 0;
   put_head(out, KIND_PROMISE);
   put_byte(out, (unsigned)promise->state | (promise->armed ? P_ARMED : 0u) | (has_call ? P_CALL : 0u) |
                     (text.len != 0 ? P_TEXT : 0u) | (no_deadline ? P_NO_DEADLINE : 0u) |

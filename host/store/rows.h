@@ -4,6 +4,7 @@
  * rows.c    a write of the engine as puts and deletes      view.c   what the engine reads
  * wait.c    who waits for whom, both                       words.c  texts that records share
  * subtree.c what lies below an id, for a replay            search.c all ids in their order
+ * drop.c    a promise that nobody needs any more
  * lock.c    one process per directory                      verify.c every row against every other
  *
  * SPDX-License-Identifier: Apache-2.0 */

@@ -84,6 +84,11 @@ da_status DA_MUST_USE da_store_scan_execution(da_store *store, da_slice ancestor
 da_status DA_MUST_USE da_store_scan_ids(da_store *store, da_slice prefix, da_slice after, da_arena *arena,
                                         da_store_visit *visit, void *user, da_err *err);
 
+/* Drops the promise `id` with its values and its task. For what nothing refers to any more, which is the caller's to
+ * know: a settled record that no row of a wait, of a deadline or of the outbox names. An absent one is none. Roots
+ * stay: their rows keep the numbers of their texts. */
+da_status DA_MUST_USE da_store_drop(da_store *store, da_slice id, da_err *err);
+
 /* The words of the last read that failed (the reads of a view have no da_err). Borrowed until the next failure. */
 const char *da_store_fault_words(const da_store *store);
 

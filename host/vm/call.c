@@ -165,6 +165,17 @@ da_value da_call_value(da_arena *arena, da_slice data, da_slice rest)
   return value;
 }
 
+da_value da_call_param(da_arena *arena, da_slice func, da_slice args)
+{
+  da_buf param = {0};
+  da_buf_addf(&param, "{\"args\":%.*s,\"func\":", DA_FMT(args));
+  da_fault_string(&param, func);
+  da_buf_addf(&param, ",\"version\":1}");
+  da_value value = da_call_value(arena, da_buf_slice(&param), DA_NONE);
+  da_buf_free(&param);
+  return value;
+}
+
 da_request *da_call_request(da_op *op, da_execution *execution, da_req_kind kind, const da_child *child)
 {
   da_request *request = da_op_request(op, kind);

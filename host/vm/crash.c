@@ -36,7 +36,7 @@ void da_crash_load(da_execution *execution)
 static bool is_mark(const da_execution *execution, const da_promise *promise)
 {
   da_slice name = da_slice_make(mark_name, sizeof mark_name - 1);
-  size_t at = execution->id.len + 1;
+  size_t at = execution->main.id.len + 1;
   return promise->call.kind == DA_CALL_MARK && promise->id.len > at + name.len &&
          memcmp(promise->id.ptr + at, name.ptr, name.len) == 0;
 }
@@ -82,7 +82,8 @@ static void mark(da_child *child)
   da_request *request = da_op_request(op, DA_REQ_TASK_STEP);
   request->id = execution->id;
   request->version = execution->version;
-  request->promise_id = da_id_child(&op->arena, execution->id, da_slice_of(mark_name), (uint64_t)execution->version);
+  request->promise_id =
+      da_id_child(&op->arena, execution->main.id, da_slice_of(mark_name), (uint64_t)execution->version);
   request->timeout_at = DA_TIME_MAX;
   request->created_at = da_clock_now_ms();
   request->state = DA_RESOLVED;

@@ -79,9 +79,9 @@ void da_deadline_take(da_execution *execution, const da_promise *promise)
 void da_deadline_begin(da_execution *execution)
 {
   if (execution->deadline_at >= DA_TIME_MAX) return;
-  char separator = da_id_separator(execution->id);
+  char separator = da_id_separator(execution->main.id);
   da_call_spec spec = {.kind = DA_CALL_SLEEP, .func = DA_LIT("~deadline"), .timeout_ms = -1};
-  da_slice parts[3] = {execution->id, da_slice_make(&separator, 1), spec.func};
+  da_slice parts[3] = {execution->main.id, da_slice_make(&separator, 1), spec.func};
   da_slice id = da_arena_join(&execution->arena, parts, 3);
   da_call call = {.kind = spec.kind, .func = spec.func, .ordinal = ++execution->next_ordinal};
   da_record *found;

@@ -34,6 +34,7 @@ da_execution *da_execution_new(da_worker *worker, da_slice id)
   execution->id = da_arena_dup(&execution->arena, id);
   execution->root = da_id_root(execution->id);
   execution->main.id = execution->id;
+  execution->generation = 1;
   (void)da_table_put(&worker->executions, execution->id, execution);
   worker->stats.executions++;
   return execution;
@@ -82,6 +83,7 @@ void da_execution_unref(da_execution *execution)
   free_scope(&execution->main);
   da_table_free(&execution->by_id);
   da_table_free(&execution->records);
+  da_table_free(&execution->patches);
   free(execution->by_ordinal);
   free(execution->queue);
   free(execution->park_text);
@@ -178,6 +180,7 @@ void da_execution_event(da_execution *execution, da_event_kind kind, const da_ch
   if (worker->options.event == NULL) return;
   da_event event = {.kind = kind, .execution = execution->id, .func = execution->func, .at_ms = da_clock_now_ms()};
   if (kind == DA_EVENT_RESTARTED) event.count = execution->recorded_left;
+  if (kind == DA_EVENT_AGAIN) event.count = execution->generation;
   if (child != NULL) {
     event.child = child->id;
     event.call = child->kind;
@@ -199,6 +202,14 @@ static void take_promise(da_execution *execution, const da_promise *promise)
   da_deadline_take(execution, promise);
   execution->func = da_arena_dup(&execution->arena, promise->call.func);
   execution->args = promise->param.has_data ? da_arena_dup(&execution->arena, promise->param.data) : DA_NONE;
+}
+
+static void take_mark(da_execution *execution, const da_promise *mark)
+{
+  execution->generation = mark->call.generation;
+  execution->main.id = da_arena_dup(&execution->arena, mark->id);
+  execution->clock_ms = mark->settled_at;
+  execution->args = da_arena_dup(&execution->arena, mark->param.data);
 }
 
 /* A read of the store that failed for its own reasons; the ops' common failures are da_execution_op_done()'s. */
@@ -298,8 +309,12 @@ static void loaded(da_op *op)
     da_execution_drop(execution);
     da_op_delete(op);
   } else {
+    const da_promise *mark = da_replay_mark(op);
     take_promise(execution, promise);
+    if (mark != NULL) take_mark(execution, mark);
     da_replay_load(execution, op);
+    if (mark != NULL && !execution->reloaded && !execution->ran_known)
+      da_history_drop(execution->worker, execution->id);
     da_crash_load(execution);
     find_bundle(execution, promise);
   }
@@ -339,6 +354,13 @@ static void acquire(da_execution *execution, int64_t version)
   da_execution_submit(execution, op, NULL, claimed);
 }
 
+static void read_records(da_execution *execution)
+{
+  da_op *op = da_op_new();
+  op->call = da_replay_read;
+  da_execution_submit(execution, op, NULL, loaded);
+}
+
 void da_execution_claim(da_execution *execution, int64_t version)
 {
   da_worker_unlist(execution->worker, execution);
@@ -346,10 +368,15 @@ void da_execution_claim(da_execution *execution, int64_t version)
   execution->recalled = false;
   if (!execution->worker->options.rehearse) acquire(execution, version);
   if (execution->L != NULL) return;
-  da_op *op =
-      da_op_new(); /* behind the claim: it sees what the claim saw, and every later settlement is told after it */
-  op->call = da_replay_read;
-  da_execution_submit(execution, op, NULL, loaded);
+  read_records(execution); /* behind the claim: it sees what that saw, and every later settlement is told after it */
+}
+
+void da_execution_reload(da_execution *execution, int64_t version)
+{
+  execution->version = version;
+  execution->state = DA_EXECUTION_LOADING;
+  execution->reloaded = true;
+  read_records(execution);
 }
 
 void da_execution_begin(da_execution *execution, int64_t version, const da_promise *promise)
@@ -367,7 +394,7 @@ void da_execution_begin(da_execution *execution, int64_t version, const da_promi
 static int prepare(lua_State *L)
 {
   da_execution *execution = lua_touserdata(L, 1);
-  da_digest seed = da_hash128(execution->id);
+  da_digest seed = da_hash128(execution->main.id); /* another one in each generation */
   da_lib_seed(L, da_get_u64(seed.bytes), da_get_u64(seed.bytes + 8));
   lua_State *co = lua_newthread(L);
   int ref = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -396,6 +423,12 @@ static da_status open_isolate(da_execution *execution, da_err *err)
   return da_fail(err, DA_ELUA, "%s", lua_tostring(execution->L, -1));
 }
 
+static da_event_kind beginning(const da_execution *execution)
+{
+  if (execution->reloaded) return DA_EVENT_AGAIN;
+  return execution->record_count > 0 || execution->version > 1 ? DA_EVENT_RESTARTED : DA_EVENT_STARTED;
+}
+
 bool da_execution_enter(da_execution *execution)
 {
   da_worker *worker = execution->worker;
@@ -409,9 +442,7 @@ bool da_execution_enter(da_execution *execution)
   execution->state = DA_EXECUTION_RUNNING;
   worker->stats.started++;
   if (execution->park_code == NULL) da_deadline_begin(execution);
-  if (execution->park_code == NULL)
-    da_execution_event(
-        execution, execution->record_count > 0 || execution->version > 1 ? DA_EVENT_RESTARTED : DA_EVENT_STARTED, NULL);
+  if (execution->park_code == NULL) da_execution_event(execution, beginning(execution), NULL);
   da_execution_pump(execution);
   return true;
 }
@@ -522,6 +553,15 @@ static void add_withdrawals(da_execution *execution, da_op *op)
   }
 }
 
+static void add_outcome(const da_execution *execution, da_op *op)
+{
+  da_request *request = da_op_request(op, DA_REQ_TASK_FULFILL);
+  request->id = execution->id;
+  request->version = execution->version;
+  request->state = execution->outcome;
+  request->value = da_call_value(&op->arena, execution->outcome_data, execution->outcome_rest);
+}
+
 static void fulfil(da_execution *execution)
 {
   if (!da_replay_all_reached(execution)) {
@@ -532,12 +572,11 @@ static void fulfil(da_execution *execution)
   free_isolate(execution); /* all that is left of it is the outcome */
   da_op *op = da_op_new();
   add_withdrawals(execution, op);
-  da_request *request = da_op_request(op, DA_REQ_TASK_FULFILL);
-  request->id = execution->id;
-  request->version = execution->version;
-  request->state = execution->outcome;
-  request->value = da_call_value(&op->arena, execution->outcome_data, execution->outcome_rest);
-  da_execution_submit(execution, op, NULL, fulfilled);
+  if (execution->begins_again)
+    da_again_request(execution, op);
+  else
+    add_outcome(execution, op);
+  da_execution_submit(execution, op, NULL, execution->begins_again ? da_again_begun : fulfilled);
 }
 
 /* ---- what bindings ask --------------------------------------------------------------------------------- */

@@ -12,7 +12,8 @@
  *   fiber.c       fibers, waiting, delivery              forgotten.c   promises that nobody awaits
  *   watch.c       code that runs long                    closure.c     variables around an inline step
  *   worker.c      who owns executions                    start.c       starting, following, cancelling them
- *   rehearse.c    a replay that carries nothing out
+ *   rehearse.c    a replay that carries nothing out   again.c       its generations
+ *   patched.c     places where its code was changed   history.c     what old generations left
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -175,6 +176,13 @@ typedef struct da_delivery {
   int64_t settled_at;
 } da_delivery;
 
+/* A call of da.again: what the next generation begins with. */
+typedef struct da_again {
+  da_slice args; /* JSON array */
+  da_slice file;
+  uint32_t line; /* 0: unknown, as it is of a tail call */
+} da_again;
+
 /* What the host pointer of an isolate leads to: the first member of both. */
 typedef struct da_host {
   bool loading; /* a da_load_context, else a da_execution */
@@ -197,6 +205,8 @@ struct da_execution {
   da_bundle *bundle;
   da_slice func;
   da_slice args;
+  uint32_t generation; /* 1, 2...; from the second on its calls lie below a mark of it, which is main.id */
+  bool reloaded;       /* it follows another generation in this process */
   da_isolate *isolate;
   lua_State *L;
 
@@ -219,6 +229,8 @@ struct da_execution {
   bool informed;        /* what settles from here on is told, be it before the program runs */
   da_slice *by_ordinal; /* id of the record that holds an ordinal */
   size_t ordinal_cap;
+  uint32_t last_ordinal; /* the greatest that a record holds */
+  da_table patches;      /* id of its mark -> da_patch: what da.patched answered */
 
   da_delivery *queue; /* by seq */
   size_t queue_head, queue_count, queue_cap;
@@ -238,7 +250,10 @@ struct da_execution {
   const da_child *inline_child; /* the inline step that runs */
   bool cancel_requested;
   da_slice cancel_why; /* JSON */
+  uint32_t again_made; /* calls of da.again; `again` is the last one */
+  da_again again;
   bool finished;
+  bool begins_again; /* ... with another generation */
   da_promise_state outcome;
   da_slice outcome_data, outcome_rest; /* JSON */
   bool pumping, pump_posted;
@@ -314,6 +329,12 @@ const da_slice *da_execution_canceled(const da_execution *execution, const char 
 
 /* The end of the workflow's function: DA_RESOLVED, DA_REJECTED or DA_CANCELED. data, rest: JSON, copied. */
 void da_execution_finish(da_execution *execution, da_promise_state outcome, da_slice data, da_slice rest);
+/* Notes a call of da.again, and numbers it; `again` is copied. The end of the workflow's function with the last one:
+ * the next generation begins. */
+uint32_t da_execution_make_again(da_execution *execution, const da_again *again);
+void da_execution_finish_again(da_execution *execution);
+/* Is the new path to be taken at the place called `name`? False: err says why this is no name. */
+bool da_execution_patched(da_execution *execution, da_slice name, bool *answer, da_err *err);
 /* Stops the execution where it is until somebody mends it; the caller yields to the host at once. */
 void da_execution_park(da_execution *execution, const char *code, const char *format, ...) DA_PRINTF(3, 4);
 bool da_execution_parking(const da_execution *execution);
@@ -344,6 +365,7 @@ struct da_worker {
   da_table died;       /* id -> its slice: a dead process held its task; until it is loaded */
   da_table attached;   /* id -> its slice: what it awaits was let in once, from there on it sees to that itself */
   da_table bundles;    /* 16-byte hash -> da_served */
+  da_table histories;  /* id -> da_history: old generations that are being dropped */
   da_table told;       /* places that make promises which nobody awaits: hash of the bundle, file, line, function */
   da_table noted;      /* name of a step -> its slice: the log has a remark on its results */
   da_table evicted;    /* id -> da_evicted: how far it had come */
@@ -382,6 +404,8 @@ void da_execution_unref(da_execution *execution);
 void da_execution_claim(da_execution *execution, int64_t version);
 /* The task is held (version) and the execution is new: nothing to read. promise is copied. */
 void da_execution_begin(da_execution *execution, int64_t version, const da_promise *promise);
+/* The task is held (version), the execution is new, its records are read. */
+void da_execution_reload(da_execution *execution, int64_t version);
 /* Loaded, with a bundle: runs. False: no slot is free. */
 bool da_execution_enter(da_execution *execution);
 /* Forgets it here; nothing is written. */
@@ -425,6 +449,7 @@ void da_retreat_free_all(da_worker *worker);
 /* For an op on the store thread: the promise of the execution and what was recorded below it. */
 da_status da_replay_read(da_store *store, da_op *op, da_err *err);
 const da_promise *da_replay_promise(const da_op *op); /* NULL: there is none */
+const da_promise *da_replay_mark(const da_op *op);    /* of its generation; NULL: it is the first */
 /* Takes what the op read, and the op. */
 void da_replay_load(da_execution *execution, da_op *op);
 /* evicted.c: how far an execution that is evicted had come; taken by its replay. */
@@ -454,6 +479,7 @@ void da_call_tags(da_arena *arena, da_execution *execution, da_scope *scope, da_
                   bool local);
 void da_call_add_tag(da_arena *arena, da_request *request, da_slice key, da_slice value);
 da_value da_call_value(da_arena *arena, da_slice data, da_slice rest);
+da_value da_call_param(da_arena *arena, da_slice func, da_slice args); /* of an execution: what to call, with what */
 /* Records a step or a branch, settled. */
 void da_call_record(da_child *child, da_promise_state state, da_slice data, da_slice rest);
 /* The store settled it: told to the program in its turn. */
@@ -475,6 +501,16 @@ void da_deadline_tag(da_op *op, da_request *request, const da_child *child); /* 
 void da_deadline_take(da_execution *execution, const da_promise *promise);   /* what that says */
 void da_deadline_begin(da_execution *execution);                             /* before its code runs */
 void da_deadline_delivered(da_execution *execution);
+
+/* again.c */
+uint32_t da_again_number(const da_promise *promise); /* of the execution's newest generation, from 1 */
+void da_again_request(da_execution *execution, da_op *op);
+void da_again_begun(da_op *op); /* the done of such an op, in which that request is the last */
+
+/* history.c */
+/* Drops, in the background, what the generations of `id` before its newest have left. */
+void da_history_drop(da_worker *worker, da_slice id);
+void da_history_free(da_worker *worker);
 
 /* crash.c */
 /* A dead process held the task of execution `id`. */

@@ -122,12 +122,7 @@ static void describe_workflow(da_op *op, da_request *request, const da_child *ch
   request->ttl = DA_TIME_MAX;
   da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), worker->target);
   da_deadline_tag(op, request, child);
-  da_buf param = {0};
-  da_buf_addf(&param, "{\"args\":%.*s,\"func\":", DA_FMT(spec->args));
-  da_fault_string(&param, spec->func);
-  da_buf_addf(&param, ",\"version\":1}");
-  request->param = da_call_value(&op->arena, da_buf_slice(&param), DA_NONE);
-  da_buf_free(&param);
+  request->param = da_call_param(&op->arena, spec->func, spec->args);
 }
 
 void da_foreign_start(da_child *child, const da_call_spec *spec)

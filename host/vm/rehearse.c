@@ -42,6 +42,9 @@ void da_rehearse_over(da_execution *execution)
   if (execution->park_code != NULL) {
     event.kind = DA_EVENT_PARKED;
     event.text = da_slice_of(execution->park_text);
+  } else if (execution->begins_again) {
+    event.kind = DA_EVENT_AGAIN;
+    event.count = execution->generation + 1;
   } else if (execution->finished) {
     event.kind = DA_EVENT_COMPLETED;
     event.state = execution->outcome;

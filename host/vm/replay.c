@@ -5,9 +5,9 @@
  * Recorded completions wait in the queue of deliveries from the start, in commit order. A record that is still pending
  * may settle before the program comes to its call: from the scan on the worker tells that as well, else it would be
  * delivered too late, or never.
- * Records nobody counts on: marks (~cancel, ~parked), roots that merely lie below this id, promises somebody else made
- * under an id that the program may or may not use.
- * Threads: da_replay_read() on the store thread, the rest on the loop thread.
+ * Records nobody counts on: marks (~cancel, ~parked, ~patched), roots that merely lie below this id, promises somebody
+ * else made under an id that the program may or may not use. Threads: da_replay_read() on the store thread, the rest on
+ * the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
@@ -26,6 +26,8 @@ typedef struct load_result {
   da_arena *arena; /* of the op */
   bool found;
   da_promise promise;
+  bool has_mark; /* of its generation */
+  da_promise mark;
   kept_record *first;
   kept_record **end;
   size_t count;
@@ -42,6 +44,24 @@ static bool keep_record(void *user, const da_promise *promise)
   return true;
 }
 
+/* Of an execution that began again only what lies below the mark of its newest generation is history; and a request to
+ * cancel stands above all of them. */
+static da_status read_generation(da_store *store, da_op *op, load_result *result, da_slice *scope, da_err *err)
+{
+  da_view *view = da_store_view(store);
+  da_slice id = result->promise.id;
+  uint32_t generation = da_again_number(&result->promise);
+  da_promise cancel;
+  *scope = da_again_id(&op->arena, id, generation);
+  if (generation == 1) return DA_OK;
+  int found = view->ops->promise(view, *scope, &op->arena, &result->mark);
+  result->has_mark = found > 0;
+  if (found == 0) return da_fail(err, DA_ECORRUPT, "the record '%.*s' of its generation is missing", DA_FMT(*scope));
+  if (found > 0) found = view->ops->promise(view, da_cancel_id(&op->arena, id), &op->arena, &cancel);
+  if (found > 0) (void)keep_record(result, &cancel);
+  return found < 0 ? da_fail(err, (da_status)found, "%s", da_store_fault_words(store)) : DA_OK;
+}
+
 da_status da_replay_read(da_store *store, da_op *op, da_err *err)
 {
   const da_op_context *context = op->user;
@@ -54,6 +74,8 @@ da_status da_replay_read(da_store *store, da_op *op, da_err *err)
   if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
   result->found = found != 0;
   op->call_result = result;
+  da_status status = found == 0 ? DA_OK : read_generation(store, op, result, &id, err);
+  if (status != DA_OK) return status;
   return da_store_scan_execution(store, id, &op->arena, keep_record, result, err);
 }
 
@@ -61,6 +83,12 @@ const da_promise *da_replay_promise(const da_op *op)
 {
   const load_result *result = op->call_result;
   return result->found ? &result->promise : NULL;
+}
+
+const da_promise *da_replay_mark(const da_op *op)
+{
+  const load_result *result = op->call_result;
+  return result->has_mark ? &result->mark : NULL;
 }
 
 /* ---- taking -------------------------------------------------------------------------------------------- */
@@ -88,6 +116,7 @@ static void note_ordinal(da_execution *execution, const da_promise *promise)
     execution->ordinal_cap = cap;
   }
   execution->by_ordinal[ordinal] = promise->id;
+  if (ordinal > execution->last_ordinal) execution->last_ordinal = (uint32_t)ordinal;
 }
 
 static void take_cancel(da_execution *execution, const da_promise *mark)

@@ -113,22 +113,16 @@ da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target,
   tags[2] = (da_pair){DA_LIT("resonate:parent"), id};
   tags[3] = (da_pair){DA_LIT("resonate:scope"), DA_LIT("global")};
   tags[4] = (da_pair){DA_LIT("resonate:target"), da_arena_dup(&op->arena, target)};
-  da_buf param = {0};
-  da_buf_addf(&param, "{\"args\":%.*s,\"func\":", DA_FMT(args));
-  da_fault_string(&param, func);
-  da_buf_addf(&param, ",\"version\":1}");
   request->id = id;
   request->timeout_at = DA_TIME_MAX;
   request->tags = (da_map){tags, 5};
-  request->param =
-      (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, da_buf_slice(&param))};
+  request->param = da_call_param(&op->arena, func, args);
   request->no_preload = true;
   request->call = (da_call){.kind = DA_CALL_ROOT,
                             .func = da_arena_dup(&op->arena, func),
                             .args = da_hash128(args),
                             .has_bundle = true,
                             .bundle = *bundle};
-  da_buf_free(&param);
   return request;
 }
 

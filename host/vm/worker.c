@@ -618,6 +618,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->attached);
   da_table_free(&worker->told);
   da_table_free(&worker->noted);
+  da_history_free(worker);
   da_evicted_delete(worker);
   free_served(worker);
   da_region_delete(worker->region);

@@ -35,6 +35,7 @@ typedef struct da_worker_hooks {
 typedef enum da_event_kind {
   DA_EVENT_STARTED,   /* an execution runs for the first time */
   DA_EVENT_RESTARTED, /* it was recovered by replay; count = save points replayed */
+  DA_EVENT_AGAIN,     /* it began again; count = its generation */
   DA_EVENT_RESUMED,   /* it goes on in memory after an await */
   DA_EVENT_CALLED,    /* it made a durable call (child, kind, func); not told again on replay */
   DA_EVENT_REPLAYED,  /* it met a recorded call on replay */
@@ -141,6 +142,9 @@ void da_worker_follow(da_worker *worker, da_slice id, void (*fn)(void *user, con
 /* Cooperative cancellation: creates and settles `<id>:~cancel`, which resumes a suspended execution. done may be NULL;
  * status as of an HTTP answer: 200, 404, 409 when already settled. */
 void da_worker_cancel(da_sched *sched, da_slice id, da_slice why, void (*done)(void *user, int status), void *user);
+/* The id of the mark that a generation of execution `id` has: its calls lie below it. The first has none, but the id.
+ */
+da_slice da_again_id(da_arena *arena, da_slice id, uint32_t generation);
 /* The id of the promise that asks `id` to cancel. */
 da_slice da_cancel_id(da_arena *arena, da_slice id);
 

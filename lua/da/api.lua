@@ -39,6 +39,8 @@ function da.shield(f, ...)
 end
 
 da.get = core.get
+da.again = core.again
+da.patched = core.patched
 da.id = core.id
 da.now = core.now
 da.replaying = core.replaying

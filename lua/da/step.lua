@@ -74,7 +74,7 @@ local function refuse(what)
 end
 
 for _, name in ipairs { "await", "pawait", "sleep", "sleep_until", "promise", "all", "any", "race", "outcomes", "map",
-  "within", "shield", "saga" } do
+  "within", "shield", "saga", "again", "patched" } do
   da[name] = function() refuse(("da.%s is for workflows; a step is a leaf, it just does its work and returns"):format(name)) end
 end
 

@@ -53,6 +53,8 @@ local function any_promise(random)
     if random(2) == 1 then p.call.func = ({ "a", "b", "charge", "0" })[random(4)] end
     if random(2) == 1 then p.call.args = kit.bytes(random, 15) .. "\1" end
     if random(2) == 1 then p.call.bundle = kit.bytes(random, 16) end
+    if random(2) == 1 then p.call.generation = 1 + random((1 << 32) - 2) end
+    if random(2) == 1 then p.call.awaitedElsewhere = true end
   end
   return p
 end

@@ -157,6 +157,14 @@ function COMMANDS.spawn(w, n)
   return "task.spawn", data
 end
 
+function COMMANDS.again(w, n)
+  local inner = birth(w[3], n)
+  local data = { id = w[1], version = number(w[2]), promiseId = w[3], timeoutAt = inner.timeoutAt, tags = inner.tags }
+  if not n.timeout then data.timeoutAt = (1 << 53) - 1 end
+  data.param, data.createdAt, data.generation = inner.param, number(n.created, 0), number(n.generation, 2)
+  return "task.again", data
+end
+
 function COMMANDS.sweep(_, n) return "sweep", { limit = number(n.limit) } end
 function COMMANDS.recover(_, n) return "recover", { pid = n.pid or "local/new", limit = number(n.limit) } end
 function COMMANDS.claim(_, n) return "claim", { limit = number(n.limit) } end

@@ -20,7 +20,7 @@ return {
   {
     words = "a settled promise goes on waiting for others",
     file = "settle.c",
-    from = "  forget_awaited(c, e->promise.id);\n",
+    from = "  da_settle_forget_awaited(c, e->promise.id);\n",
     to = "",
   },
   {

@@ -20,6 +20,21 @@ local function sorted_pairs(map)
   return table.concat(list, " ")
 end
 
+-- How many records of old generations are still there depends on how far the process came with dropping them.
+local function forget_old_generations(records)
+  for id, record in pairs(records) do
+    local separator = id:find(":", 1, true) and "." or ":"
+    local newest = record.generation and record.kind ~= "mark" and id .. separator .. "~" .. record.generation
+    local mark = newest and records[newest]
+    if mark then
+      for other, old in pairs(records) do
+        local below = other ~= newest and other:sub(1, #id) == id and other:find("^[.:]", #id + 1)
+        if below and old.seq and old.seq < mark.seq and other ~= id .. separator .. "~cancel" then records[other] = nil end
+      end
+    end
+  end
+end
+
 -- All promises of the store at place.data: id -> record. A record's `seq` and `ordinal` follow the order of events, the
 -- rest is what was asked for and what came of it.
 function M.read(place)
@@ -43,13 +58,15 @@ function M.read(place)
       task = task and task.state,
       seq = promise.settleSeq,
       ordinal = call.ordinal,
+      generation = call.generation,
     }
   end
+  forget_old_generations(records)
   world:close()
   return records
 end
 
-local FIELDS = { "state", "kind", "func", "line", "args", "param", "value", "headers", "tags", "task" }
+local FIELDS = { "generation", "state", "kind", "func", "line", "args", "param", "value", "headers", "tags", "task" }
 
 -- The promise that has `id` as its child, by its text; nil for a root.
 local function parent_of(id)
