@@ -4,5 +4,6 @@ max_line_length = 140 -- 100 is the aim; a sentence of an error message may be l
 cache = false
 exclude_files = { "build*/**", ".git/**" }
 files["spec/**"] = { std = "+busted" }
+files["examples/*_spec.lua"] = { std = "+busted" }
 -- Runs once in each step state, whose libraries it adapts.
 files["lua/da/step.lua"] = { globals = { "print", "io", "os" } }

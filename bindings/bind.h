@@ -2,8 +2,8 @@
  *
  * Here:     what every binding shares: the natives' table `core`, checks of arguments, where a call stands.
  * Rule:     a native checks its arguments, does one call into vm, translates one result. It decides nothing.
- * Two kinds of state: an isolate (an execution's own, deterministic) and a step state (ordinary Lua on a step thread).
- * Each gets its own natives, and the Lua files of lua/da/ that belong to it.
+ * Three kinds of state: an isolate (an execution's own, deterministic), a step state (ordinary Lua on a step thread),
+ * and the state of `dahost test` (ordinary Lua, in which no execution runs). Each gets its own natives, and the Lua files of lua/da/ that belong to it.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_BINDINGS_BIND_H
@@ -17,6 +17,8 @@
 /* For da_worker_options.hooks. */
 int bind_open_isolate(lua_State *L);
 int bind_open_step(lua_State *L);
+/* `da` and `da.test` for a state that runs tests; `natives` are what lua/da/test.lua is given beside those of values. */
+void bind_open_test(lua_State *L, const luaL_Reg *natives);
 /* Sets the process-wide hooks of the determinism library. Once, before the first isolate. */
 void bind_setup(void);
 

@@ -115,3 +115,23 @@ int bind_open_step(lua_State *L)
   lua_settop(L, core - 1);
   return 0;
 }
+
+void bind_open_test(lua_State *L, const luaL_Reg *natives)
+{
+  static const bind_value_hooks hooks = {NULL, push_id_table, bind_function_name, bind_function_push};
+  int core = lua_gettop(L) + 1, da = core + 1;
+  open_common(L, &hooks, false);
+  lua_pushvalue(L, core);
+  luaL_setfuncs(L, natives, 0);
+  lua_newtable(L);
+  lua_setfield(L, core, "test");
+  lua_settop(L, da);
+  run_file(L, "define.lua", core, da);
+  run_file(L, "test.lua", core, da);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, da);
+  lua_setfield(L, -2, "da");
+  lua_getfield(L, core, "test");
+  lua_setfield(L, -2, "da.test");
+  lua_settop(L, core - 1);
+}

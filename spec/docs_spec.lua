@@ -64,13 +64,17 @@ describe("README.md", function()
     ["cancel ID [WHY]"] = { "cancel order-7 enough", "order-7", "cancel order-7 --hard", "completed, canceled" },
     ["continue ID"] = { "continue parks", "running", "resume parks", "" },
     ["check FILE..."] = { "check fine.lua", "" },
+    ["test FILE..."] = { "test t.lua -- -o plainTerminal", "1 success " },
+    ["get ID --history"] = { "get order-7 --history", '{"dahost_history":1,"id":"order-7",' },
+    ["replay HISTORY FILE"] = { "replay h.json new.lua", "order-7  order  fits: 1 recorded call" },
     ["verify"] = { "verify", "" },
     ["version"] = { "version", "dahost " },
     ["help"] = { "help", "usage: dahost VERB" },
   }
   local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "migrate ID FILE", "cancel ID [WHY]",
-    "continue ID", "check FILE...", "verify", "version", "help" }
+    "continue ID", "check FILE...", "verify", "version", "help",
+    "test FILE...", "get ID --history", "replay HISTORY FILE" }
 
   it("lists commands that do what they say", function()
     local section = text:match("\n## Command line\n(.-)\n## ")
@@ -91,15 +95,20 @@ function async.parks()
   await(da.sleep(0.3))
   return n
 end]=]
-    for name, code in pairs { ["wf.lua"] = wf, ["new.lua"] = wf .. "\n-- the same, but for this line\n",
-      ["fine.lua"] = wf:gsub("n = n %+ 1", "return n + 1") } do
+    local function write(name, code)
       local file = assert(io.open(place.dir .. "/" .. name, "w"))
       file:write(code)
       file:close()
     end
+    for name, code in pairs { ["wf.lua"] = wf, ["new.lua"] = wf .. "\n-- the same, but for this line\n",
+      ["fine.lua"] = wf:gsub("n = n %+ 1", "return n + 1") } do
+      write(name, code)
+    end
+    write("t.lua", 'local t = require "da.test" it("doubles", function() ' ..
+      'assert.equal(8, t.run(t.script("wf.lua").double, { 4 }).value) end)')
     local function typed(line)
       local words = {}
-      for word in line:gmatch("%S+") do words[#words + 1] = word:find("%.lua$") and place.dir .. "/" .. word or word end
+      for word in line:gmatch("%S+") do words[#words + 1] = word:find("%.%l+$") and place.dir .. "/" .. word or word end
       local env = { DAHOST_DATA = place.data, DAHOST_WARM = "0" }
       local process
       process = harness.spawn(words, { env = env, on_line = function(said)
@@ -112,6 +121,7 @@ end]=]
     while typed("get order-7:approval.1").code ~= 0 do assert.is_nil(order.ended) end
     require("luv").kill(order.pid, "sigkill")
     harness.wait(order)
+    write("h.json", typed("get order-7 --history").out)
     for _, command in ipairs(ORDER) do
       assert.is_true(named[command], "`dahost " .. command .. "` is not in the table")
       local steps = TYPED[command]
@@ -203,7 +213,7 @@ describe("lua/README.md", function()
     for name in result.out:gmatch("[%a_]+") do exists[name] = true end
     for name in text:gmatch("da%.([%a_]+)") do named[name] = true end
     for _, name in ipairs { "async", "await", "step", "pawait" } do named[name] = true end
-    named.Error = nil
+    named.Error, named.test = nil, nil -- a metatable, a module
     for name in pairs(named) do assert.is_true(exists[name], "da." .. name .. " is described but does not exist") end
     for name in pairs(exists) do
       if name ~= "_VERSION" then assert.is_true(named[name], "da." .. name .. " is not described") end

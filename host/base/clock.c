@@ -15,6 +15,8 @@ static int64_t begin_ms;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int64_t anchor_ms;
 static uint64_t anchor_ns;
+static bool standing;
+static int64_t stands_at;
 
 static int64_t wall_ms(void)
 {
@@ -35,6 +37,7 @@ static void start(void)
 /* The machine's clock, or where it lies behind, the anchor and what has passed since. */
 static int64_t read_clock(void)
 {
+  if (standing) return stands_at;
   int64_t wall = wall_ms();
   if (factor > 1) wall = begin_ms + (int64_t)((double)(wall - begin_ms) * factor);
   uint64_t mono = da_clock_mono_ns();
@@ -58,7 +61,7 @@ void da_clock_floor(int64_t at_ms)
 {
   (void)pthread_once(&once, start);
   (void)pthread_mutex_lock(&lock);
-  if (at_ms > read_clock()) {
+  if (!standing && at_ms > read_clock()) {
     anchor_ms = at_ms;
     anchor_ns = da_clock_mono_ns();
   }
@@ -67,9 +70,41 @@ void da_clock_floor(int64_t at_ms)
 
 int64_t da_clock_wait_ms(int64_t at_ms)
 {
-  int64_t now = da_clock_now_ms();
+  (void)pthread_once(&once, start);
+  (void)pthread_mutex_lock(&lock);
+  int64_t now = read_clock();
+  bool still = standing;
+  (void)pthread_mutex_unlock(&lock);
   if (at_ms <= now) return 0;
+  if (still) return INT64_MAX;
   return (int64_t)ceil((double)(at_ms - now) / factor);
+}
+
+static void set_standing(bool on, int64_t at_ms)
+{
+  (void)pthread_once(&once, start);
+  (void)pthread_mutex_lock(&lock);
+  standing = on;
+  stands_at = at_ms;
+  (void)pthread_mutex_unlock(&lock);
+}
+
+void da_clock_stand(int64_t at_ms)
+{
+  set_standing(true, at_ms);
+}
+
+void da_clock_go(void)
+{
+  set_standing(false, 0);
+}
+
+void da_clock_move(int64_t at_ms)
+{
+  (void)pthread_mutex_lock(&lock);
+  DA_ASSERT(standing);
+  if (at_ms > stands_at) stands_at = at_ms;
+  (void)pthread_mutex_unlock(&lock);
 }
 
 uint64_t da_clock_mono_ns(void)

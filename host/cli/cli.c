@@ -72,16 +72,29 @@ static const char resume_help[] =
 static const char ps_help[] =
     "The executions that are not finished, oldest first. running: code runs or could run now; suspended: it waits for\n"
     "a promise or a timer and costs nothing; parked: it cannot go on until somebody mends it; completed: it ended.\n"
-    "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n"
-    "\n"
-    "--steps shows the steps under way in the process that drives this store: running (on a thread, since when, how "
-    "far\n"
-    "it says it is), abandoned (nobody waits for it any more, but it keeps its thread until it ends), queued (for a\n"
-    "thread), retrying (when the next attempt begins, and how the last one failed).\n";
+    "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n";
 static const char tree_help[] =
     "An execution and everything it invoked: indentation shows who called whom, an arrow what is awaited. Functions\n"
     "are running, suspended, completed or parked; promises are pending, resolved, rejected, canceled or timed out.\n";
-static const char get_help[] = "One execution or promise: its function, arguments, state, result, times and tags.\n";
+static const char get_help[] =
+    "One execution or promise: its function, arguments, state, result, times and tags. --history writes all that an\n"
+    "execution and everything below it recorded as one JSON document, for `dahost replay` and for tests.\n";
+static const char test_help[] =
+    "Runs test files with Busted inside of this program: no store on disk, no server, virtual time. FILE is a spec "
+    "file,\n"
+    "or a folder in which *_spec.lua are looked for; in it, `local t = require \"da.test\"` runs workflows of a script "
+    "in\n"
+    "memory, with steps mocked as wanted and with deaths of the process wherever wanted. Words behind -- are options "
+    "of\n"
+    "Busted. It must be installed for Lua 5.4 (Debian: lua-busted); LUA_PATH and LUA_CPATH say where else to look.\n"
+    "\n"
+    "Exit code: 0 all passed, 1 some did not, 2 usage, or there is no Busted.\n";
+static const char replay_help[] =
+    "Runs the code of FILE over a history that `dahost get ID --history` wrote, in memory: does it do what was "
+    "recorded?\n"
+    "Nothing is carried out. Of each execution of the history is told what fits or the first difference, both sides\n"
+    "named. HISTORY - is stdin. Exit code: 0 all of it fits, 3 something differs, 2 usage, a malformed history, or a\n"
+    "script error.\n";
 static const char promise_create_help[] =
     "Creates a promise that something outside settles. An existing one is left as it is.\n";
 static const char promise_get_help[] = "Shows a promise. The same as `dahost get`.\n";
@@ -135,10 +148,9 @@ static const cli_verb verbs[] = {
      F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
      CLI_OPERANDS_MAX, cli_resume},
-    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(LIMIT), 0, 0,
-     cli_ps},
+    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(PARKED) | F(LIMIT), 0, 0, cli_ps},
     {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
-    {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON), 1, 1, cli_get},
+    {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
     {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD), 1, 2, cli_cancel},
     {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON), 1, 1, cli_continue},
     {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help, F_COMMON | F(JSON) | F(DRY_RUN),
@@ -154,6 +166,9 @@ static const cli_verb verbs[] = {
      cli_promise_cancel},
     {"check", "FILE...", "look scripts over for slips", check_help, F(JSON) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
      cli_check},
+    {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP), 1, CLI_OPERANDS_MAX, cli_test},
+    {"replay", "HISTORY FILE", "does code still fit what was recorded?", replay_help, F(HELP) | F(QUIET) | F(JSON), 2,
+     2, cli_replay},
     {"verify", "", "check the whole store", verify_help, F_COMMON | F(JSON), 0, 0, cli_verify},
     {"version", "", "versions", version_help, F(HELP) | F(JSON), 0, 0, cli_version},
     {"help", "[VERB]", "this overview, or the help of a verb", help_help, F(HELP), 0, 2, cli_help},

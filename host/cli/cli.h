@@ -26,27 +26,27 @@ enum {
 };
 
 /* X(NAME, "name", "METAVAR" or NULL for a switch, "help") */
-#define CLI_FLAG_MAP(X)                                                                                 \
-  X(DATA, "data", "DIR", "directory of the store (default ./.dahost)")                                  \
-  X(JSON, "json", NULL, "print JSON instead of the human view")                                         \
-  X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay); -q")            \
-  X(HELP, "help", NULL, "this text")                                                                    \
-  X(ID, "id", "ID", "id of the execution (default: FUNCTION and four random characters)")               \
-  X(ARGS, "args", "JSON", "all arguments as one JSON array")                                            \
-  X(STR, "str", NULL, "every ARG is a string")                                                          \
-  X(WARM, "warm", "BYTES", "memory for suspended executions (default 64M; 0: recover each by replay)")  \
-  X(STEP_THREADS, "step-threads", "N", "threads that run steps (default 4)")                            \
-  X(SPAN_LIMIT, "span-limit", "D", "time workflow code may run without an await (default 30s)")         \
-  X(DEATHS, "deaths", "N", "deaths of the process in one step that park an execution (default 10)")     \
-  X(ALL, "all", NULL, "everything that is not finished")                                                \
-  X(STATE, "state", "S", "running, suspended, completed, parked, or all")                               \
-  X(STEPS, "steps", NULL, "what the step threads are at, what waits for one, what will be tried again") \
-  X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                   \
-  X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")              \
-  X(DRY_RUN, "dry-run", NULL, "change nothing; tell how the execution would take to the code")          \
-  X(LIMIT, "limit", "N", "at most N rows (default 1000)")                                               \
-  X(TIMEOUT, "timeout", "D", "deadline from now: 90, 250ms, 1h30m, 3d (default: none)")                 \
-  X(PARAM, "param", "JSON", "what the promise is about")                                                \
+#define CLI_FLAG_MAP(X)                                                                                \
+  X(DATA, "data", "DIR", "directory of the store (default ./.dahost)")                                 \
+  X(JSON, "json", NULL, "print JSON instead of the human view")                                        \
+  X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay); -q")           \
+  X(HELP, "help", NULL, "this text")                                                                   \
+  X(ID, "id", "ID", "id of the execution (default: FUNCTION and four random characters)")              \
+  X(ARGS, "args", "JSON", "all arguments as one JSON array")                                           \
+  X(STR, "str", NULL, "every ARG is a string")                                                         \
+  X(WARM, "warm", "BYTES", "memory for suspended executions (default 64M; 0: recover each by replay)") \
+  X(STEP_THREADS, "step-threads", "N", "threads that run steps (default 4)")                           \
+  X(SPAN_LIMIT, "span-limit", "D", "time workflow code may run without an await (default 30s)")        \
+  X(DEATHS, "deaths", "N", "deaths of the process in one step that park an execution (default 10)")    \
+  X(ALL, "all", NULL, "everything that is not finished")                                               \
+  X(STATE, "state", "S", "running, suspended, completed, parked, or all")                              \
+  X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                  \
+  X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")             \
+  X(DRY_RUN, "dry-run", NULL, "change nothing; tell how the execution would take to the code")         \
+  X(HISTORY, "history", NULL, "all it and what is below it recorded, as one JSON document")            \
+  X(LIMIT, "limit", "N", "at most N rows (default 1000)")                                              \
+  X(TIMEOUT, "timeout", "D", "deadline from now: 90, 250ms, 1h30m, 3d (default: none)")                \
+  X(PARAM, "param", "JSON", "what the promise is about")                                               \
   X(TAGS, "tags", "JSON", "an object of strings")
 
 typedef enum cli_flag_id {
@@ -121,6 +121,8 @@ int cli_cancel(const cli_command *command);
 int cli_continue(const cli_command *command);
 int cli_migrate(const cli_command *command);
 int cli_check(const cli_command *command);
+int cli_test(const cli_command *command);
+int cli_replay(const cli_command *command);
 int cli_verify(const cli_command *command);
 int cli_version(const cli_command *command);
 int cli_help(const cli_command *command);

@@ -33,7 +33,7 @@ static void keep_error(da_slice *where, da_slice text)
 
 static void free_node(cli_node *node)
 {
-  da_slice *const texts[] = {&node->id, &node->func, &node->waits, &node->note, &node->progress};
+  da_slice *const texts[] = {&node->id, &node->func, &node->waits, &node->note};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) keep(texts[i], DA_NONE);
   free(node);
 }
@@ -128,7 +128,6 @@ static void settle(cli_model *model, cli_node *node, da_promise_state state)
   node->end_ns = da_clock_mono_ns();
   node->retry_at = 0;
   keep(&node->waits, DA_NONE);
-  keep(&node->progress, DA_NONE);
   if (node->activity != CLI_CALL) node->activity = CLI_COMPLETED;
   if (node->first == NULL && node->parent != &model->top) retire(model, node);
 }
@@ -166,7 +165,6 @@ static cli_node *tell_execution(cli_model *model, cli_node *node, const da_event
   case DA_EVENT_CALLED:
   case DA_EVENT_REPLAYED:
   case DA_EVENT_ATTEMPT:
-  case DA_EVENT_PROGRESS:
   case DA_EVENT_SETTLED:
   case DA_EVENT_OUTPUT:
     break;
@@ -190,10 +188,6 @@ static void tell_call(cli_model *model, cli_node *node, const da_event *event)
     node->attempt = event->attempt;
     node->retry_at = event->at_ms;
     keep_error(&node->note, event->text);
-    keep(&node->progress, DA_NONE);
-    break;
-  case DA_EVENT_PROGRESS:
-    if (node->end_ns == 0) keep(&node->progress, event->text);
     break;
   case DA_EVENT_SETTLED:
     settle(model, node, event->state);
@@ -220,7 +214,6 @@ cli_node *cli_model_tell(cli_model *model, const da_event *event)
   if (node == NULL) {
     /* A settlement that comes late, of a node already dropped, makes no new one. */
     if (event->kind == DA_EVENT_SETTLED && event->state == DA_PENDING) return NULL;
-    if (event->kind == DA_EVENT_PROGRESS) return NULL;
     node = find_or_make(model, event->child, event->execution);
   }
   tell_call(model, node, event);

@@ -1,13 +1,15 @@
-/* rehearse.c - migrate --dry-run: how would an execution, and what it called, take to other code?
+/* rehearse.c - migrate --dry-run, and replays of histories: how do executions take to other code?
  *
  * The records are read beside whoever holds the store and copied into a store in memory; there the unfinished
  * executions run over them with the new code, in a worker that carries out nothing new. So nothing can be changed.
  * What is told of each: the recorded calls it meets again, the new ones it would make, and whether it would be parked,
- * would end, or go on.
+ * would end, or go on. A history (history.h) takes the place of the store for a replay; there the executions that have
+ * ended run as well, and what they do is compared with what they did.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "rehearse.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "../../bindings/bind.h"
@@ -15,6 +17,7 @@
 #include "../base/id.h"
 #include "../vm/worker.h"
 #include "event.h"
+#include "history.h"
 #include "reach.h"
 #include "service.h"
 #include "text.h"
@@ -26,8 +29,10 @@ enum { LISTED = 40 }; /* recorded calls named in the view for people */
 #define PID "local/rehearsal"
 
 typedef struct rehearsal {
-  const cli_command *command;
   da_bundle *bundle;
+  da_slice id;
+  bool same_code;
+  bool whole; /* of a history: those that have ended too */
   da_arena arena;
   const da_promise **records; /* of the execution and below */
   size_t count, cap;
@@ -59,7 +64,7 @@ static bool keep(void *user, const da_promise *promise)
   da_promise *copy = da_arena_alloc(&r->arena, sizeof *copy);
   *copy = *promise;
   copy->armed = false; /* time stands still in the copy */
-  if (is_unfinished(copy)) copy->call.bundle = r->bundle->hash;
+  if (r->whole ? copy->call.has_bundle : is_unfinished(copy)) copy->call.bundle = r->bundle->hash;
   r->records[r->count++] = copy;
   return true;
 }
@@ -88,8 +93,7 @@ static int read_records(rehearsal *r, da_store *store, const char *place, da_sli
   if (found == 0 || !promise.call.has_bundle) return refuse_missing(store, place, id);
   if (!is_unfinished(&promise))
     return cli_fail(CLI_EXIT_REJECTED, "'%.*s' has ended; nothing of it will run again", DA_FMT(id));
-  if (da_digest_eq(&promise.call.bundle, &r->bundle->hash))
-    cli_note(r->command, "%.*s runs this very code already", DA_FMT(id));
+  r->same_code = da_digest_eq(&promise.call.bundle, &r->bundle->hash);
   if (da_store_scan_ids(store, id, DA_NONE, &r->arena, keep, r, &err) == DA_OK) return CLI_EXIT_OK;
   return cli_fail(CLI_EXIT_FAILED, "%s: %s", place, err.text);
 }
@@ -243,6 +247,7 @@ static void hear(void *user, const da_event *event)
     break;
   case DA_EVENT_COMPLETED:
     if (event->text.len > 0) da_json_put_text(row, "$value", event->text);
+    if (event->child.len > 0) da_json_put_text(row, "$rest", event->child);
     end_one(r, row, cli_state_name(event->state), event->state == DA_RESOLVED ? CLI_EXIT_OK : CLI_EXIT_REJECTED);
     break;
   case DA_EVENT_AGAIN:
@@ -259,7 +264,6 @@ static void hear(void *user, const da_event *event)
   case DA_EVENT_RESTARTED:
   case DA_EVENT_RESUMED:
   case DA_EVENT_ATTEMPT:
-  case DA_EVENT_PROGRESS:
   case DA_EVENT_SETTLED:
   case DA_EVENT_OUTPUT:
     break;
@@ -316,12 +320,12 @@ static void add_outcome(da_buf *out, const cJSON *row)
     da_buf_addf(out, "; recorded '%.*s' was not asked for again: it would be parked when it ends", DA_FMT(missed));
 }
 
-static void show(const rehearsal *r)
+static void show(const cli_command *command, const rehearsal *r)
 {
   const cJSON *row;
   cJSON_ArrayForEach(row, r->rows)
   {
-    if (cli_has(r->command, CLI_JSON)) {
+    if (cli_has(command, CLI_JSON)) {
       cli_show_json(row);
       continue;
     }
@@ -349,65 +353,177 @@ static cJSON *new_row(rehearsal *r, const da_promise *promise)
   return row;
 }
 
-static bool in_lineage(const rehearsal *r, const da_promise *promise)
+static bool to_run(const rehearsal *r, const da_promise *promise)
 {
-  da_slice id = da_slice_of(r->command->operands[0]);
-  return da_slice_eq(promise->id, id) || da_id_below(promise->id, id);
+  if (r->whole) return promise->call.has_bundle;
+  return is_unfinished(promise) && (da_slice_eq(promise->id, r->id) || da_id_below(promise->id, r->id));
 }
 
 /* What cannot be told by running it: is every function still there? */
-static int prepare(rehearsal *r)
+static da_status prepare(rehearsal *r, da_err *err)
 {
   for (size_t i = 0; i < r->count; i++) {
     const da_promise *promise = r->records[i];
-    if (!is_unfinished(promise) || !in_lineage(r, promise)) continue;
+    if (!to_run(r, promise)) continue;
     if (!cli_defines(r->worker, r->bundle, promise->call.func))
-      return cli_fail(CLI_EXIT_USAGE, "%.*s defines no workflow '%.*s', which '%.*s' runs",
-                      DA_FMT(r->bundle->modules[0].file), DA_FMT(promise->call.func), DA_FMT(promise->id));
+      return da_fail(err, DA_ENOTFOUND, "%.*s defines no workflow '%.*s', which '%.*s' runs",
+                     DA_FMT(r->bundle->modules[0].file), DA_FMT(promise->call.func), DA_FMT(promise->id));
     (void)new_row(r, promise);
     r->under_way++;
   }
-  return CLI_EXIT_OK;
+  return DA_OK;
 }
 
 /* One run of all. */
-static int run(rehearsal *r)
+static da_status run(rehearsal *r, da_err *err)
 {
-  da_err err = {{0}};
   r->rows = da_json_array();
   r->foreign = da_json_array();
   r->code = CLI_EXIT_OK;
-  if (fill_copy(r, &err) != DA_OK || open_worker(r, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
-  if (da_worker_serve(r->worker, r->bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
-  int code = prepare(r);
-  if (code != CLI_EXIT_OK) return code;
+  da_status status = fill_copy(r, err);
+  if (status == DA_OK) status = open_worker(r, err);
+  if (status == DA_OK) status = da_worker_serve(r->worker, r->bundle, err);
+  if (status == DA_OK) status = prepare(r, err);
+  if (status != DA_OK) return status;
   const cJSON *row;
   cJSON_ArrayForEach(row, r->rows)
   {
     da_worker_rehearse(r->worker, da_json_text(row, "id"));
   }
   da_sched_run(r->sched);
-  return CLI_EXIT_OK;
+  return DA_OK;
+}
+
+static int run_or_fail(rehearsal *r)
+{
+  da_err err = {{0}};
+  da_status status = run(r, &err);
+  if (status == DA_OK) return CLI_EXIT_OK;
+  return cli_fail(status == DA_ELUA || status == DA_ENOTFOUND ? CLI_EXIT_USAGE : CLI_EXIT_FAILED, "%s", err.text);
 }
 
 int cli_rehearse(const cli_command *command, da_bundle *bundle)
 {
-  rehearsal r = {.command = command, .bundle = bundle};
+  rehearsal r = {.bundle = bundle, .id = da_slice_of(command->operands[0])};
   char *place = cli_store_place(command);
-  int code = read_store(&r, place, read_records, da_slice_of(command->operands[0]));
+  int code = read_store(&r, place, read_records, r.id);
+  if (r.same_code) cli_note(command, "%.*s runs this very code already", DA_FMT(r.id));
   size_t count = 0;
   while (code == CLI_EXIT_OK && r.count > count) { /* again, as long as there is more to be copied */
     close_copy(&r);
     count = r.count;
-    code = run(&r);
+    code = run_or_fail(&r);
     if (code == CLI_EXIT_OK) code = read_store(&r, place, read_foreign, DA_NONE);
   }
   if (code == CLI_EXIT_OK) {
-    show(&r);
+    show(command, &r);
     cli_note(command, "nothing was changed; without --dry-run it is migrated");
     code = r.code;
   }
   close_all(&r);
   free(place);
   return code;
+}
+
+/* ---- replaying a history ------------------------------------------------------------------------------- */
+
+/* The message of an error without the place it begins with, which moves as the code is edited. */
+static da_slice message_of(const cJSON *error)
+{
+  da_slice text = da_json_text(error, "message");
+  size_t i = 0;
+  while (i < text.len && text.ptr[i] != ':' && text.ptr[i] != ' ') i++;
+  size_t digits = i + 1;
+  while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9') digits++;
+  if (i == text.len || digits == i + 1 || digits + 2 > text.len || text.ptr[digits] != ':') return text;
+  return da_slice_make(text.ptr + digits + 2, text.len - digits - 2);
+}
+
+static bool same_error(da_slice a, da_slice b)
+{
+  cJSON *x = da_json_parse(a, NULL);
+  cJSON *y = da_json_parse(b, NULL);
+  bool same =
+      da_slice_eq(da_json_text(x, "name"), da_json_text(y, "name")) && da_slice_eq(message_of(x), message_of(y));
+  cJSON_Delete(x);
+  cJSON_Delete(y);
+  return same;
+}
+
+static void differ(cJSON *row, const char *format, ...) DA_PRINTF(2, 3);
+static void differ(cJSON *row, const char *format, ...)
+{
+  da_buf words = {0};
+  va_list args;
+  va_start(args, format);
+  da_buf_addv(&words, format, args);
+  va_end(args);
+  da_json_put_text(row, "difference", da_buf_slice(&words));
+  da_buf_free(&words);
+}
+
+static const cJSON *new_call(const cJSON *row, da_slice id)
+{
+  const cJSON *call;
+  cJSON_ArrayForEach(call, da_json_get(row, "calls"))
+  {
+    if (da_id_below(da_json_text(call, "id"), id)) return call;
+  }
+  return NULL;
+}
+
+static void compare_ends(cJSON *row, const da_promise *was)
+{
+  da_slice outcome = da_json_text(row, "outcome");
+  da_slice value = da_json_text(row, "$value");
+  da_slice state = da_slice_of(cli_state_name(was->state));
+  const da_slice *rest = da_map_get(was->value.headers, DA_LIT("da-rest"));
+  const cJSON *call = new_call(row, was->id);
+  if (call != NULL) {
+    differ(row, "'%.*s' ended %.*s; this code makes a call that it did not make: %.*s '%.*s' as '%.*s'",
+           DA_FMT(was->id), DA_FMT(state), DA_FMT(da_json_text(call, "kind")), DA_FMT(da_json_text(call, "function")),
+           DA_FMT(da_json_text(call, "id")));
+  } else if (!da_slice_eq(outcome, state)) {
+    differ(row, "'%.*s' ended %.*s; with this code it %s %.*s", DA_FMT(was->id), DA_FMT(state),
+           da_json_get(row, "awaits") != NULL ? "waits for" : "ends",
+           DA_FMT(da_json_get(row, "awaits") != NULL ? da_json_text(row, "awaits") : outcome));
+  } else if (was->state == DA_RESOLVED ? !da_slice_eq(value, was->value.data) ||
+                                             !da_slice_eq(da_json_text(row, "$rest"), rest != NULL ? *rest : DA_NONE)
+                                       : !same_error(value, was->value.data)) {
+    differ(row, "'%.*s' ended with %.*s; with this code it ends with %.*s", DA_FMT(was->id), DA_FMT(was->value.data),
+           DA_FMT(value));
+  }
+}
+
+/* Of an execution that was cut off or had not ended, what lies behind its last record says nothing. */
+static void compare(cJSON *row, const da_promise *was)
+{
+  da_slice missed = da_json_text(row, "missed");
+  if (da_slice_eq(da_json_text(row, "outcome"), DA_LIT("parked")))
+    differ(row, "%.*s", DA_FMT(da_json_text(row, "text")));
+  else if (missed.len > 0)
+    differ(row, "'%.*s' recorded '%.*s'; this code does not come to that call", DA_FMT(was->id), DA_FMT(missed));
+  else if (was->state == DA_RESOLVED || was->state == DA_REJECTED)
+    compare_ends(row, was);
+}
+
+da_status cli_replay_history(da_slice text, da_bundle *bundle, cJSON **rows, da_err *err)
+{
+  rehearsal r = {.bundle = bundle, .whole = true};
+  cli_history history;
+  *rows = NULL;
+  da_status status = cli_history_read(text, &r.arena, &history, err);
+  r.id = history.id;
+  for (size_t i = 0; status == DA_OK && i < history.count; i++) (void)keep(&r, &history.records[i]);
+  if (status == DA_OK) status = run(&r, err);
+  if (status == DA_OK) {
+    for (size_t i = 0; i < history.count; i++) {
+      cJSON *row = da_table_get(&r.by_id, history.records[i].id);
+      if (row != NULL) compare(row, &history.records[i]);
+    }
+    *rows = r.rows;
+    r.rows = NULL;
+  }
+  close_all(&r);
+  return status;
 }

@@ -101,15 +101,6 @@ da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_st
 /* Why a function is parked: its mark, or empty slices. On the store thread. */
 da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err);
 
-/* service_live.c: what this process knows of steps that have no record yet. */
-void cli_serve_steps(cli_request *r);
-/* A row for each step under way below `id`. */
-void cli_tell_live(cli_request *r, da_slice id);
-/* That of one step, or NULL. */
-cJSON *cli_live_row(cli_request *r, da_slice id);
-/* Adds to an execution's row the steps it has under way, the first of many. */
-void cli_add_live(cli_request *r, cJSON *row);
-
 /* service_change.c */
 void cli_serve_promise_create(cli_request *r);
 void cli_serve_promise_settle(cli_request *r);

@@ -11,8 +11,8 @@ int cli_ask_rows(const cli_command *command, cJSON *given, bool create, cJSON **
 void cli_show_json(const cJSON *row);
 /* The view for people. */
 void cli_show_record(const cJSON *row);
-/* The rows of ps --steps, for people. */
-void cli_show_steps(const cli_command *command, const cJSON *rows);
+/* get --history. Returns the exit code. */
+int cli_show_history(const cli_command *command);
 /* Whichever --json asks for. */
 void cli_show_row(const cli_command *command, const cJSON *row);
 

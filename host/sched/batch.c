@@ -53,7 +53,7 @@ static void begin_patience(da_sched *s, const da_batch *batch)
 {
   da_patience *p = &s->patience;
   s->queue.telling = false;
-  if (s->queue.refusing) return;
+  if (s->queue.refusing || s->in_trial) return;
   if (batch->count == 1 && s->queue.count == 0) return; /* one client alone has nobody to fall in with */
   if (p->skip > 0) {
     p->skip--;
@@ -101,9 +101,10 @@ static bool wait_for_ops(da_sched *s)
   return any;
 }
 
-static size_t cut_from(da_op_list *from, da_batch *batch, size_t bytes)
+static size_t cut_from(const da_sched *s, da_op_list *from, da_batch *batch, size_t bytes)
 {
-  while (from->first != NULL && batch->count < DA_BATCH_OPS_MAX && bytes < DA_BATCH_BYTES_MAX) {
+  size_t max = s->in_trial ? 1 : DA_BATCH_OPS_MAX;
+  while (from->first != NULL && batch->count < max && bytes < DA_BATCH_BYTES_MAX) {
     da_op *op = da_op_list_pop(from);
     bytes += op->cost;
     batch->count++;
@@ -115,13 +116,14 @@ static size_t cut_from(da_op_list *from, da_batch *batch, size_t bytes)
 /* Background ops come last, but one of them always comes: else a busy network would keep a sweep out for ever. */
 static void cut_batch(da_sched *s, da_batch *batch)
 {
-  size_t bytes = cut_from(&s->fore, batch, 0);
+  size_t bytes = cut_from(s, &s->fore, batch, 0);
+  if (s->in_trial && batch->count > 0) return;
   da_op *op = da_op_list_pop(&s->back);
   if (op == NULL) return;
   bytes += op->cost;
   batch->count++;
   da_op_list_add(&batch->ops, op);
-  (void)cut_from(&s->back, batch, bytes);
+  (void)cut_from(s, &s->back, batch, bytes);
 }
 
 /* ---- applying ------------------------------------------------------------------------------------------ */
@@ -322,6 +324,12 @@ static void run_batch(da_sched *s, da_batch *batch)
   da_err err = {{0}};
   const char *doing = "begin";
   da_status status = fill_transaction(s, batch, &doing, &err);
+  bool writes = status == DA_OK && da_store_dirty(s->store);
+  if (writes && da_trial_dies(s, s->commits, false)) {
+    da_store_abort(s->store);
+    da_trial_die(s);
+    return;
+  }
   if (status == DA_OK) {
     doing = "commit";
     status = commit(s, batch, &err);
@@ -330,6 +338,7 @@ static void run_batch(da_sched *s, da_batch *batch)
     refuse_batch(s, batch, &err);
   else if (status != DA_OK)
     stop_process(doing, status, &err);
+  if (writes && da_trial_dies(s, s->commits, true)) da_trial_die(s);
 }
 
 static void signal_waiters(const da_batch *batch)
@@ -343,7 +352,11 @@ void *da_batch_thread(void *sched)
   while (wait_for_ops(s)) {
     da_batch *batch = da_xcalloc(1, sizeof *batch);
     cut_batch(s, batch);
-    run_batch(s, batch);
+    if (!s->died) run_batch(s, batch);
+    if (s->died) {
+      da_trial_lose(s, batch);
+      continue;
+    }
     (void)pthread_mutex_lock(&s->queue.lock);
     s->queue.count -= batch->count;
     begin_patience(s, batch);
@@ -351,6 +364,7 @@ void *da_batch_thread(void *sched)
     signal_waiters(batch);
     da_hand_batch(s, batch);
   }
+  da_trial_hand_lost(s);
   da_hand_batch(s, NULL);
   da_arena_free(&s->scratch);
   return NULL;

@@ -129,6 +129,8 @@ struct da_sched {
   da_profile profile;
   char *local_target; /* owned, may be NULL */
   char *pid;          /* owned, may be NULL */
+  da_sched_trial trial;
+  bool in_trial;
   pthread_t thread;
 
   da_queue queue;
@@ -141,6 +143,7 @@ struct da_sched {
   bool full_said; /* in the log; it is said again only after a batch got through */
   da_patience patience;
   da_arena scratch;
+  da_batch *lost; /* of a trial that died: told when the sched is deleted */
   _Atomic uint64_t ops;
   _Atomic uint64_t commits;
   _Atomic uint64_t empty_commits;
@@ -156,6 +159,8 @@ struct da_sched {
   da_outbox outbox;
 
   atomic_bool stop_wanted;
+  atomic_bool died;          /* set by the store thread */
+  _Atomic uint64_t not_told; /* ops between their submission and done() */
 };
 
 /* batch.c */
@@ -166,7 +171,17 @@ void da_hand_batch(da_sched *sched, da_batch *batch);
 
 /* timer.c */
 void da_timers_create(da_sched *sched);
-void da_timers_destroy(da_sched *sched); /* the uv handle is closed by then */
+void da_timers_destroy(da_sched *sched);        /* the uv handle is closed by then */
+int64_t da_timers_first(const da_sched *sched); /* DA_TIME_MAX: there is none */
+void da_timers_fire(da_sched *sched);
+
+/* trial.c */
+void da_trial_run(da_sched *sched);
+/* Does the process die at the write after `done` ones, or (after) behind the last of them? On the store thread. */
+bool da_trial_dies(const da_sched *sched, uint64_t done, bool after);
+void da_trial_die(da_sched *sched);
+void da_trial_lose(da_sched *sched, da_batch *batch); /* keeps a batch that nobody may be told of */
+void da_trial_hand_lost(da_sched *sched);
 
 /* sweep.c */
 void da_sweep_start(da_sched *sched); /* asks what falls due */

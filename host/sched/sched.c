@@ -55,6 +55,7 @@ void da_sched_submit(da_sched *s, da_op *op, bool bounded)
 {
   op->status = DA_OK;
   op->cost = da_op_cost(op);
+  (void)atomic_fetch_add_explicit(&s->not_told, 1, memory_order_relaxed);
   da_status status = enqueue(s, op, bounded);
   if (status == DA_OK) return;
   da_op_refuse(op, status, da_status_text(status));
@@ -74,6 +75,7 @@ void da_sched_submit_wait(da_sched *s, da_op *op)
   op->cost = da_op_cost(op);
   op->waiter = &waiter;
   atomic_store(&op->shared, 1); /* the caller's and the loop's */
+  (void)atomic_fetch_add_explicit(&s->not_told, 1, memory_order_relaxed);
   da_status status = enqueue(s, op, false);
   if (status == DA_OK) {
     (void)pthread_mutex_lock(&waiter.lock);
@@ -81,6 +83,7 @@ void da_sched_submit_wait(da_sched *s, da_op *op)
     (void)pthread_mutex_unlock(&waiter.lock);
   } else {
     op->waiter = NULL;
+    (void)atomic_fetch_sub_explicit(&s->not_told, 1, memory_order_relaxed);
     atomic_store(&op->shared, 0);
     da_op_refuse(op, status, da_status_text(status));
   }
@@ -150,6 +153,7 @@ static void tell_op(da_sched *s, da_op *op)
     op->done(op);
   else
     da_op_delete(op);
+  (void)atomic_fetch_sub_explicit(&s->not_told, 1, memory_order_relaxed);
 }
 
 static void tell_ops(da_sched *s, da_op_list *ops)
@@ -296,6 +300,8 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   s->profile = options->profile;
   s->local_target = copy(options->local_target);
   s->pid = copy(options->pid);
+  s->in_trial = options->trial != NULL;
+  if (s->in_trial) s->trial = *options->trial;
   s->hand.batches_end = &s->hand.batches;
   s->hand.posts_end = &s->hand.posts;
   s->sweep.due_at = DA_TIME_MAX;
@@ -359,7 +365,8 @@ void da_sched_run(da_sched *s)
   hold_sigpipe(&before);
   da_sweep_start(s);
   (void)uv_async_send(&s->wake); /* for what was left when it was stopped */
-  while (!atomic_load(&s->stop_wanted)) (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+  while (!s->in_trial && !atomic_load(&s->stop_wanted)) (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+  if (s->in_trial) da_trial_run(s);
   atomic_store(&s->stop_wanted, false);
   release_sigpipe(&before);
 }

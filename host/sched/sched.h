@@ -67,11 +67,25 @@ typedef struct da_sched_events {
   void *user;
 } da_sched_events;
 
+/* A trial: a run in memory whose time passes only when nothing else can happen, and whose process may die at a write
+ * without a process having to die. Every op is a batch of its own, so that a count of writes means the same each time.
+ * The clock stands (base/clock.h) and is moved by the sched. */
+typedef struct da_sched_trial {
+  bool (*busy)(void *user); /* does anything run outside of the loop and the store thread? */
+  /* Nothing can run until at_ms (DA_TIME_MAX: for ever). True: the clock is moved there; else it has stopped the sched.
+   */
+  bool (*pass)(void *user, int64_t at_ms);
+  void *user;
+  uint64_t die_at; /* the write, from 1, at which it dies; 0: it does not */
+  bool die_after;  /* that write is kept, though nobody is told of it; else it is lost as well */
+} da_sched_trial;
+
 typedef struct da_sched_options {
   da_store *store; /* kept; used by the store thread alone from da_sched_new() to da_sched_delete() */
   da_profile profile;
-  const char *local_target; /* address of the worker in this process, or NULL */
-  const char *pid;          /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
+  const char *local_target;    /* address of the worker in this process, or NULL */
+  const char *pid;             /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
+  const da_sched_trial *trial; /* copied; NULL: none */
 } da_sched_options;
 
 da_status DA_MUST_USE da_sched_new(const da_sched_options *options, da_sched **out, da_err *err);
@@ -107,6 +121,10 @@ void da_sched_post(da_sched *sched, void (*fn)(void *arg), void *arg);
 typedef struct da_timer da_timer;
 da_timer *da_timer_start(da_sched *sched, int64_t at_ms, void (*fn)(void *arg), void *arg);
 void da_timer_stop(da_timer *timer); /* frees it; also from its own fn; after fn ran unstopped it is freed by itself */
+
+/* Of a trial: did it die? Then da_sched_run() has returned, what is still queued is answered DA_ECLOSED once it is
+ * deleted, and the store holds what it held at the death. */
+bool da_sched_died(const da_sched *sched);
 
 /* For bench and tests. */
 typedef struct da_sched_stats {

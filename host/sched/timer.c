@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../base/limits.h"
 #include "pump.h"
 
 enum { WAIT_MAX_MS = 5000 };
@@ -119,6 +120,16 @@ static void fire(uv_timer_t *uv)
   timers->firing = false;
   timers->armed_at = INT64_MIN;
   arm(sched);
+}
+
+int64_t da_timers_first(const da_sched *sched)
+{
+  return sched->timers.count > 0 ? sched->timers.heap[0]->at_ms : DA_TIME_MAX;
+}
+
+void da_timers_fire(da_sched *sched)
+{
+  fire(&sched->timers.uv);
 }
 
 da_timer *da_timer_start(da_sched *sched, int64_t at_ms, void (*fn)(void *arg), void *arg)

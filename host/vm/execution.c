@@ -87,7 +87,6 @@ void da_execution_unref(da_execution *execution)
   free(execution->by_ordinal);
   free(execution->queue);
   free(execution->park_text);
-  da_publish_free(execution);
   da_bundle_unref(execution->bundle);
   if (execution->load != NULL) da_op_delete(execution->load);
   da_arena_free(&execution->arena);
@@ -306,7 +305,8 @@ static void loaded(da_op *op)
   if (!da_execution_op_done(op, &context)) return;
   da_execution *execution = context.execution;
   const da_promise *promise = da_replay_promise(op);
-  if (promise == NULL || promise->state != DA_PENDING) {
+  bool again = execution->worker->options.rehearse; /* what has ended, too */
+  if (promise == NULL || (promise->state != DA_PENDING && !again)) {
     da_execution_drop(execution);
     da_op_delete(op);
   } else {
@@ -506,7 +506,6 @@ void da_execution_pump(da_execution *execution)
     if (execution->sliced || !da_fiber_deliver_next(execution)) break;
   }
   execution->pumping = false;
-  if (execution->state == DA_EXECUTION_RUNNING) da_publish_flush(execution);
   if (execution->state == DA_EXECUTION_RUNNING && execution->sliced && execution->park_code == NULL)
     post_pump(execution);
   else if (execution->state == DA_EXECUTION_RUNNING)
@@ -572,7 +571,6 @@ static void fulfil(da_execution *execution)
   }
   execution->state = DA_EXECUTION_FINISHING;
   free_isolate(execution); /* all that is left of it is the outcome */
-  da_publish_before(execution);
   da_op *op = da_op_new();
   add_withdrawals(execution, op);
   if (execution->begins_again)

@@ -588,11 +588,6 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   return DA_OK;
 }
 
-void da_worker_steps(da_worker *worker, bool (*visit)(void *user, const da_step_row *row), void *user)
-{
-  da_step_pool_each(worker->steps, visit, user);
-}
-
 void da_worker_ref(da_worker *worker)
 {
   worker->refs++;
@@ -649,6 +644,11 @@ void da_worker_delete(da_worker *worker)
   da_step_pool_delete(worker->steps);
   da_start_free_follows(worker);
   da_worker_unref(worker);
+}
+
+bool da_worker_steps_run(const da_worker *worker)
+{
+  return da_step_pool_at_work(worker->steps);
 }
 
 da_worker_stats da_worker_get_stats(const da_worker *worker)

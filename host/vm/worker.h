@@ -20,11 +20,11 @@
 #ifndef DA_VM_WORKER_H
 #define DA_VM_WORKER_H
 
-#include "../base/limits.h"
 #include "../sched/sched.h"
 #include "bundle.h"
 
 struct lua_State;
+struct da_step_job;
 typedef struct da_worker da_worker;
 
 /* What bindings bring: they open the library in a new Lua state. Called protected, may raise. */
@@ -41,23 +41,12 @@ typedef enum da_event_kind {
   DA_EVENT_CALLED,    /* it made a durable call (child, kind, func); not told again on replay */
   DA_EVENT_REPLAYED,  /* it met a recorded call on replay */
   DA_EVENT_ATTEMPT,   /* an attempt of a step failed and will be repeated at at_ms; attempt, text */
-  DA_EVENT_PROGRESS,  /* a step says how far it is: text; not more than ten times a second */
   DA_EVENT_SETTLED,   /* a child settled: state */
   DA_EVENT_SUSPENDED, /* it waits for others; child = one awaited id */
   DA_EVENT_PARKED,    /* text says why and which command mends it */
   DA_EVENT_COMPLETED, /* its own promise settled: state */
   DA_EVENT_OUTPUT     /* print or da.log of the script; text, without a line end */
 } da_event_kind;
-
-/* How far a step says it is: "3/10 copying". */
-typedef struct da_progress {
-  bool told; /* else it never said anything */
-  double done;
-  double total; /* < 0: unknown */
-  size_t note_len;
-  char note[DA_PROGRESS_NOTE_MAX];
-} da_progress;
-void da_progress_text(const da_progress *progress, da_buf *out); /* appends */
 
 typedef struct da_event {
   da_event_kind kind;
@@ -84,7 +73,10 @@ typedef struct da_worker_options {
   bool after_death;      /* the process that had the store before died: what it held is watched (crash.c) */
   int deaths_max;        /* so many deaths in one step park an execution; 0: DA_DEATHS_MAX */
   size_t warm_bytes;     /* memory for suspended isolates; SIZE_MAX: default 64 MiB; 0: evict at every await */
-  bool rehearse;         /* only da_worker_rehearse(): nothing is claimed, nothing new carried out */
+  /* Of a trial: is told of every attempt of a named step, before it is queued. True: it has taken the job, and calls
+   * job->done() on the loop thread; not from within this call. NULL: none is taken. */
+  bool (*take_step)(void *user, struct da_step_job *job);
+  bool rehearse; /* only da_worker_rehearse(): nothing is claimed, nothing new carried out */
   void (*event)(void *user, const da_event *event); /* may be NULL */
   void *user;
 } da_worker_options;
@@ -141,7 +133,7 @@ da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target,
 
 /* Runs the execution over its records, which the store need hold alone (no task; of promises with ids of their own,
  * those that it calls), and tells how far it comes: REPLAYED for each recorded call it makes, CALLED for each new one,
- * at the end PARKED, COMPLETED or SUSPENDED, whichever it would be. An id without a pending promise is not told of. */
+ * at the end PARKED, COMPLETED or SUSPENDED, whichever it would be. An id without a promise is not told of. */
 void da_worker_rehearse(da_worker *worker, da_slice id);
 
 /* Drops the suspended executions of `id` and below it from memory. False if one of them is running: *busy is its id,
@@ -170,20 +162,8 @@ typedef struct da_worker_stats {
   uint64_t replayed_calls;
   int step_threads_busy;
 } da_worker_stats;
+/* Does any step run, or wait for a thread, whose end somebody waits for? */
+bool da_worker_steps_run(const da_worker *worker);
 da_worker_stats da_worker_get_stats(const da_worker *worker);
-
-/* Named steps on their threads, then those that wait for one, until visit returns false; it must be quick, and call
- * nothing of the worker. Slices are borrowed until it returns. */
-typedef struct da_step_row {
-  da_slice id;
-  da_slice execution;
-  da_slice func;
-  int attempt;
-  int64_t begun_ms;    /* 0: it waits for a thread */
-  int64_t deadline_ms; /* DA_TIME_MAX: none */
-  bool abandoned;      /* nobody waits for it any more; the thread is lost until it ends */
-  da_progress progress;
-} da_step_row;
-void da_worker_steps(da_worker *worker, bool (*visit)(void *user, const da_step_row *row), void *user);
 
 #endif

@@ -1,0 +1,73 @@
+-- wf.lua - the workflows that tests of tests run.
+-- SPDX-License-Identifier: Apache-2.0
+local da = require "da"
+local async, await, step = da.async, da.await, da.step
+local helper = require "helper"
+
+
+function step.price(item) return helper.prices[item] or error("no " .. item) end
+function step.charge(cents) return "charged " .. cents end
+function step.two() return 1, { 2 } end
+function step.says() print "from the step" end
+function step.slow() os.execute "sleep 0.5" end
+function step.tells(id) da.resolve(id, "told by a step") return da.attempt() end
+
+function async.bill(items)
+  local prices = await(da.map(items, step.price))
+  local total = 0
+  for _, price in ipairs(prices) do total = total + price end
+  print("total", total)
+  return total, await(step.charge(total))
+end
+
+function async.double(n) return 2 * await(step.charge(n)) end
+function async.parent(n) return await(async.double(n)) + await(async.double(n + 1)) end
+function async.pair() return await(step.two()) end
+function async.hangs() return await(step.slow:with { retry = false }()) end
+function async.impatient() return await(step.charge:with { attempt_timeout = "5s", retry = { max = 2 } }(1)) end
+function async.speaks() print "from the workflow" await(step.says()) end
+function async.fails(n) da.error("no_stock", "none left", { n = n }) end
+function async.hears() local p = da.promise "p" return await(step.tells(p.id)), await(p) end
+function async.within() return da.pawait(da.within("10s", step.charge(1))) end
+function async.chance() return da.uuid(), da.now(), da.id() end
+
+function async.year()
+  for _ = 1, 365 do await(da.sleep "1d") end
+  return da.now()
+end
+
+function async.approval()
+  local ok, answer = da.pawait(da.promise("approval", { timeout = "3d" }))
+  return ok and answer or answer.code, answer.message
+end
+
+function async.waits() return await(da.promise "never") end
+function async.spins() while true do await(step("s", function() return 1 end)) end end
+function async.lives() while true do await(da.sleep "1d") end end
+function async.counts() local n = 0 await(step("up", function() n = n + 1 end)) return n end
+
+function async.tidy()
+  local ok, err = pcall(function() await(da.promise "never") end)
+  await(step.charge(0))
+  return ok, err.code, err.message
+end
+
+function async.long(n)
+  local sum = 0
+  for i = 1, n do sum = sum + #await(step.charge(i)) end
+  return sum
+end
+
+function async.rounds(n)
+  await(step.charge(n))
+  await(da.sleep "1h")
+  if n > 1 then return da.again(n - 1) end
+  return da.id()
+end
+
+function async.saga()
+  local s <close> = da.saga()
+  s:on_fail(step.charge, "undo")
+  await(step.charge "do")
+  da.error("enough", "that is enough")
+end
