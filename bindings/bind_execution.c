@@ -5,6 +5,7 @@
 #include "bind_value.h"
 
 #include "../host/base/clock.h"
+#include "../host/base/limits.h"
 #include "../host/vm/lib.h"
 
 /* id() -> of the execution; inside an inline step the step's, as in a named one */
@@ -28,6 +29,23 @@ static double clock_now(lua_State *L, const char *what)
 static int now(lua_State *L)
 {
   lua_pushnumber(L, clock_now(L, "da.now"));
+  return 1;
+}
+
+/* deadline() -> Unix seconds, or nothing: when `timedout` is raised in this execution, or else its promise is cut;
+ * inside an inline step the step's. */
+static int deadline(lua_State *L)
+{
+  const da_execution *execution = da_execution_of(L);
+  int64_t at;
+  if (execution != NULL && execution->inline_child != NULL) {
+    at = execution->inline_child->timeout_at;
+  } else {
+    execution = bind_execution(L, "da.deadline");
+    at = execution->deadline_at < execution->timeout_at ? execution->deadline_at : execution->timeout_at;
+  }
+  if (at >= DA_TIME_MAX) return 0;
+  lua_pushnumber(L, (double)at / 1000);
   return 1;
 }
 
@@ -164,15 +182,21 @@ const luaL_Reg bind_outcome_natives[] = {
     {"outcome", outcome},         {"trace", trace},          {"decode", decode}, {"decode_array", decode_array},
     {"raise", bind_raise_native}, {"nearest", bind_nearest}, {NULL, NULL}};
 
+/* Is the value at index the error `canceled`? */
+static bool is_canceled(lua_State *L, int index)
+{
+  if (!lua_istable(L, index)) return false;
+  lua_getfield(L, index, "code");
+  bool canceled = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "canceled") == 0;
+  lua_pop(L, 1);
+  return canceled;
+}
+
 /* What an outcome is recorded as; the error of one that is none lies at 2. */
 static da_promise_state outcome_state(lua_State *L, const da_execution *execution, bool ok)
 {
   if (ok) return DA_RESOLVED;
-  if (da_execution_canceled(execution, NULL) == NULL) return DA_REJECTED;
-  lua_getfield(L, 2, "code");
-  bool canceled = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "canceled") == 0;
-  lua_pop(L, 1);
-  return canceled ? DA_CANCELED : DA_REJECTED;
+  return da_execution_canceled(execution, NULL) != NULL && is_canceled(L, 2) ? DA_CANCELED : DA_REJECTED;
 }
 
 /* finish(ok, ...): the workflow's function ended. */
@@ -201,7 +225,8 @@ static int branch_done(lua_State *L)
 static int fiber_done(lua_State *L)
 {
   da_child *child = bind_promise_check(L, 1, "fiber_done");
-  bool ok = lua_toboolean(L, 2) != 0;
+  bool canceled = child->canceled && is_canceled(L, 3);
+  da_promise_state state = lua_toboolean(L, 2) ? DA_RESOLVED : canceled ? DA_CANCELED : DA_REJECTED;
   int n = lua_gettop(L) - 2;
   lua_createtable(L, n, 1);
   for (int i = 1; i <= n; i++) {
@@ -210,7 +235,7 @@ static int fiber_done(lua_State *L)
   }
   lua_pushinteger(L, n);
   lua_setfield(L, -2, "n");
-  da_fiber_done(da_execution_of(L), child, ok, luaL_ref(L, LUA_REGISTRYINDEX));
+  da_fiber_done(da_execution_of(L), child, state, luaL_ref(L, LUA_REGISTRYINDEX));
   return 0;
 }
 
@@ -279,6 +304,16 @@ static int abandon(lua_State *L)
   return 0;
 }
 
+/* Did it end as the program wished that cancelled it? What could not be undone meanwhile is a failure all the same. */
+static bool ended_as_wished(lua_State *L, const da_child *child)
+{
+  if (!child->canceled || child->state != DA_CANCELED) return false;
+  bind_promise_push_error(L, child);
+  bool whole = lua_getfield(L, -1, "undo_errors") == LUA_TNIL;
+  lua_pop(L, 2);
+  return whole;
+}
+
 /* failure() -> promise of the next child of this scope, which has joined, that failed and that nobody awaited, and its
  * error; or nil */
 static int failure(lua_State *L)
@@ -291,6 +326,7 @@ static int failure(lua_State *L)
     if (!child->joined || !child->delivered || child->observed || child->ignored || child->state == DA_RESOLVED)
       continue;
     if (scope->abandoned && child->state == DA_CANCELED) continue;
+    if (ended_as_wished(L, child)) continue;
     child->observed = true;
     bind_promise_push(L, child);
     bind_promise_push_error(L, child);
@@ -299,10 +335,19 @@ static int failure(lua_State *L)
   return 0;
 }
 
-const luaL_Reg bind_execution_natives[] = {
-    {"id", id},         {"now", now},         {"replaying", replaying},     {"random", random_bits},
-    {"output", output}, {"finish", finish},   {"branch_done", branch_done}, {"fiber_done", fiber_done},
-    {"join", join},     {"abandon", abandon}, {"failure", failure},         {NULL, NULL}};
+const luaL_Reg bind_execution_natives[] = {{"id", id},
+                                           {"now", now},
+                                           {"deadline", deadline},
+                                           {"replaying", replaying},
+                                           {"random", random_bits},
+                                           {"output", output},
+                                           {"finish", finish},
+                                           {"branch_done", branch_done},
+                                           {"fiber_done", fiber_done},
+                                           {"join", join},
+                                           {"abandon", abandon},
+                                           {"failure", failure},
+                                           {NULL, NULL}};
 
 /* ---- hooks of the determinism library ------------------------------------------------------------------ */
 

@@ -192,9 +192,9 @@ static int finish_call(lua_State *L, da_execution *execution, da_call_spec *spec
   return 1;
 }
 
-static int function_call(lua_State *L)
+/* f(...), f:detach(...): the handle and the arguments lie on the stack. */
+static int call_handle(lua_State *L, const handle *h, bool detached)
 {
-  handle *h = luaL_checkudata(L, 1, FUNCTION);
   da_slice name = user_string(L, 1, NAME);
   da_execution *execution = bind_execution(L, "a durable call");
   da_buf *args = bind_scratch(0);
@@ -210,8 +210,27 @@ static int function_call(lua_State *L)
                        .args = da_buf_slice(args),
                        .timeout_ms = h->options.timeout_ms,
                        .attempt_timeout_ms = h->options.attempt_timeout_ms,
-                       .retry = h->options.has_retry ? &h->options.retry : NULL};
+                       .retry = h->options.has_retry ? &h->options.retry : NULL,
+                       .detached = detached};
   return finish_call(L, execution, &spec);
+}
+
+static int function_call(lua_State *L)
+{
+  return call_handle(L, luaL_checkudata(L, 1, FUNCTION), false);
+}
+
+/* f:detach(...) */
+static int function_detach(lua_State *L)
+{
+  const handle *h = luaL_testudata(L, 1, FUNCTION);
+  if (h == NULL) bind_raise(L, "write f:detach(...), with a colon; got %s", bind_what(L, 1));
+  if (!h->workflow)
+    bind_raise(L,
+               "step.%s:detach: a step lives in the execution that calls it and cannot outlive it; detach a workflow "
+               "that calls the step",
+               user_string(L, 1, NAME).ptr);
+  return call_handle(L, h, true);
 }
 
 static void refuse_options(lua_State *L, const handle *h, da_slice id)
@@ -305,6 +324,8 @@ void bind_function_open(lua_State *L, bool in_isolate)
   lua_newtable(L);
   lua_pushcfunction(L, function_with);
   lua_setfield(L, -2, "with");
+  lua_pushcfunction(L, in_isolate ? function_detach : call_in_step);
+  lua_setfield(L, -2, "detach");
   lua_pushcfunction(L, function_defaults);
   lua_setfield(L, -2, "defaults");
   lua_setfield(L, -2, "__index");

@@ -475,6 +475,20 @@ static int method_ignore(lua_State *L)
   return 1;
 }
 
+/* p:state(): as far as the execution has come, so a replay sees the same without a record of it. */
+static int method_state(lua_State *L)
+{
+  static const char *const names[] = {[DA_PENDING] = "pending",
+                                      [DA_RESOLVED] = "resolved",
+                                      [DA_REJECTED] = "rejected",
+                                      [DA_CANCELED] = "canceled",
+                                      [DA_TIMEDOUT] = "timedout"};
+  const da_child *child = bind_promise_check(L, 1, "state");
+  (void)bind_execution(L, "state");
+  lua_pushstring(L, names[child->delivered ? child->state : DA_PENDING]);
+  return 1;
+}
+
 static int promise_index(lua_State *L)
 {
   da_child *child = child_at(L, 1);
@@ -538,8 +552,8 @@ void bind_promise_open(lua_State *L)
     lua_setfield(L, -2, refused[i].event);
   }
   lua_newtable(L);
-  static const luaL_Reg methods[] = {
-      {"await", await}, {"pawait", pawait}, {"cancel", cancel}, {"ignore", method_ignore}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"await", await},          {"pawait", pawait},      {"cancel", cancel},
+                                     {"ignore", method_ignore}, {"state", method_state}, {NULL, NULL}};
   luaL_setfuncs(L, methods, 0);
   lua_pushcclosure(L, promise_index, 1);
   lua_setfield(L, -2, "__index");

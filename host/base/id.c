@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "id.h"
 
+#include "hash.h"
 #include "limits.h"
 
 da_slice da_id_root(da_slice id)
@@ -68,6 +69,25 @@ da_slice da_id_child(da_arena *arena, da_slice parent, da_slice name, uint64_t n
 da_slice da_id_child_key(da_arena *arena, da_slice parent, da_slice name, da_slice key)
 {
   return child(arena, parent, name, '=', key);
+}
+
+da_slice da_id_detached(da_arena *arena, da_slice id)
+{
+  enum { KEPT = 200 }; /* bytes of one that is too long for a root; a hash of the whole stands for the rest */
+  da_buf buf = {0};
+  da_buf_add_slice(&buf, id);
+  for (size_t i = 0; i < buf.len; i++)
+    if (buf.ptr[i] == ':') buf.ptr[i] = '~';
+  if (buf.len > DA_ID_ROOT_MAX) {
+    char hex[33];
+    da_digest hash = da_hash128(id);
+    da_digest_hex(&hash, hex);
+    for (buf.len = KEPT; ((uint8_t)buf.ptr[buf.len] & 0xc0) == 0x80;) buf.len--; /* not within a character */
+    da_buf_addf(&buf, "~%s", hex);
+  }
+  da_slice detached = da_arena_dup(arena, da_buf_slice(&buf));
+  da_buf_free(&buf);
+  return detached;
 }
 
 const char *da_id_fault(da_slice id)

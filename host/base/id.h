@@ -24,6 +24,9 @@ da_slice da_id_child(da_arena *arena, da_slice parent, da_slice name, uint64_t n
 da_slice da_id_child_key(da_arena *arena, da_slice parent, da_slice name, da_slice key);
 /* Appends `text` with '%', '.', ':', '=', control bytes and DEL as %XX. */
 void da_id_escape(da_buf *out, da_slice text);
+/* The root that an execution gets which outlives its caller, in place of the id below it: `order-7:mail.1` becomes
+ * `order-7~mail.1`. */
+da_slice da_id_detached(da_arena *arena, da_slice id);
 /* NULL if the id may be stored, else the sentence that says why not (empty, NUL byte, too long). */
 const char *da_id_fault(da_slice id);
 

@@ -177,6 +177,17 @@ static void print_one_of_many(const cJSON *row, da_slice end)
   cJSON_Delete(line);
 }
 
+/* What goes on though the execution that began it has ended. */
+static void say_detached(looker *l, const cJSON *row)
+{
+  const cJSON *item;
+  cJSON_ArrayForEach(item, da_json_get(row, "detached"))
+  {
+    const char *id = cJSON_GetStringValue(item);
+    cli_view_say(l->view, false, "detached, and not ended yet: %s (dahost resume %s)", id, id);
+  }
+}
+
 static void hear_end(looker *l, const cJSON *row, da_slice end)
 {
   int64_t settled_at = 0;
@@ -188,6 +199,7 @@ static void hear_end(looker *l, const cJSON *row, da_slice end)
     cli_duration_text(da_clock_now_ms() - settled_at, ago);
     cli_view_say(l->view, false, "%.*s finished %s ago", DA_FMT(da_json_text(row, "id")), ago);
   }
+  say_detached(l, row);
   if (l->several)
     print_one_of_many(row, end);
   else if (da_slice_eq(end, DA_LIT("resolved")))

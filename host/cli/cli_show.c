@@ -120,6 +120,7 @@ void cli_show_record(const cJSON *row)
   if (!da_slice_eq(state, promise) && !da_slice_eq(promise, DA_LIT("pending")))
     da_buf_addf(&out, ", %.*s", DA_FMT(state_words(promise)));
   da_buf_addf(&out, ", %s", age);
+  add_text(&out, "detached", da_json_text(row, "detachedFrom"));
   if (cJSON_GetArraySize(da_json_get(row, "awaits")) > 0) {
     da_buf_addf(&out, "\n%-9s ", "awaits");
     add_awaits(&out, row, "");
@@ -355,6 +356,7 @@ static void print_branch(const branch *b, size_t depth)
     da_buf_addf(&out, " (%.*s)", DA_FMT(state_words(da_json_text(b->row, "promise"))));
   lifetime(b->row, age);
   da_buf_addf(&out, " %s", age);
+  if (da_json_get(b->row, "detachedFrom") != NULL) da_buf_addf(&out, "  detached");
   add_last(&out, b->row);
   cli_print_text(da_buf_slice(&out));
   da_buf_free(&out);
@@ -381,6 +383,9 @@ static void print_tree(const cJSON *rows)
     branch *b = &branches[i];
     if (is_mark(b->row)) continue;
     b->parent = parent_of(&table, da_json_text(b->row, "id"));
+    da_slice caller = da_json_text(b->row, "detachedFrom");
+    if (b->parent == NULL) b->parent = da_table_get(&table, caller);
+    if (b->parent == NULL) b->parent = parent_of(&table, caller);
     branch *parent = b->parent != NULL ? b->parent : &top;
     *(parent->last != NULL ? &parent->last->next : &parent->first) = b;
     parent->last = b;

@@ -13,7 +13,10 @@
 #include "service_run.h"
 #include "value.h"
 
-enum { KNOWN_MAX = 5000 }; /* records told to who attaches; beyond it the tree is cut */
+enum {
+  KNOWN_MAX = 5000, /* records told to who attaches; beyond it the tree is cut */
+  DETACHED_TOLD = 4 /* ids of what goes on behind an end */
+};
 
 struct cli_following {
   cli_request *r; /* NULL: nothing more is told of it; the worker still knows it until its promise settles */
@@ -59,10 +62,30 @@ static void end_following(cli_following *f)
   if (service->serves && !cli_run_follows(service, f->root)) cli_model_forget(&service->model, f->root);
 }
 
+/* What the execution detached, at any depth, and that has not ended: by what this process knows of it. */
+static void add_detached(const cli_following *f, cJSON *row)
+{
+  if (da_id_rest(f->id).len > 0) return;
+  da_arena arena = {0};
+  da_slice begin = da_arena_join(&arena, (da_slice[]){f->id, DA_LIT("~")}, 2);
+  cJSON *ids = da_json_array();
+  for (const cli_node *node = NULL; (node = cli_model_next(&f->service->model, node)) != NULL;)
+    if (node->call == DA_CALL_WORKFLOW && node->end_ns == 0 && da_id_rest(node->id).len == 0 &&
+        da_slice_starts(node->id, begin) && !cli_run_follows(f->service, node->id) &&
+        cJSON_GetArraySize(ids) < DETACHED_TOLD)
+      da_json_add(ids, da_json_string(node->id));
+  if (cJSON_GetArraySize(ids) > 0)
+    da_json_put(row, "detached", ids);
+  else
+    cJSON_Delete(ids);
+  da_arena_free(&arena);
+}
+
 static void tell_end(cli_following *f, const char *state, const da_promise *promise, cJSON *row)
 {
   da_json_put_text(row, "end", da_slice_of(state));
   da_json_put_text(row, "id", f->id);
+  add_detached(f, row);
   if (promise != NULL) {
     da_buf value = {0};
     cli_value_results(&promise->value, &value);

@@ -191,6 +191,8 @@ da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detai
   if (promise->settled_at > 0) da_json_put_int(row, "settledAt", promise->settled_at);
   if (promise->timeout_at < DA_TIME_MAX) da_json_put_int(row, "timeoutAt", promise->timeout_at);
   if (promise->call.ordinal > 0) da_json_put_int(row, "ordinal", promise->call.ordinal);
+  const da_slice *caller = da_map_get(promise->tags, DA_LIT("dahost:detached"));
+  if (caller != NULL) da_json_put_text(row, "detachedFrom", *caller);
   if (status == DA_OK) status = add_generation(store, promise, detail, arena, row, err);
   if (status == DA_OK && detail == CLI_FULL) add_details(row, promise);
   if (status == DA_OK) return DA_OK;
@@ -203,10 +205,11 @@ da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detai
 
 /* What a query is about, and how far it has come. Lives in the request. */
 typedef struct query {
-  da_slice prefix; /* tree: the id; borrowed from the request */
-  da_slice state;  /* ps: wanted, or empty: all that is not completed */
-  bool any_depth;  /* ps: children too */
-  size_t left;     /* rows that may still be told */
+  da_slice prefix;   /* tree: the id; borrowed from the request */
+  da_slice detached; /* tree, behind that: how the ids of what was detached begin */
+  da_slice state;    /* ps: wanted, or empty: all that is not completed */
+  bool any_depth;    /* ps: children too */
+  size_t left;       /* rows that may still be told */
   cli_detail detail;
   da_slice after; /* the last id visited; in the request's arena */
 } query;
@@ -242,6 +245,7 @@ static bool wanted(const query *q, const cJSON *row)
 static bool visit_row(void *user, const da_promise *promise)
 {
   page *p = user;
+  if (!da_slice_starts(promise->id, p->query->detached)) return false;
   p->last = promise->id;
   p->visited++;
   cJSON *row = NULL;
@@ -298,8 +302,10 @@ static da_status read_page(da_store *store, da_op *op, da_err *err)
   p->last = DA_NONE;
   da_slice after = q->after;
   bool roots = q->prefix.len == 0 && !q->any_depth;
-  da_status status = roots ? cli_scan_roots(store, after, &op->arena, visit_row, p, err)
-                           : da_store_scan_ids(store, q->prefix, after, &op->arena, visit_row, p, err);
+  if (q->detached.len > 0 && after.len == 0) after = q->detached;
+  da_status status =
+      roots ? cli_scan_roots(store, after, &op->arena, visit_row, p, err)
+            : da_store_scan_ids(store, q->detached.len > 0 ? DA_NONE : q->prefix, after, &op->arena, visit_row, p, err);
   if (status == DA_OK) status = p->status;
   if (status != DA_OK) cJSON_Delete(p->rows);
   return status;
@@ -398,8 +404,16 @@ static void tree_page(da_op *op)
     ask_page(r, tree_page);
     return;
   }
-  if (q->after.len == 0) {
+  if (q->detached.len == 0 && q->after.len == 0) {
     cli_refuse_missing(r, CLI_EITHER, q->prefix);
+    return;
+  }
+  if (q->detached.len == 0 && q->left > 0 && !r->gone) {
+    char separator = da_id_separator(q->prefix);
+    da_slice parts[2] = {q->prefix, da_slice_make(&separator, 1)};
+    q->detached = da_id_detached(&r->arena, da_arena_join(&r->arena, parts, 2));
+    q->after = DA_NONE;
+    ask_page(r, tree_page);
     return;
   }
   tell_live(r, q->prefix);

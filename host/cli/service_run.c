@@ -231,6 +231,8 @@ static bool visit_resting(void *user, const da_promise *promise)
     return false;
   }
   if (promise->state != DA_PENDING || da_slice_eq(promise->id, rest->but)) return true;
+  bool own = da_slice_starts(promise->id, rest->but) && promise->id.ptr[rest->but.len] == '~';
+  if (own && da_map_get(promise->tags, DA_LIT("dahost:detached")) != NULL) return true; /* it runs along */
   if (da_map_get(promise->tags, DA_LIT("resonate:target")) == NULL) return true;
   rest->more = cJSON_GetArraySize(rest->ids) == RESTING_TOLD;
   if (!rest->more) da_json_add(rest->ids, da_json_string(promise->id));

@@ -234,9 +234,8 @@ typedef struct da_counter {
   uint64_t count;
 } da_counter;
 
-da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
+static da_slice child_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
 {
-  if (spec->id.len != 0) return da_arena_dup(&execution->arena, spec->id);
   if (spec->key.len != 0) return da_id_child_key(&execution->arena, scope->id, spec->func, spec->key);
   da_counter *counter = da_table_get(&scope->counts, spec->func);
   if (counter == NULL) {
@@ -245,6 +244,13 @@ da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec
     (void)da_table_put(&scope->counts, counter->name, counter);
   }
   return da_id_child(&execution->arena, scope->id, spec->func, ++counter->count);
+}
+
+da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
+{
+  if (spec->id.len != 0) return da_arena_dup(&execution->arena, spec->id);
+  da_slice id = child_id(execution, scope, spec);
+  return spec->detached ? da_id_detached(&execution->arena, id) : id;
 }
 
 static void start(da_child *child, const da_call_spec *spec)
@@ -295,9 +301,10 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   if (!da_replay_find(execution, id, call, &found)) return NULL;
   da_child *child = da_call_new(execution, execution->current->scope, spec->kind, id);
   child->call = *call;
-  child->global = spec->id.len != 0;
+  child->detached = spec->detached;
+  child->global = spec->id.len != 0 || spec->detached;
   child->foreign = spec->kind == DA_CALL_WORKFLOW || spec->kind == DA_CALL_SLEEP || spec->kind == DA_CALL_PROMISE;
-  child->joined = spec->kind != DA_CALL_SLEEP && spec->kind != DA_CALL_PROMISE;
+  child->joined = spec->kind != DA_CALL_SLEEP && spec->kind != DA_CALL_PROMISE && !spec->detached;
   child->shielded = execution->current->shielded;
   if (spec->kind == DA_CALL_INLINE) child->closure_ref = spec->closure_ref;
   if (found != NULL) da_replay_meet(child, found);
@@ -346,17 +353,6 @@ da_child *da_execution_call(da_execution *execution, const da_call_spec *spec, d
 
 /* ---- cancelling a child -------------------------------------------------------------------------------- */
 
-static void abandon_step(da_child *child, const char *why)
-{
-  if (child->settled || !da_step_under_way(child)) return; /* recorded, or being recorded: its turn comes */
-  child->canceled = true;
-  da_step_over(child);
-  da_buf json = {0};
-  da_fault_json(&json, "canceled", da_slice_of(why));
-  da_call_record(child, DA_CANCELED, da_buf_slice(&json), DA_NONE);
-  da_buf_free(&json);
-}
-
 static da_slice json_text(da_execution *execution, const char *text)
 {
   da_buf json = {0};
@@ -392,7 +388,7 @@ void da_execution_cancel_child(da_execution *execution, da_child *child, const c
   case DA_CALL_STEP:
   case DA_CALL_INLINE:
   case DA_CALL_NATIVE:
-    abandon_step(child, why);
+    da_step_cancel(child, why);
     return;
   case DA_CALL_SLEEP:
   case DA_CALL_PROMISE:

@@ -43,8 +43,9 @@ void da_deadline_set(da_child *child, const da_call_spec *spec)
   child->deadline_at = DA_TIME_MAX;
   int64_t at = spec->timeout_ms < 0 ? DA_TIME_MAX : child->created_at + spec->timeout_ms;
   if (child->kind == DA_CALL_SLEEP && spec->at_ms >= 0) at = spec->at_ms;
+  if (child->detached) child->timeout_at = DA_TIME_MAX;
   if (child->kind == DA_CALL_WORKFLOW) {
-    child->deadline_at = least(at, present(child));
+    child->deadline_at = child->detached ? at : least(at, present(child));
     at = child->deadline_at < DA_TIME_MAX ? child->deadline_at + GRACE_MS : DA_TIME_MAX;
   } else if (!child->foreign) {
     at = least(at, present(child));

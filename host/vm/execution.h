@@ -98,6 +98,7 @@ struct da_child {
   bool handed_on;      /* given away as a value: somebody else may await it */
   bool told_forgotten; /* that nobody awaited it */
   bool joined;         /* is waited for at the end of its scope */
+  bool detached;       /* a workflow with a life of its own: neither joined nor cancelled with its parent */
   bool shielded;       /* made in da.shield or by an undo call: neither a cancel nor the deadline ends it */
   bool settled;        /* known to be settled */
   bool delivered;      /* ... and told to the program */
@@ -119,7 +120,8 @@ struct da_child {
   da_fiber *fiber;    /* branch, or without a record */
   da_slice record_id; /* da.get(): where it is recorded that nothing was found */
   /* a step */
-  bool under_way; /* counts as busy */
+  bool under_way;   /* counts as busy */
+  char *cancel_why; /* cancelled while it ran; owned */
   da_retry retry;
   int attempt;
   int64_t created_at;
@@ -289,6 +291,7 @@ typedef struct da_call_spec {
   int64_t timeout_ms; /* -1: none */
   int64_t attempt_timeout_ms;
   const da_retry *retry; /* NULL: the default */
+  bool detached;         /* a workflow with a life of its own */
   int64_t at_ms;         /* sleep: the instant; -1: timeout_ms from now */
   bool has_data;
   da_slice data;   /* promise: JSON for its param */
@@ -312,7 +315,7 @@ da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int ar
 /* A child without a record, completed by da_fiber_done() with a registry reference to its packed results. Of spec:
  * func, file, line. */
 da_child *da_execution_fiber_child(da_execution *execution, bool joined, const da_call_spec *spec);
-void da_fiber_done(da_execution *execution, da_child *child, bool ok, int results_ref);
+void da_fiber_done(da_execution *execution, da_child *child, da_promise_state state, int results_ref);
 da_scope *da_scope_new(da_execution *execution, da_slice id);
 
 /* Registers the current fiber as waiting for all of the children, or the first failure of one; the caller yields if it
@@ -489,10 +492,11 @@ void da_call_settle_here(da_child *child, da_promise_state state, const char *co
 
 /* step.c */
 void da_step_start(da_child *child, const da_call_spec *spec);
-void da_step_go(da_child *child);              /* its first attempt, unless it was abandoned before */
-bool da_step_under_way(const da_child *child); /* else it is being recorded */
-void da_step_over(da_child *child);            /* what it needed while it was under way goes */
-void da_step_stop(da_child *child);            /* its timers and its job: the execution is gone */
+void da_step_go(da_child *child); /* its first attempt, unless it was abandoned before */
+/* The program cancels it: one that runs has a moment to end by itself, then it is recorded as canceled. */
+void da_step_cancel(da_child *child, const char *why);
+void da_step_over(da_child *child); /* what it needed while it was under way goes */
+void da_step_stop(da_child *child); /* its timers and its job: the execution is gone */
 
 /* deadline.c */
 /* When a call starts: its created_at, timeout_at, deadline_at. */

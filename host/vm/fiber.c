@@ -327,10 +327,10 @@ bool da_fiber_deliver_next(da_execution *execution)
 
 /* ---- fibers without a record --------------------------------------------------------------------------- */
 
-void da_fiber_done(da_execution *execution, da_child *child, bool ok, int results_ref)
+void da_fiber_done(da_execution *execution, da_child *child, da_promise_state state, int results_ref)
 {
   DA_ASSERT(!child->delivered);
-  child->state = ok ? DA_RESOLVED : DA_REJECTED;
+  child->state = state;
   child->settled = true;
   child->results_ref = results_ref;
   deliver_child(execution, child);

@@ -89,12 +89,26 @@ static void begin_child_execution(da_worker *worker, const da_op *op)
   da_execution_begin(da_execution_new(worker, task->id), task->version, outcome->reply.promise);
 }
 
+/* What is detached lies outside of the scan that a replay begins with, so its record is compared here. */
+static bool is_other_call(const da_child *child, const da_promise *found)
+{
+  const da_call *call = &found->call;
+  return child->detached && call->kind != DA_CALL_NONE &&
+         !(da_slice_eq(call->func, child->call.func) && da_digest_eq(&call->args, &child->call.args));
+}
+
 static void answer_created(da_execution *execution, da_child *child, const da_op *op)
 {
   const da_reply *reply = &op->outcomes[0].reply;
   if (reply->status == 200 && reply->inner != NULL) reply = reply->inner;
   release(child);
-  if (reply->status == 200) {
+  if (reply->status == 200 && is_other_call(child, reply->promise)) {
+    da_execution_park(
+        execution, "nondeterminism",
+        "'%.*s' wants %s '%.*s' (%.*s:%u) as '%.*s', but that was detached as '%.*s' or with other arguments",
+        DA_FMT(execution->id), da_call_kind_name(child->kind), DA_FMT(child->call.func), DA_FMT(child->call.file),
+        child->call.line, DA_FMT(child->id), DA_FMT(reply->promise->call.func));
+  } else if (reply->status == 200) {
     if (reply->promise->state != DA_PENDING) da_call_completed(child, reply->promise);
   } else if (op->outcomes[0].reply.status == 409) {
     da_execution_drop(execution);
@@ -122,6 +136,7 @@ static void describe_workflow(da_op *op, da_request *request, const da_child *ch
   request->ttl = DA_TIME_MAX;
   da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), worker->target);
   da_deadline_tag(op, request, child);
+  if (child->detached) da_call_add_tag(&op->arena, request, DA_LIT("dahost:detached"), child->scope->id);
   request->param = da_call_param(&op->arena, spec->func, spec->args);
 }
 

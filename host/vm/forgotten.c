@@ -16,7 +16,9 @@ static bool has_result(const da_child *child)
 
 static bool forgotten(const da_child *child)
 {
-  if (child->observed || child->ignored || child->canceled || child->handed_on || child->call.line == 0) return false;
+  if (child->observed || child->ignored || child->detached || child->canceled || child->handed_on ||
+      child->call.line == 0)
+    return false;
   switch (child->kind) {
   case DA_CALL_STEP:
   case DA_CALL_INLINE:

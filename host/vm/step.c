@@ -18,7 +18,10 @@
 #include "fault.h"
 #include "lib.h"
 
-enum { SLOW_INLINE_MS = 20 };
+enum {
+  SLOW_INLINE_MS = 20,
+  CANCEL_GRACE_MS = 2000, /* a step that is cancelled while it runs may end by itself: what it did is known then */
+};
 
 const da_retry da_retry_default = {.max = 5, .first = 1, .factor = 2, .cap = 30, .jitter = 0.2};
 
@@ -50,11 +53,6 @@ void da_step_stop(da_child *child)
   stop_timer(&child->limit);
 }
 
-bool da_step_under_way(const da_child *child)
-{
-  return child->under_way;
-}
-
 static void free_args(da_child *child)
 {
   char *args;
@@ -72,6 +70,8 @@ void da_step_over(da_child *child)
     child->under_way = false;
   }
   free_args(child);
+  free(child->cancel_why);
+  child->cancel_why = NULL;
   if (child->closure_ref != LUA_NOREF && execution->L != NULL)
     luaL_unref(execution->L, LUA_REGISTRYINDEX, child->closure_ref);
   child->closure_ref = LUA_NOREF;
@@ -81,6 +81,33 @@ static void finish(da_child *child, da_promise_state state, da_slice data, da_sl
 {
   da_call_record(child, state, data, rest); /* first: it is busy all along */
   da_step_over(child);
+}
+
+/* ---- cancelled ------------------------------------------------------------------------------------------ */
+
+static void end_canceled(da_child *child)
+{
+  da_buf json = {0};
+  da_fault_json(&json, "canceled", da_slice_of(child->cancel_why));
+  finish(child, DA_CANCELED, da_buf_slice(&json), DA_NONE);
+  da_buf_free(&json);
+}
+
+static void limit_reached(void *arg);
+
+void da_step_cancel(da_child *child, const char *why)
+{
+  const da_worker *worker = child->execution->worker;
+  if (child->settled || !child->under_way) return; /* recorded, or being recorded: its turn comes */
+  child->canceled = true;
+  child->cancel_why = da_xstrndup(da_slice_of(why));
+  if (child->job == NULL || !da_step_pool_begun(worker->steps, child->job)) {
+    end_canceled(child);
+    return;
+  }
+  int64_t at = da_clock_now_ms() + CANCEL_GRACE_MS;
+  stop_timer(&child->limit);
+  child->limit = da_timer_start(worker->sched, at < child->timeout_at ? at : child->timeout_at, limit_reached, child);
 }
 
 /* ---- one attempt, over --------------------------------------------------------------------------------- */
@@ -141,6 +168,10 @@ static void attempt_failed(da_child *child, da_slice error, bool fatal)
 {
   da_execution *execution = child->execution;
   int64_t at = da_clock_now_ms() + retry_delay_ms(child);
+  if (child->canceled) {
+    end_canceled(child);
+    return;
+  }
   if (fatal || !wants_more(child, at)) {
     finish(child, DA_REJECTED, error, DA_NONE);
     return;
@@ -194,7 +225,7 @@ static void job_done(da_step_job *job)
   if (child != NULL) { /* else it was let go */
     da_execution *execution = child->execution;
     child->job = NULL;
-    if (child->attempt_timeout_ms > 0) stop_timer(&child->limit);
+    if (child->attempt_timeout_ms > 0 && !child->canceled) stop_timer(&child->limit);
     if (goes_on(execution)) {
       attempt_ended(child, job->ok, da_buf_slice(&job->data), da_buf_slice(&job->rest), job->fatal);
       da_execution_pump(execution);
@@ -204,7 +235,7 @@ static void job_done(da_step_job *job)
   da_step_job_delete(job);
 }
 
-/* The deadline of the step, or of this attempt, has come. */
+/* The deadline of the step, or of this attempt, has come, or a cancelled one has had its time. */
 static void limit_reached(void *arg)
 {
   da_child *child = arg;
@@ -214,7 +245,9 @@ static void limit_reached(void *arg)
   da_execution_ref(execution);
   let_go(child);
   da_buf json = {0};
-  if (da_clock_now_ms() >= child->timeout_at) {
+  if (child->canceled) {
+    end_canceled(child);
+  } else if (da_clock_now_ms() >= child->timeout_at) {
     da_fault_json(&json, "timedout", DA_LIT("the step did not end before its deadline"));
     finish(child, DA_TIMEDOUT, da_buf_slice(&json), DA_NONE);
   } else {

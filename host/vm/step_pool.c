@@ -525,6 +525,14 @@ void da_step_pool_submit(da_step_pool *pool, da_step_job *job)
   pthread_mutex_unlock(&pool->mutex);
 }
 
+bool da_step_pool_begun(da_step_pool *pool, const da_step_job *job)
+{
+  pthread_mutex_lock(&pool->mutex);
+  bool begun = !job->queued;
+  pthread_mutex_unlock(&pool->mutex);
+  return begun;
+}
+
 bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job)
 {
   pthread_mutex_lock(&pool->mutex);

@@ -58,6 +58,8 @@ void da_step_pool_submit(da_step_pool *pool, da_step_job *job);
 /* Takes a job out of the queue; false when a thread has it already: then it is given up, and done() is called in its
  * time. */
 bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job);
+/* Has a thread taken the job, which was not withdrawn, out of the queue? */
+bool da_step_pool_begun(da_step_pool *pool, const da_step_job *job);
 int da_step_pool_busy(da_step_pool *pool);
 bool da_step_pool_at_work(da_step_pool *pool); /* a job that was not given up is queued or runs */
 

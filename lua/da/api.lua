@@ -43,6 +43,7 @@ da.again = core.again
 da.patched = core.patched
 da.id = core.id
 da.now = core.now
+da.deadline = core.deadline
 da.replaying = core.replaying
 
 -- A random float in [0,1), or as math.random(m, n).

@@ -9,10 +9,11 @@ local records = require("spec.support.records")
 
 local M = {}
 
--- spec: script (text), or files = { name = text } with main = name; func, args (list of strings), env, id.
+-- spec: script (text), or files = { name = text } with main = name; func, args (list of strings), env, id; in_memory: a
+-- store that no flush waits for.
 -- Returns what harness.dahost() does, with .place kept if keep is set.
 function M.run(spec)
-  local place = spec.place or harness.place()
+  local place = spec.place or harness.place(spec.in_memory)
   local files = spec.files or { ["s.lua"] = spec.script }
   for name, text in pairs(files) do
     local file = assert(io.open(place.dir .. "/" .. name, "w"))

@@ -1,0 +1,277 @@
+-- lifetimes_spec.lua - what ends when: cancelled promises, losers, detached workflows, states, deadlines.
+-- SPDX-License-Identifier: Apache-2.0
+local harness = require("spec.support.harness")
+local script = require("spec.support.script")
+
+local HEAD = [[
+local da = require "da"
+local async, await, pawait, step = da.async, da.await, da.pawait, da.step
+function step.act(what) return what end
+function step.nap(ms) os.execute("sleep " .. ms / 1000); return "napped" end
+function async.never() await(da.promise "never") end
+function async.undoes(what)
+  local s <close> = da.saga()
+  s:on_fail(step.act, "undid " .. what)
+  await(step.act(what))
+  await(da.promise "never")
+end
+local function ended(p)
+  local ok, e = pawait(p)
+  return ok or e.code .. ": " .. e.message
+end
+]]
+
+local rows = {
+  { "a cancelled child that nobody awaits does not fail its parent: a workflow, a step, a branch, a map, a timer", [[
+    function async.main()
+      local list = { async.never(), step.nap(30), async("b", function() await(da.sleep(60)) end),
+        da.map({ 1 }, async.never), da.sleep(60), da.promise "p", da.all { async.never() } }
+      await(da.sleep(0.01))
+      for _, p in ipairs(list) do p:cancel "enough" end
+      return "fine"
+    end]], '"fine"' },
+  { "a cancelled child that fails in undoing fails its parent all the same", [[
+    function step.stuck() da.error("stuck", "cannot", { fatal = true }) end
+    function async.kid()
+      local s <close> = da.saga()
+      s:on_fail(step.stuck)
+      await(da.promise "never")
+    end
+    function async.parent()
+      local k = async.kid()
+      await(da.sleep(0.01))
+      k:cancel()
+    end
+    function async.main()
+      local _, e = pawait(async.parent())
+      return { e.code, e.promise, e.undo_errors[1].code }
+    end]], '["canceled","x:parent.1.kid.1","stuck"]' },
+  { "whoever awaits what was cancelled gets canceled with the reason", [[
+    function async.main()
+      local list = { async.never(), async("b", function() await(da.sleep(60)) end), da.sleep(60), da.promise "p",
+        da.all { da.promise "q" }, da.within("1h", da.promise "r") }
+      await(da.sleep(0.01))
+      local out = {}
+      for i, p in ipairs(list) do p:cancel("no " .. i); out[i] = ended(p) end
+      return out
+    end]], '["canceled: no 1","canceled: no 2","canceled: no 3","canceled: no 4","canceled: no 5","canceled: no 6"]' },
+  { "a step that is cancelled while it runs may end by itself, and its result stands", [[
+    function async.main()
+      local p = step.nap(150)
+      await(da.sleep(0.05))
+      p:cancel "late"
+      return { ended(p), p:state() }
+    end]], '[true,"resolved"]' },
+  { "a step that fails after it was cancelled is canceled, and is not tried again", [[
+    function step.fails() os.execute "sleep 0.1"; error("attempt " .. da.attempt()) end
+    function async.main()
+      local p = step.fails:with { retry = { first = "1ms" } }()
+      await(da.sleep(0.03))
+      p:cancel "late"
+      return { ended(p), p:state() }
+    end]], '["canceled: late","canceled"]' },
+  { "a step that waits for its next attempt is canceled at once", [[
+    function step.fails() error "always" end
+    function async.main()
+      local p = step.fails:with { retry = { first = "1h" } }()
+      await(da.sleep(0.05))
+      p:cancel "enough"
+      return ended(p)
+    end]], '"canceled: enough"' },
+  { "cancelling what has ended does nothing", [[
+    function async.main()
+      local p = step.act(1)
+      local v = await(p)
+      p:cancel "late"
+      return { v, await(p), p:state() }
+    end]], '[1,1,"resolved"]' },
+  { "cancelling a promise of da.get stops waiting for it, and leaves it to the others", [[
+    function async.kid() return ended(da.promise("p", { timeout = "60ms" })) end
+    function async.main()
+      local p = da.promise("p", { id = "common" })
+      local k = async.kid()
+      await(da.sleep(0.01))
+      local q = da.get "x:kid.1.p.1"
+      p:cancel "mine"
+      q:cancel "mine too"
+      return { ended(p), ended(q), await(k) }
+    end]], '["canceled: mine","canceled: mine too","timedout: the deadline passed"]' },
+  { "ignored failures fail nobody, whatever they are", [[
+    function step.bad() da.error("bad", "bad", { fatal = true }) end
+    function async.kid() await(step.bad()) end
+    function async.main()
+      step.bad():ignore()
+      async.kid():ignore()
+      async("b", function() await(step.bad()) end):ignore()
+      da.all({ step.bad() }):ignore()
+      return "fine"
+    end]], '"fine"' },
+  { "the state is what the execution has come to", [[
+    function step.bad() da.error("bad", "bad", { fatal = true }) end
+    function async.main()
+      local p, q, r = step.act(1), step.bad(), da.promise("late", { timeout = "10ms" })
+      local first = { p:state(), q:state(), r:state() }
+      pawait(q); await(p); pawait(r)
+      return { first, { p:state(), q:state(), r:state() } }
+    end]], '[["pending","pending","pending"],["resolved","rejected","timedout"]]' },
+  { "losers of any are cancelled and undo what they did: a workflow, a branch, a step, a timer", [[
+    function async.main()
+      local list = { async.undoes "w", async("b", function() await(async.undoes "b") end), step.nap(150), da.sleep(60),
+        da.map({ "m" }, async.undoes), da.promise "p" }
+      await(da.sleep(0.05))
+      list[7] = step.act "first"
+      local v, i = await(da.any(list))
+      local out = { v, i }
+      for k = 1, 6 do out[2 + k] = ended(list[k]) == true and list[k]:state() or ended(list[k]):match "^%a+" end
+      for _, id in ipairs { "x:undoes.1.act.2", "x:b.1.undoes.1.act.2", "x:undoes.2.act.2" } do out[#out + 1] = await(da.get(id)) end
+      return out
+    end]], '["first",7,"canceled","canceled","resolved","canceled","canceled","canceled","undid w","undid b","undid m"]' },
+  { "losers of race are cancelled, those that are kept go on", [[
+    function async.main()
+      local slow, quick = async.undoes "slow", step.act "quick"
+      local v = await(da.race { slow, quick })
+      local kept = async.never()
+      local w = await(da.race({ kept, step.act "again" }, { losers = "keep" }))
+      local state = kept:state()
+      kept:cancel()
+      return { v, w, ended(slow), state }
+    end]], '["quick","again","canceled: another one was first","pending"]' },
+  { times = true, "a deadline is told to the workflow, and to its children, who have no later one", [[
+    function async.kid(of) return da.deadline() == of end
+    function async.parent()
+      local mine = da.deadline()
+      local clamped = await(async.kid:with { timeout = "2h" }(mine))
+      local earlier = await(async.kid:with { timeout = "1m" }(mine))
+      return { clamped, earlier, mine - da.now() > 3590 and mine - da.now() <= 3600, (await(async.kid(mine))) }
+    end
+    function async.main() return { da.deadline() == nil, await(async.parent:with { timeout = "1h" }()) } end]],
+    '[true,[true,false,true,true]]' },
+  { "a detached workflow is awaited like any other, by who wants to", [[
+    function async.kid(x) await(da.sleep(0.005)); return x .. " of " .. da.id() end
+    function async.main()
+      local p, q = async.kid:detach "a", async.kid:with { key = "k" }:detach "b"
+      return { p.id, await(p), await(q) }
+    end]], '["x~kid.1","a of x~kid.1","b of x~kid=k"]' },
+  { "a detached workflow shares the counter of its name, and detaches for itself", [[
+    function async.leaf() return da.id() end
+    function async.kid() return await(async.leaf:detach()) end
+    function async.main()
+      return { await(async.leaf()), await(async.leaf:detach()), await(async.kid()), await(async.kid:detach()) }
+    end]], '["x:leaf.1","x~leaf.2","x~kid.1.leaf.1","x~kid.2~leaf.1"]' },
+  { "the failure of a detached workflow is not its parent's", [[
+    function async.bad() error "bad" end
+    function async.main() async.bad:detach(); await(da.sleep(0.01)); return "fine" end]], '"fine"' },
+  { "a detached workflow keeps no deadline of its parent's", [[
+    function async.kid() return da.deadline() == nil end
+    function async.parent() return await(async.kid:detach()) end
+    function async.main() return await(async.parent:with { timeout = "1h" }()) end]], "true" },
+}
+
+describe("lifetimes:", function()
+  for _, row in ipairs(rows) do
+    it(row[1], function()
+      local run = row.times and script.cold or script.both -- records that hold times differ
+      local result = run { script = HEAD .. row[2], func = "main", in_memory = true }
+      assert.are.equal(row[3] .. "\n", result.out, result.err)
+    end)
+  end
+
+  it("a step that never ends is left behind two seconds after it was cancelled", function()
+    local text = HEAD .. [[
+      function step.spins() while true do end end
+      function async.main()
+        local p = step.spins()
+        await(da.sleep(0.02))
+        p:cancel "enough"
+        return ended(p)
+      end]]
+    local result = script.run { script = text, func = "main", env = { DAHOST_TIME_FACTOR = "10" } }
+    assert.are.equal('"canceled: enough"\n', result.out, result.err)
+  end)
+
+  local detaching = HEAD .. [[
+    function async.mail(to) await(da.promise "sent"); return "mailed " .. to end
+    function async.main() async.mail:detach "ann"; await(step.act(1)); return "ordered" end
+    function async.parks() async.mail:detach "dan"; await(step.act(1)); local s = "x" while true do s = s .. s end end
+    function async.fails() async.mail:detach "bob"; await(step.act(1)); error "no" end]]
+
+  local function dahost(place, ...)
+    return harness.dahost({ ... }, { env = { DAHOST_DATA = place.data } })
+  end
+
+  it("what is detached outlives its parent: run names it, ps and the tree show it, resume ends it", function()
+    local ran = script.run { script = detaching, func = "main", keep = true }
+    local place = ran.place
+    assert.are.equal('"ordered"\n', ran.out, ran.err)
+    local loud = harness.dahost({ "run", place.dir .. "/s.lua", "main", "--id", "y" }, { env = { DAHOST_DATA = place.data } })
+    assert.truthy(loud.err:find("detached, and not ended yet: y~mail.1 (dahost resume y~mail.1)", 1, true), loud.err)
+    assert.is_nil(loud.err:find("resting here: [^\n]*y~mail"), loud.err)
+    assert.truthy(dahost(place, "ps").out:find("\nx~mail.1 +mail "))
+    assert.truthy(dahost(place, "tree", "x").out:find("\n  x~mail.1  [^\n]*  detached\n    sent.1  pending"))
+    assert.truthy(dahost(place, "get", "x~mail.1").out:find("\ndetached  x\n", 1, true))
+    assert.are.equal(0, dahost(place, "promise", "resolve", "x~mail.1:sent.1").code)
+    assert.are.equal('"mailed ann"\n', dahost(place, "resume", "x~mail.1").out)
+    assert.are.equal(0, dahost(place, "verify").code)
+    harness.remove(place)
+  end)
+
+  it("what is detached is neither cancelled with a parent that fails nor cut with one", function()
+    local ran = script.run { script = detaching, func = "fails", keep = true }
+    assert.are.equal(1, ran.code, ran.err)
+    assert.truthy(dahost(ran.place, "get", "x~mail.1").out:find("\nstate     %a+, %d"))
+    assert.are.equal(3, script.run({ place = ran.place, keep = true, script = detaching, func = "parks", id = "y" }).code)
+    assert.are.equal(0, dahost(ran.place, "cancel", "y", "--hard").code)
+    assert.truthy(dahost(ran.place, "get", "y~mail.1:sent.1").out:find("pending", 1, true))
+    assert.are.equal(0, dahost(ran.place, "cancel", "x~mail.1", "enough").code)
+    assert.are.equal(4, dahost(ran.place, "resume", "x~mail.1").code)
+    harness.remove(ran.place)
+  end)
+
+  it("a replay that detaches with other arguments parks", function()
+    local text = HEAD .. [[
+      function async.kid() end
+      function async.main(path)
+        local p = async.kid:detach(ARGUMENT)
+        await(p)
+        await(da.promise "go")
+      end]]
+    local place = harness.place()
+    local function run(argument)
+      return script.run { place = place, keep = true, func = "main",
+        files = { ["s.lua"] = text:gsub("ARGUMENT", argument), ["t.lua"] = text:gsub("ARGUMENT", "2") },
+        env = { DAHOST_KILL = "commit.before:5" } }
+    end
+    assert.are.equal(9, run("1").signal)
+    assert.are.equal(0, dahost(place, "migrate", "x", place.dir .. "/t.lua").code)
+    local result = dahost(place, "resume", "x")
+    assert.are.equal(3, result.code, result.err)
+    assert.truthy(result.err:find("'x' wants workflow 'kid' (t.lua:18) as 'x~kid.1', but that was detached as 'kid' or with "
+      .. "other arguments", 1, true), result.err)
+    harness.remove(place)
+  end)
+
+  it("a long id of a detached workflow is kept whole by a hash", function()
+    local text = HEAD .. [[
+      function async.leaf() return da.id() end
+      function async.main() return await(async.leaf:with { key = ("k"):rep(300) }:detach()) end]]
+    local result = script.both { script = text, func = "main" }
+    assert.are.equal('"x~leaf=' .. ("k"):rep(193) .. "~", result.out:sub(1, 202), result.err)
+    assert.are.equal(202 + 32 + 2, #result.out)
+  end)
+
+  -- What is misused, the words.
+  for what, case in pairs {
+    ["detaching a step"] = { "step.act:detach(1)", "s.lua:18: step.act:detach: a step lives in the execution that calls it and "
+      .. "cannot outlive it; detach a workflow that calls the step" },
+    ["detach with a dot"] = { "async.never.detach(1)", "write f:detach(...), with a colon; got number" },
+    ["a reason that is no text"] = { "step.act(1):cancel({})", "the reason to cancel must be a string, got a table" },
+    ["detach in a step"] = { "await(step.inner())", "a step is a leaf" },
+  } do
+    it("refuses " .. what, function()
+      local text = HEAD .. "function step.inner() return async.never:detach() end\nfunction async.main()\n" .. case[1] .. "\nend"
+      local result = script.run { script = text, func = "main" }
+      assert.are.equal(1, result.code, result.err)
+      assert.truthy(result.err:find(case[2], 1, true), result.err)
+    end)
+  end
+end)
