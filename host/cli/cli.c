@@ -119,12 +119,19 @@ static const char continue_help[] =
 static const char migrate_help[] =
     "Pins an unfinished execution, and what it called and has not ended, to the code of FILE, and lets go on what of "
     "it\n"
-    "was parked. Its records stay: where the new code wants something else than they hold, it is parked again.\n"
+    "was parked. Its records stay. First the new code runs over a copy of them, which carries out nothing new: where "
+    "it\n"
+    "wants something else than they hold the execution would be parked; then both sides are told, with file and "
+    "line,\n"
+    "and nothing is changed (exit code 3) without --force. da.patched(name) guards code that old executions must "
+    "not\n"
+    "take.\n"
     "\n"
-    "--dry-run changes nothing: it runs the new code over a copy of the records, carries out nothing new, and tells\n"
-    "of each execution which recorded calls it would meet again, which new ones it would make, and whether it would\n"
-    "be parked (with both sides of the difference), would end, or go on. Exit code then: 0 it takes to the code, 1 it\n"
-    "would end rejected, 3 it would be parked.\n";
+    "--dry-run ends there: it tells of each execution which recorded calls it would meet again, which new ones it "
+    "would\n"
+    "make, and whether it would be parked, would end, or go on. Exit code then: 0 it takes to the code, 1 it would "
+    "end\n"
+    "rejected, 3 it would be parked.\n";
 static const char check_help[] =
     "Looks for the slips that a run would only meet by and by, in each script and the modules it requires, without\n"
     "running their functions: names that nobody sets, awaits that were forgotten, promises that are dropped, inline\n"
@@ -153,8 +160,8 @@ static const cli_verb verbs[] = {
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
     {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD), 1, 2, cli_cancel},
     {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON), 1, 1, cli_continue},
-    {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help, F_COMMON | F(JSON) | F(DRY_RUN),
-     2, 2, cli_migrate},
+    {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help,
+     F_COMMON | F(JSON) | F(DRY_RUN) | F(FORCE), 2, 2, cli_migrate},
     {"promise create", "ID", "make a promise to be settled from outside", promise_create_help,
      F_COMMON | F(JSON) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_promise_create},
     {"promise get", "ID", "show a promise", promise_get_help, F_COMMON | F(JSON), 1, 1, cli_promise_get},

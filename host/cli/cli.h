@@ -42,6 +42,7 @@ enum {
   X(STATE, "state", "S", "running, suspended, completed, parked, or all")                              \
   X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                  \
   X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")             \
+  X(FORCE, "force", NULL, "migrate it though the new code would park it")                              \
   X(DRY_RUN, "dry-run", NULL, "change nothing; tell how the execution would take to the code")         \
   X(HISTORY, "history", NULL, "all it and what is below it recorded, as one JSON document")            \
   X(LIMIT, "limit", "N", "at most N rows (default 1000)")                                              \
@@ -120,6 +121,9 @@ int cli_promise_cancel(const cli_command *command);
 int cli_cancel(const cli_command *command);
 int cli_continue(const cli_command *command);
 int cli_migrate(const cli_command *command);
+/* What migrate does for one execution, with the flags of the command. Returns the exit code. */
+struct da_bundle;
+int cli_migrate_one(const cli_command *command, const char *id, struct da_bundle *bundle);
 int cli_check(const cli_command *command);
 int cli_test(const cli_command *command);
 int cli_replay(const cli_command *command);

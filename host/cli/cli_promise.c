@@ -164,7 +164,9 @@ int cli_promise_cancel(const cli_command *command)
 
 /* ---- cancel, continue, migrate ---------------------------------------------------------------------------------- */
 
-/* bundle: the code that goes with the request, or NULL. */
+static void note_moved(const cli_command *command, const cJSON *row);
+
+/* bundle: the code that goes with the request, or NULL. done: what to say; NULL: what was migrated. */
 static int change(const cli_command *command, cJSON *json, da_bundle *bundle, const char *done)
 {
   cli_client client = {.rows = da_json_array()};
@@ -179,8 +181,10 @@ static int change(const cli_command *command, cJSON *json, da_bundle *bundle, co
     if (da_json_flag(row, "before")) {
       note_before(command, row);
       code = same ? CLI_EXIT_OK : CLI_EXIT_REJECTED;
-    } else {
+    } else if (done != NULL) {
       cli_note(command, "%s %s", command->operands[0], done);
+    } else {
+      note_moved(command, row);
     }
     if (code == CLI_EXIT_OK && !da_json_flag(row, "driven") && value.len == 0)
       cli_note(command, "nobody drives it now: dahost resume %s", command->operands[0]);
@@ -214,14 +218,42 @@ int cli_continue(const cli_command *command)
   return change(command, request(command, "continue"), NULL, "may go on");
 }
 
+/* Below the record: what was moved with it, and what of it was parked. */
+static void note_moved(const cli_command *command, const cJSON *row)
+{
+  const cJSON *moved;
+  cJSON_ArrayForEach(moved, da_json_get(row, "migrated"))
+  {
+    cli_note(command, "%.*s (%.*s) runs the new code from now on%s", DA_FMT(da_json_text(moved, "id")),
+             DA_FMT(da_json_text(moved, "function")), da_json_flag(moved, "continued") ? "; it was parked" : "");
+  }
+}
+
+int cli_migrate_one(const cli_command *command, const char *id, da_bundle *bundle)
+{
+  bool ran = false;
+  cli_command one = *command;
+  one.operands[0] = id;
+  if (cli_has(command, CLI_DRY_RUN)) {
+    int code = cli_rehearse(command, id, bundle, CLI_TELL, &ran);
+    if (ran) cli_note(command, "nothing was changed; without --dry-run it is migrated");
+    return code;
+  }
+  if (!cli_has(command, CLI_FORCE)) {
+    int code = cli_rehearse(command, id, bundle, CLI_TELL_PARKED, &ran);
+    if (!ran) return code;
+    if (code == CLI_EXIT_PARKED)
+      return cli_fail(code, "'%s' was not migrated, since the new code would park it; --force does it all the same", id);
+  }
+  return change(&one, request(&one, "migrate"), bundle, NULL);
+}
+
 int cli_migrate(const cli_command *command)
 {
   da_bundle *bundle = NULL;
   da_err err = {{0}};
   if (da_bundle_read(command->operands[1], &bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
-  int code = cli_has(command, CLI_DRY_RUN)
-                 ? cli_rehearse(command, bundle)
-                 : change(command, request(command, "migrate"), bundle, "runs the new code from now on");
+  int code = cli_migrate_one(command, command->operands[0], bundle);
   da_bundle_unref(bundle);
   return code;
 }

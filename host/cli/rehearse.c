@@ -31,7 +31,7 @@ enum { LISTED = 40 }; /* recorded calls named in the view for people */
 typedef struct rehearsal {
   da_bundle *bundle;
   da_slice id;
-  bool same_code;
+  da_digest from; /* the code it is pinned to */
   bool whole; /* of a history: those that have ended too */
   da_arena arena;
   const da_promise **records; /* of the execution and below */
@@ -64,7 +64,6 @@ static bool keep(void *user, const da_promise *promise)
   da_promise *copy = da_arena_alloc(&r->arena, sizeof *copy);
   *copy = *promise;
   copy->armed = false; /* time stands still in the copy */
-  if (r->whole ? copy->call.has_bundle : is_unfinished(copy)) copy->call.bundle = r->bundle->hash;
   r->records[r->count++] = copy;
   return true;
 }
@@ -93,7 +92,7 @@ static int read_records(rehearsal *r, da_store *store, const char *place, da_sli
   if (found == 0 || !promise.call.has_bundle) return refuse_missing(store, place, id);
   if (!is_unfinished(&promise))
     return cli_fail(CLI_EXIT_REJECTED, "'%.*s' has ended; nothing of it will run again", DA_FMT(id));
-  r->same_code = da_digest_eq(&promise.call.bundle, &r->bundle->hash);
+  r->from = promise.call.bundle;
   if (da_store_scan_ids(store, id, DA_NONE, &r->arena, keep, r, &err) == DA_OK) return CLI_EXIT_OK;
   return cli_fail(CLI_EXIT_FAILED, "%s: %s", place, err.text);
 }
@@ -142,7 +141,9 @@ static da_status fill_copy(rehearsal *r, da_err *err)
   da_status status = da_store_begin(r->copy, err);
   if (status != DA_OK) return status;
   for (size_t i = 0; status == DA_OK && i < r->count; i++) {
-    da_write write = {.table = DA_TABLE_PROMISE, .row.promise = r->records[i]};
+    da_promise moved = *r->records[i];
+    if (r->whole ? moved.call.has_bundle : is_unfinished(&moved)) moved.call.bundle = r->bundle->hash;
+    da_write write = {.table = DA_TABLE_PROMISE, .row.promise = &moved};
     status = da_store_write(r->copy, &write, err);
   }
   if (status == DA_OK) return da_store_commit(r->copy, err);
@@ -228,6 +229,18 @@ static void note_foreign(rehearsal *r, const da_event *event)
   da_json_add(r->foreign, da_json_string(event->child));
 }
 
+/* One side of a divergence: where the code makes the call, and what it is. */
+static void put_side(cJSON *row, const char *name, const da_call *call)
+{
+  if (call == NULL) return;
+  cJSON *side = da_json_object();
+  da_json_put_text(side, "file", call->file);
+  da_json_put_int(side, "line", call->line);
+  da_json_put_text(side, "kind", da_slice_of(da_call_kind_name(call->kind)));
+  da_json_put_text(side, "function", call->func);
+  da_json_put(row, name, side);
+}
+
 static void hear(void *user, const da_event *event)
 {
   rehearsal *r = user;
@@ -243,6 +256,8 @@ static void hear(void *user, const da_event *event)
     break;
   case DA_EVENT_PARKED:
     da_json_put_text(row, "text", without_advice(event->text));
+    put_side(row, "recorded", event->recorded);
+    put_side(row, "wanted", event->wanted);
     end_one(r, row, "parked", CLI_EXIT_PARKED);
     break;
   case DA_EVENT_COMPLETED:
@@ -290,6 +305,15 @@ static void add_calls(da_buf *out, const cJSON *row, const char *name, const cha
   if (count > LISTED) da_buf_addf(out, "\n    (%d more; --json lists all)", count - LISTED);
 }
 
+static void add_side(da_buf *out, const cJSON *row, const char *name, const char *title)
+{
+  const cJSON *side = da_json_get(row, name);
+  int64_t line = 0;
+  if (side == NULL || !da_json_int(side, "line", &line)) return;
+  da_buf_addf(out, "\n  %s %.*s:%d  %.*s %.*s", title, DA_FMT(da_json_text(side, "file")), (int)line,
+              DA_FMT(da_json_text(side, "kind")), DA_FMT(da_json_text(side, "function")));
+}
+
 static void add_outcome(da_buf *out, const cJSON *row)
 {
   da_slice outcome = da_json_text(row, "outcome");
@@ -298,6 +322,8 @@ static void add_outcome(da_buf *out, const cJSON *row)
   da_slice value = da_json_text(row, "$value");
   if (da_slice_eq(outcome, DA_LIT("parked"))) {
     da_buf_addf(out, "would be parked: %.*s", DA_FMT(da_json_text(row, "text")));
+    add_side(out, row, "recorded", "recorded at");
+    add_side(out, row, "wanted", "new code at");
   } else if (da_slice_eq(outcome, DA_LIT("goes on"))) {
     da_buf_addf(out, "would go on");
   } else if (da_slice_eq(outcome, DA_LIT("begins again"))) {
@@ -365,7 +391,9 @@ static da_status prepare(rehearsal *r, da_err *err)
   for (size_t i = 0; i < r->count; i++) {
     const da_promise *promise = r->records[i];
     if (!to_run(r, promise)) continue;
-    if (!cli_defines(r->worker, r->bundle, promise->call.func))
+    cli_moves moves = cli_moves_to(r->worker, r->bundle, &promise->call, r->whole ? NULL : &r->from);
+    if (moves == CLI_KEEPS_CODE) continue;
+    if (moves == CLI_LEFT_BEHIND)
       return da_fail(err, DA_ENOTFOUND, "%.*s defines no workflow '%.*s', which '%.*s' runs",
                      DA_FMT(r->bundle->modules[0].file), DA_FMT(promise->call.func), DA_FMT(promise->id));
     (void)new_row(r, promise);
@@ -402,12 +430,13 @@ static int run_or_fail(rehearsal *r)
   return cli_fail(status == DA_ELUA || status == DA_ENOTFOUND ? CLI_EXIT_USAGE : CLI_EXIT_FAILED, "%s", err.text);
 }
 
-int cli_rehearse(const cli_command *command, da_bundle *bundle)
+int cli_rehearse(const cli_command *command, const char *id, da_bundle *bundle, cli_tell tell, bool *ran)
 {
-  rehearsal r = {.bundle = bundle, .id = da_slice_of(command->operands[0])};
+  rehearsal r = {.bundle = bundle, .id = da_slice_of(id)};
   char *place = cli_store_place(command);
   int code = read_store(&r, place, read_records, r.id);
-  if (r.same_code) cli_note(command, "%.*s runs this very code already", DA_FMT(r.id));
+  if (code == CLI_EXIT_OK && da_digest_eq(&r.from, &bundle->hash))
+    cli_note(command, "%s runs this very code already", id);
   size_t count = 0;
   while (code == CLI_EXIT_OK && r.count > count) { /* again, as long as there is more to be copied */
     close_copy(&r);
@@ -415,10 +444,10 @@ int cli_rehearse(const cli_command *command, da_bundle *bundle)
     code = run_or_fail(&r);
     if (code == CLI_EXIT_OK) code = read_store(&r, place, read_foreign, DA_NONE);
   }
-  if (code == CLI_EXIT_OK) {
-    show(command, &r);
-    cli_note(command, "nothing was changed; without --dry-run it is migrated");
+  *ran = code == CLI_EXIT_OK;
+  if (*ran) {
     code = r.code;
+    if (tell == CLI_TELL || code == CLI_EXIT_PARKED) show(command, &r);
   }
   close_all(&r);
   free(place);

@@ -107,14 +107,17 @@ void cli_serve_promise_settle(cli_request *r);
 void cli_serve_continue(cli_request *r);
 /* Ends the request with the record of its "id" as it is now, and a flag that says what was done. */
 void cli_answer_record(cli_request *r, const char *member, bool value);
+void cli_answer_changed(cli_request *r, const char *member, cJSON *value); /* value is given */
 
 /* service_cancel.c */
 void cli_serve_cancel(cli_request *r);
 
 /* service_migrate.c */
 void cli_serve_migrate(cli_request *r);
-/* Does the bundle, which is served, define this workflow? */
-bool cli_defines(da_worker *worker, const da_bundle *bundle, da_slice func);
+/* What becomes of an unfinished execution below one that is moved from code `from` to the bundle, which is served: it
+ * moves too; it has other code, and the bundle does not define its function, so it keeps that; or it is left behind. from NULL: nothing keeps its code. */
+typedef enum cli_moves { CLI_MOVES, CLI_KEEPS_CODE, CLI_LEFT_BEHIND } cli_moves;
+cli_moves cli_moves_to(da_worker *worker, const da_bundle *bundle, const da_call *call, const da_digest *from);
 
 /* service_run.c */
 void cli_serve_run(cli_request *r);

@@ -43,8 +43,8 @@ static da_status read_row(da_store *store, da_op *op, da_err *err)
 }
 
 typedef struct change {
-  const char *member; /* a flag added to the row, or NULL */
-  bool value;
+  const char *member; /* added to the row */
+  cJSON *value;
   bool drive; /* say whether this process drives it */
 } change;
 
@@ -54,8 +54,9 @@ static void shown(da_op *op)
   if (cli_op_failed(op)) return;
   show_call *show = op->call_argument;
   const change *c = r->state;
+  if (show->row == NULL) cJSON_Delete(c->value);
   if (show->row != NULL) {
-    if (c->member != NULL) da_json_put_flag(show->row, c->member, c->value);
+    da_json_put(show->row, c->member, c->value);
     if (c->drive) da_json_put_flag(show->row, "driven", cli_run_drives(r->service, show->id));
     cli_answer_row(r, show->row);
   }
@@ -64,6 +65,11 @@ static void shown(da_op *op)
 }
 
 void cli_answer_record(cli_request *r, const char *member, bool value)
+{
+  cli_answer_changed(r, member, cJSON_CreateBool(value));
+}
+
+void cli_answer_changed(cli_request *r, const char *member, cJSON *value)
 {
   change *c = da_arena_zalloc(&r->arena, sizeof *c);
   bool drive = !da_slice_starts(da_json_text(r->json, "verb"), DA_LIT("promise"));

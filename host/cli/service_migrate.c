@@ -1,5 +1,6 @@
 /* service_migrate.c - moves an execution to other code: it, and the unfinished executions it called, are pinned to
- * another bundle from now on; what of them was parked may go on.
+ * another bundle from now on; what of them was parked may go on. One that had other code than it keeps that, if the new
+ * code does not define its function.
  *
  * The records are not touched: where the new code wants something else than they hold, the replay parks it again and
  * names both sides. An execution that runs in this process now is refused; suspended ones in memory are dropped.
@@ -15,26 +16,39 @@ typedef struct migration {
   da_digest hash;
   bool found;
   da_promise promise;
-  const da_promise **moved; /* a copy of each record to be rewritten */
+  const da_promise **below; /* what is unfinished of it */
   size_t count, cap;
+  da_table *keep; /* ids of those that are not moved */
   da_arena *arena;
+  cJSON *told; /* what was moved, for the answer; from the rewriting on it is the request's */
 } migration;
+
+static void tell_moved(cJSON *list, const da_promise *promise)
+{
+  char hex[33];
+  cJSON *row = da_json_object();
+  da_digest_hex(&promise->call.bundle, hex);
+  da_json_put_text(row, "id", promise->id);
+  da_json_put_text(row, "function", promise->call.func);
+  da_json_put_text(row, "from", da_slice_of(hex));
+  da_json_add(list, row);
+}
 
 static bool keep_unfinished(void *user, const da_promise *promise)
 {
   migration *m = user;
   if (promise->state != DA_PENDING || !promise->call.has_bundle) return true;
+  if (m->keep != NULL && da_table_get(m->keep, promise->id) != NULL) return true;
   if (m->count == m->cap) {
     size_t cap = m->cap != 0 ? m->cap * 2 : 8;
     const da_promise **grown = da_arena_alloc(m->arena, cap * sizeof(const da_promise *));
-    if (m->count > 0) memcpy(grown, m->moved, m->count * sizeof(const da_promise *));
-    m->moved = grown;
+    if (m->count > 0) memcpy(grown, m->below, m->count * sizeof(const da_promise *));
+    m->below = grown;
     m->cap = cap;
   }
   da_promise *copy = da_arena_alloc(m->arena, sizeof *copy);
   *copy = *promise;
-  copy->call.bundle = m->hash;
-  m->moved[m->count++] = copy;
+  m->below[m->count++] = copy;
   return true;
 }
 
@@ -55,8 +69,11 @@ static da_status move(da_store *store, da_op *op, da_err *err)
   m->arena = &op->arena;
   da_status status = da_store_scan_ids(store, m->id, DA_NONE, &op->arena, keep_unfinished, m, err);
   for (size_t i = 0; status == DA_OK && i < m->count; i++) {
-    da_write write = {.table = DA_TABLE_PROMISE, .row.promise = m->moved[i]};
+    da_promise moved = *m->below[i];
+    moved.call.bundle = m->hash;
+    da_write write = {.table = DA_TABLE_PROMISE, .row.promise = &moved};
     status = da_store_write(store, &write, err);
+    if (status == DA_OK) tell_moved(m->told, m->below[i]);
   }
   return status;
 }
@@ -64,25 +81,35 @@ static da_status move(da_store *store, da_op *op, da_err *err)
 static void sent_on(da_op *op)
 {
   cli_request *r = op->user;
-  if (cli_op_failed(op)) return;
+  cJSON *told = r->state;
+  if (cli_op_failed(op)) {
+    cJSON_Delete(told);
+    return;
+  }
+  for (size_t i = 0; i < op->request_count; i++)
+    if (op->outcomes[i].reply.status == 200)
+      da_json_put_flag(cJSON_GetArrayItem(told, (int)i), "continued", true);
   da_op_delete(op);
-  cli_answer_record(r, "migrated", true);
+  cli_answer_changed(r, "migrated", told);
 }
 
 /* What is parked may go on. 409: it was not parked, and goes on when what it awaits is settled. */
 static void moved(da_op *op)
 {
   cli_request *r = op->user;
-  if (cli_op_failed(op)) return;
   const migration *m = op->call_argument;
+  r->state = m->told;
+  da_table_free(m->keep);
+  if (op->status != DA_OK) cJSON_Delete(m->told);
+  if (cli_op_failed(op)) return;
   da_op *next = cli_request_op(r, sent_on);
   for (size_t i = 0; i < m->count; i++)
-    da_op_request(next, DA_REQ_TASK_CONTINUE)->id = da_arena_dup(&next->arena, m->moved[i]->id);
+    da_op_request(next, DA_REQ_TASK_CONTINUE)->id = da_arena_dup(&next->arena, m->below[i]->id);
   da_op_delete(op);
   da_sched_submit(r->service->sched, next, false);
 }
 
-bool cli_defines(da_worker *worker, const da_bundle *bundle, da_slice func)
+static bool defines(da_worker *worker, const da_bundle *bundle, da_slice func)
 {
   size_t count;
   const da_function *functions = da_worker_functions(worker, bundle, &count);
@@ -91,12 +118,35 @@ bool cli_defines(da_worker *worker, const da_bundle *bundle, da_slice func)
   return false;
 }
 
+cli_moves cli_moves_to(da_worker *worker, const da_bundle *bundle, const da_call *call, const da_digest *from)
+{
+  if (defines(worker, bundle, call->func)) return CLI_MOVES;
+  return from == NULL || da_digest_eq(&call->bundle, from) ? CLI_LEFT_BEHIND : CLI_KEEPS_CODE;
+}
+
+static cli_moves moves_of(const cli_request *r, const migration *m, const da_promise *promise)
+{
+  return cli_moves_to(r->service->worker, r->bundle, &promise->call, &m->promise.call.bundle);
+}
+
 /* An unfinished execution whose function the new code has not, or NULL. */
-static const da_promise *left_behind(cli_request *r, const migration *m)
+static const da_promise *left_behind(const cli_request *r, const migration *m)
 {
   for (size_t i = 0; i < m->count; i++)
-    if (!cli_defines(r->service->worker, r->bundle, m->moved[i]->call.func)) return m->moved[i];
+    if (moves_of(r, m, m->below[i]) == CLI_LEFT_BEHIND) return m->below[i];
   return NULL;
+}
+
+static da_table *kept(cli_request *r, const migration *m)
+{
+  da_table *keep = da_arena_zalloc(&r->arena, sizeof *keep);
+  for (size_t i = 0; i < m->count; i++) {
+    if (moves_of(r, m, m->below[i]) != CLI_KEEPS_CODE) continue;
+    da_slice *id = da_arena_alloc(&r->arena, sizeof *id);
+    *id = da_arena_dup(&r->arena, m->below[i]->id);
+    (void)da_table_put(keep, *id, id);
+  }
+  return keep;
 }
 
 /* What speaks against it, said as a refusal. */
@@ -125,7 +175,7 @@ static void looked(da_op *op)
   if (cli_op_failed(op)) return;
   const migration *m = op->call_argument;
   if (!objected(r, m)) {
-    migration next = {.id = m->id, .hash = r->bundle->hash};
+    migration next = {.id = m->id, .hash = r->bundle->hash, .keep = kept(r, m), .told = da_json_array()};
     da_sched_submit(r->service->sched, cli_request_call(r, move, &next, sizeof next, moved), false);
   }
   da_op_delete(op);

@@ -263,6 +263,7 @@ struct da_execution {
   bool slow_told;        /* of the span under way */
   uint32_t span_ticks;   /* processor time of the span under way, as far as it is over */
   const char *park_code; /* static; set while parking */
+  const da_call *park_recorded, *park_wanted; /* of a replay that diverged: see da_event */
   char *park_text;
   bool recalled; /* dispatched again before its suspension was told */
   int64_t recalled_version;

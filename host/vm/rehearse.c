@@ -41,6 +41,8 @@ void da_rehearse_over(da_execution *execution)
   if (execution->park_code == NULL && execution->finished) (void)da_replay_all_reached(execution);
   if (execution->park_code != NULL) {
     event.kind = DA_EVENT_PARKED;
+    event.recorded = execution->park_recorded;
+    event.wanted = execution->park_wanted;
     event.text = da_slice_of(execution->park_text);
   } else if (execution->begins_again) {
     event.kind = DA_EVENT_AGAIN;

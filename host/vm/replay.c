@@ -174,8 +174,19 @@ static void describe(da_buf *out, const da_call *call)
               DA_FMT(call->file), call->line);
 }
 
+static void keep_sides(da_execution *execution, const da_call *recorded, const da_call *wanted)
+{
+  if (execution->park_code != NULL) return;
+  execution->park_recorded = recorded;
+  if (wanted == NULL) return;
+  da_call *copy = da_arena_alloc(&execution->arena, sizeof *copy);
+  *copy = *wanted;
+  execution->park_wanted = copy;
+}
+
 static bool diverged(da_execution *execution, da_slice id, const da_call *wanted, const da_promise *holder)
 {
+  keep_sides(execution, &holder->call, wanted);
   da_buf words = {0};
   da_buf_addf(&words, "replay of '%.*s' wants ", DA_FMT(execution->id));
   describe(&words, wanted);
@@ -292,6 +303,7 @@ bool da_replay_all_reached(da_execution *execution)
 {
   const da_promise *missed = da_replay_unreached(execution);
   if (missed == NULL) return true;
+  keep_sides(execution, &missed->call, NULL);
   da_execution_park(execution, "nondeterminism",
                     "replay of '%.*s' finished without reaching recorded %s '%.*s' (%.*s:%u)", DA_FMT(execution->id),
                     da_call_kind_name(missed->call.kind), DA_FMT(missed->id), DA_FMT(missed->call.file),

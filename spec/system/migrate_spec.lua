@@ -58,10 +58,53 @@ describe("dahost migrate", function()
 
   it("parks it again when the new code does not fit its records either", function()
     script.cold { place = place, keep = true, script = BROKEN }
-    dahost(place, "migrate", "x", write(place, "worse.lua", HEAD .. "function async.main() return await(step.f(7)) end"))
+    local worse = write(place, "worse.lua", HEAD .. "function async.main() return await(step.f(7)) end")
+    local forced = dahost(place, "migrate", "x", worse, "--force")
+    assert.are.equal(0, forced.code, forced.err)
     local resumed = dahost(place, "resume", "x", "--quiet")
     assert.are.equal(3, resumed.code, resumed.err)
     assert.is_truthy(resumed.err:find("wants step 'f' args#", 1, true), resumed.err)
+  end)
+
+  it("refuses code that would park it, with both places, and changes nothing", function()
+    script.cold { place = place, keep = true, script = BROKEN }
+    local before = dahost(place, "get", "x", "--json").out
+    local worse = write(place, "worse.lua", HEAD .. "function async.main()\n  return await(step.f(7)) end")
+    local refused = dahost(place, "migrate", "x", worse)
+    assert.are.equal(3, refused.code, refused.err)
+    assert.is_truthy(refused.out:find("recorded at s.lua:7  step f\n  new code at worse.lua:5  step f\n", 1, true),
+      refused.out)
+    assert.is_truthy(refused.err:find("'x' was not migrated, since the new code would park it; --force does it all the same",
+      1, true), refused.err)
+    assert.are.equal(before, dahost(place, "get", "x", "--json").out)
+  end)
+
+  it("says what it moved, and what of that was parked", function()
+    script.cold { place = place, keep = true, script = BROKEN }
+    local migrated = dahost(place, "migrate", "x", write(place, "mended.lua", MENDED), "--json")
+    local row = json.decode(migrated.out, 1, nil)
+    assert.are.same({ "x", "main", true }, { row.migrated[1].id, row.migrated[1]["function"], row.migrated[1].continued })
+    assert.are_not.equal(row.migrated[1].from, row.bundle)
+    assert.is_truthy(migrated.err:find("x (main) runs the new code from now on; it was parked", 1, true), migrated.err)
+  end)
+
+  it("leaves a child with its own code, if the new one does not define its function", function()
+    local both = HEAD .. [[
+function async.child() return await(da.promise("ok")) end
+function async.main() local c = async.child() await(da.promise("go")) return await(c), "%s" end]]
+    local old = harness.spawn({ "run", write(place, "old.lua", both:format("old")), "main", "--id", "x", "--data", place.data })
+    while dahost(place, "get", "x:child.1.ok.1").code ~= 0 do assert.is_nil(old.ended) end
+    require("luv").kill(old.pid, "sigkill")
+    harness.wait(old)
+    local alone = dahost(place, "migrate", "x:child.1", write(place, "child.lua", both:format("unused")))
+    assert.are.equal(0, alone.code, alone.err)
+    local parent = write(place, "parent.lua", HEAD .. [[
+function async.main() local c = da.get("x:child.1") await(da.promise("go")) return await(c), "new" end]])
+    local dry = dahost(place, "migrate", "x", parent, "--dry-run", "--json")
+    assert.is_nil(dry.out:find('"id":"x:child.1","function"', 1, true), dry.out)
+    local moved = dahost(place, "migrate", "x", parent, "--force")
+    assert.are.equal(0, moved.code, moved.err)
+    assert.is_nil(moved.err:find("x:child.1", 1, true), moved.err)
   end)
 
   it("refuses code that does not define the function", function()
