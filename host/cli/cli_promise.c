@@ -243,7 +243,8 @@ int cli_migrate_one(const cli_command *command, const char *id, da_bundle *bundl
     int code = cli_rehearse(command, id, bundle, CLI_TELL_PARKED, &ran);
     if (!ran) return code;
     if (code == CLI_EXIT_PARKED)
-      return cli_fail(code, "'%s' was not migrated, since the new code would park it; --force does it all the same", id);
+      return cli_fail(code, "'%s' was not migrated, since the new code would park it; --force does it all the same",
+                      id);
   }
   return change(&one, request(&one, "migrate"), bundle, NULL);
 }

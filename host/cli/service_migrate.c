@@ -87,8 +87,7 @@ static void sent_on(da_op *op)
     return;
   }
   for (size_t i = 0; i < op->request_count; i++)
-    if (op->outcomes[i].reply.status == 200)
-      da_json_put_flag(cJSON_GetArrayItem(told, (int)i), "continued", true);
+    if (op->outcomes[i].reply.status == 200) da_json_put_flag(cJSON_GetArrayItem(told, (int)i), "continued", true);
   da_op_delete(op);
   cli_answer_changed(r, "migrated", told);
 }

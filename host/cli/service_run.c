@@ -283,7 +283,8 @@ static void note_old_code(cli_request *r, const da_promise *promise)
   cJSON *row = da_json_object();
   da_buf words = {0};
   da_buf_addf(&words,
-              "%s keeps the code it started with; %.*s has changed since (workflows run the old code, steps the new)",
+              "%s keeps the code it started with; %.*s has changed since (workflows run the old code, steps the new; "
+              "dahost migrate moves it)",
               cli_run_of(r)->id, DA_FMT(file));
   da_json_put_text(row, "note", da_buf_slice(&words));
   da_buf_free(&words);

@@ -259,10 +259,10 @@ struct da_execution {
   da_promise_state outcome;
   da_slice outcome_data, outcome_rest; /* JSON */
   bool pumping, pump_posted;
-  bool sliced;           /* the first ready fiber was stopped in the midst of its code */
-  bool slow_told;        /* of the span under way */
-  uint32_t span_ticks;   /* processor time of the span under way, as far as it is over */
-  const char *park_code; /* static; set while parking */
+  bool sliced;                                /* the first ready fiber was stopped in the midst of its code */
+  bool slow_told;                             /* of the span under way */
+  uint32_t span_ticks;                        /* processor time of the span under way, as far as it is over */
+  const char *park_code;                      /* static; set while parking */
   const da_call *park_recorded, *park_wanted; /* of a replay that diverged: see da_event */
   char *park_text;
   bool recalled; /* dispatched again before its suspension was told */
