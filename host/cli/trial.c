@@ -253,6 +253,7 @@ static da_status open_worker(cli_trial *t, da_err *err)
                               .step_threads = STEP_THREADS,
                               .warm_bytes = t->options.evict ? 0 : SIZE_MAX,
                               .after_death = t->life > 0,
+                              .watch_tables = t->options.watch_tables,
                               .take_step = take_step,
                               .event = hear,
                               .user = t};

@@ -47,6 +47,7 @@ typedef struct cli_trial_options {
   int64_t horizon_ms;  /* virtual time it may take */
   uint64_t writes_max; /* in one life */
   int64_t real_ms;     /* real time a life may take */
+  bool watch_tables;   /* changed by an inline step */
   bool evict;          /* drop it from memory at every await */
   const cli_death *deaths;
   size_t death_count;

@@ -227,6 +227,14 @@ static int64_t integer_field(lua_State *L, const char *name)
   return n;
 }
 
+static bool flag_field(lua_State *L, const char *name)
+{
+  lua_getfield(L, SPEC, name);
+  bool on = lua_toboolean(L, -1) != 0;
+  lua_pop(L, 1);
+  return on;
+}
+
 /* Leaves a userdata on the stack. The list is behind it until the caller pops both. */
 static void *list_field(lua_State *L, const char *name, size_t item_size, size_t *count)
 {
@@ -291,7 +299,7 @@ static int push_result(lua_State *L)
 }
 
 /* trial(spec, hook) -> result; the spec: bundle, id, func, args (JSON), begin, horizon, real (ms), writes, evict,
- * deaths, acts */
+ * tables, deaths, acts */
 static int trial(lua_State *L)
 {
   luaL_checktype(L, SPEC, LUA_TTABLE);
@@ -308,8 +316,8 @@ static int trial(lua_State *L)
                                .real_ms = integer_field(L, "real"),
                                .writes_max = (uint64_t)integer_field(L, "writes"),
                                .hooks = {on_step, on_mock, on_event, on_act, &r}};
-  lua_getfield(L, SPEC, "evict");
-  options.evict = lua_toboolean(L, -1) != 0;
+  options.evict = flag_field(L, "evict");
+  options.watch_tables = flag_field(L, "tables");
   lua_getfield(L, SPEC, "bundle");
   options.bundle = bundle_at(L, -1);
   read_deaths(L, &options);

@@ -11,6 +11,7 @@
  *   evicted.c     how far an evicted one had come        deadline.c    its own deadline, and its children's
  *   fiber.c       fibers, waiting, delivery              forgotten.c   promises that nobody awaits
  *   watch.c       code that runs long                    closure.c     variables around an inline step
+ *   closure_tables.c  tables around it, in trials
  *   worker.c      who owns executions                    start.c       starting, following, cancelling them
  *   rehearse.c    a replay that carries nothing out   again.c       its generations
  *   patched.c     places where its code was changed   history.c     what old generations left

@@ -13,7 +13,7 @@
 #include "../base/clock.h"
 #include "../base/limits.h"
 #include "../base/log.h"
-#include "closure.h"
+#include "closure_tables.h"
 #include "execution.h"
 #include "fault.h"
 #include "lib.h"
@@ -326,6 +326,21 @@ static void park_for_closure(const da_child *child, const char *name)
                     DA_FMT(child->call.func), DA_FMT(child->call.file), child->call.line, name, name, name);
 }
 
+/* In a trial: did it change a table? */
+static bool park_for_table(const da_child *child, const da_closure_tables *tables, const da_closure_watch *watch)
+{
+  da_buf way = {0};
+  bool changed = da_closure_tables_changed(tables, watch, child->execution->L, &way);
+  if (changed)
+    da_execution_park(child->execution, "closure",
+                      "inline step '%.*s' (%.*s:%u) changed the table '%.*s', which lies outside of it. A replay does "
+                      "not run the step again, so the change would be missing there. Return what is new from the step "
+                      "and put it into the table behind the await",
+                      DA_FMT(child->call.func), DA_FMT(child->call.file), child->call.line, DA_FMT(da_buf_slice(&way)));
+  da_buf_free(&way);
+  return changed;
+}
+
 /* Runs the closure on the isolate's main thread, where it cannot yield. */
 static void attempt_inline(da_child *child)
 {
@@ -337,6 +352,7 @@ static void attempt_inline(da_child *child)
   lua_rawgeti(L, LUA_REGISTRYINDEX, child->closure_ref);
   da_closure_watch watch;
   da_closure_watch_begin(&watch, L);
+  da_closure_tables *tables = execution->worker->options.watch_tables ? da_closure_tables_new(&watch, L) : NULL;
   lua_checkstack(L, 8);
   int base = lua_gettop(L);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_INLINE);
@@ -358,8 +374,9 @@ static void attempt_inline(da_child *child)
     da_execution_park_poisoned(execution);
   else if (assigned != NULL)
     park_for_closure(child, assigned);
-  else
+  else if (tables == NULL || !park_for_table(child, tables, &watch))
     take_results(child, L, base, status);
+  da_closure_tables_delete(tables);
   lua_settop(L, top);
 }
 

@@ -40,7 +40,8 @@ local function number_option(options, name, default, depth)
   return value
 end
 
-local RUN = { id = true, mock = true, resolve = true, reject = true, at = true, now = true, horizon = true, writes = true, real = true }
+local RUN = { id = true, mock = true, resolve = true, reject = true, at = true, now = true, horizon = true, writes = true, real = true,
+  tables = true }
 local EVERYWHERE = { twice = true, all = true, seed = true }
 for name in pairs(RUN) do EVERYWHERE[name] = true end
 
@@ -251,6 +252,7 @@ local function prepare(f, args, options, depth)
     horizon = core.duration(options.horizon or "3650d", "horizon"),
     real = core.duration(options.real or "60s", "real"),
     writes = number_option(options, "writes", 100000, depth + 1),
+    tables = options.tables ~= false,
     acts = plan.times,
     deaths = {},
   }

@@ -203,6 +203,24 @@ describe("a run without an end", function()
   end)
 end)
 
+describe("a table that an inline step changes", function()
+  local ways = { field = "order", deep = "order.lines[2]", new = "order.lines", gone = "order.lines", sorted = "order.lines",
+    helper = "seen.list[1]", raise = "order" }
+  for how, way in pairs(ways) do
+    it("is named: " .. how, function()
+      local text = words(t.run, wf.fills, { how })
+      assert.matches("inline step 'fill' (wf.lua:81) changed the table '" .. way .. "', which lies outside", text, 1, true)
+    end)
+  end
+
+  it("is let be when it is as before, or on demand", function()
+    assert.equal(7, t.run(wf.fills, { "loop" }).value)
+    assert.equal(7, t.run(wf.fills, { "not at all" }).value)
+    assert.equal(8, t.run(wf.fills, { "field" }, { tables = false }).value)
+    assert.matches("straight on resolved with 8", words(t.everywhere, wf.fills, { "field" }, { tables = false }), 1, true)
+  end)
+end)
+
 describe("misuse", function()
   local function refuses(expected, ...)
     local text = words(...)

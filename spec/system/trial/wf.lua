@@ -71,3 +71,22 @@ function async.saga()
   await(step.charge "do")
   da.error("enough", "that is enough")
 end
+
+local seen = { list = { {} } }
+local function note(what) seen.list[1][#seen.list[1] + 1] = what end
+
+function async.fills(how)
+  local order = { id = 7, lines = { { sku = "tea" }, { sku = "pot" } } }
+  await(step("plain", function() local own = {} own[1] = order.id return own end))
+  await(step("fill", function()
+    if how == "field" then order.id = 8 end
+    if how == "deep" then order.lines[2].sku = "cup" end
+    if how == "new" then order.lines[3] = {} end
+    if how == "gone" then order.lines[1] = nil end
+    if how == "sorted" then table.sort(order.lines, function(a, b) return a.sku < b.sku end) end
+    if how == "helper" then note "x" end
+    if how == "loop" then order.lines.order = order order.lines.order = nil end
+    if how == "raise" then order.id = 9 error "x" end
+  end))
+  return order.id
+end
