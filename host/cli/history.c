@@ -80,17 +80,38 @@ typedef struct writing {
   bool found;
 } writing;
 
-static bool write_record(void *user, const da_promise *promise)
+static void add_record(writing *w, const da_promise *promise)
 {
-  writing *w = user;
-  if (da_slice_eq(promise->id, w->id)) w->found = promise->call.has_bundle;
-  if (!w->found) return false; /* it comes first */
   da_buf_addf(w->out, w->any ? ",\n" : "\n");
   w->any = true;
   cJSON *row = row_of(promise);
   da_json_print(row, w->out);
   cJSON_Delete(row);
+}
+
+static bool write_record(void *user, const da_promise *promise)
+{
+  writing *w = user;
+  if (da_slice_eq(promise->id, w->id)) w->found = promise->call.has_bundle;
+  if (w->found) add_record(w, promise);
+  return w->found; /* it comes first */
+}
+
+static bool write_step(void *user, const da_promise *promise)
+{
+  if (promise->call.kind == DA_CALL_STEP || promise->call.kind == DA_CALL_INLINE) add_record(user, promise);
   return true;
+}
+
+da_status cli_history_steps(da_store *store, da_buf *out, da_err *err)
+{
+  da_arena arena = {0};
+  writing w = {.out = out};
+  da_buf_addf(out, "[");
+  da_status status = da_store_scan_ids(store, DA_NONE, DA_NONE, &arena, write_step, &w, err);
+  da_buf_addf(out, "]");
+  da_arena_free(&arena);
+  return status;
 }
 
 da_status cli_history_write(da_store *store, da_slice id, da_buf *out, da_err *err)

@@ -2,9 +2,9 @@
  *
  * {"dahost_history":1,"id":ID,"records":[RECORD...]}, records in the order of their ids, one a line. A RECORD has id,
  * kind, state, created, and as far as there is one: function, ordinal, args (digest), file, line, bundle (digest),
- * generation, awaited_elsewhere, settled, seq (the store-wide order of settlements), timeout, tags, headers, $param and $value. Times are ms since the
- * epoch; members whose name begins with '$' are strings that hold JSON text, byte for byte as it was recorded.
- * Promises of other lineages are not part of it.
+ * generation, awaited_elsewhere, settled, seq (the store-wide order of settlements), timeout, tags, headers, $param and
+ * $value. Times are ms since the epoch; members whose name begins with '$' are strings that hold JSON text, byte for
+ * byte as it was recorded. Promises of other lineages are not part of it.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_HISTORY_H
@@ -16,6 +16,9 @@ enum { CLI_HISTORY_VERSION = 1 };
 
 /* Appends the document. In an open transaction. DA_ENOTFOUND: there is no such execution. */
 da_status DA_MUST_USE cli_history_write(da_store *store, da_slice id, da_buf *out, da_err *err);
+
+/* Appends a JSON array of the records of steps, named and inline, of all executions. In an open transaction. */
+da_status DA_MUST_USE cli_history_steps(da_store *store, da_buf *out, da_err *err);
 
 typedef struct cli_history {
   da_slice id;

@@ -49,7 +49,8 @@ struct cli_trial {
   char pid[32];
   size_t life; /* from 0 */
   bool running;
-  bool over; /* the end is known */
+  bool over;    /* the end is known */
+  bool settled; /* ... but that of detached workflows is waited for */
   bool closing;
   taken *taken;
   act *acts;
@@ -78,7 +79,7 @@ static void end(cli_trial *t, cli_trial_end how, da_slice text)
   t->over = true;
   t->result.end = how;
   t->result.text = da_arena_dup(&t->arena, text);
-  t->result.elapsed_ms = cli_trial_elapsed_ms(t);
+  if (!t->settled) t->result.elapsed_ms = cli_trial_elapsed_ms(t);
   if (t->sched != NULL) da_sched_stop(t->sched);
 }
 
@@ -165,7 +166,7 @@ static bool pass(void *user, int64_t at_ms)
   cli_trial *t = user;
   count_writes(t);
   if (at_ms >= DA_TIME_MAX)
-    end(t, CLI_TRIAL_STALLED, DA_NONE);
+    end(t, t->settled ? CLI_TRIAL_COMPLETED : CLI_TRIAL_STALLED, DA_NONE);
   else if (at_ms - t->options.begin_ms > t->options.horizon_ms)
     end(t, CLI_TRIAL_LATE, DA_NONE);
   return !t->over;
@@ -190,7 +191,8 @@ static void settled(void *user, const da_promise *promise)
   cli_trial *t = user;
   if (promise == NULL || t->over || t->closing) return;
   const da_slice *rest = da_map_get(promise->value.headers, DA_LIT("da-rest"));
-  end(t, CLI_TRIAL_COMPLETED, DA_NONE);
+  t->settled = t->options.detached;
+  if (!t->settled) end(t, CLI_TRIAL_COMPLETED, DA_NONE);
   t->result.state = promise->state;
   t->result.data = da_arena_dup(&t->arena, promise->value.data);
   t->result.rest = rest != NULL ? da_arena_dup(&t->arena, *rest) : DA_NONE;
@@ -405,6 +407,9 @@ static void read_results(cli_trial *t)
     t->result.history = da_arena_dup(&t->arena, da_buf_slice(&history));
   if (da_store_scan_ids(t->store, DA_NONE, DA_NONE, &t->arena, add_waiting, &w, &err) == DA_OK)
     t->result.waits = da_arena_dup(&t->arena, da_buf_slice(&w.ids));
+  da_buf_clear(&history);
+  if (cli_history_steps(t->store, &history, &err) == DA_OK)
+    t->result.steps = da_arena_dup(&t->arena, da_buf_slice(&history));
   da_store_abort(t->store);
   da_buf_free(&history);
   da_buf_free(&w.ids);

@@ -47,6 +47,7 @@ typedef struct cli_trial_options {
   int64_t horizon_ms;  /* virtual time it may take */
   uint64_t writes_max; /* in one life */
   int64_t real_ms;     /* real time a life may take */
+  bool detached;       /* its end is that of all it started, detached workflows too */
   bool watch_tables;   /* changed by an inline step */
   bool evict;          /* drop it from memory at every await */
   const cli_death *deaths;
@@ -65,6 +66,7 @@ typedef struct cli_trial_result {
   uint64_t writes;  /* of the last life */
   size_t died;      /* deaths that came */
   da_slice waits;   /* STALLED: ids of what is pending, one a line */
+  da_slice steps;   /* JSON array of the records of steps, of detached workflows too */
   da_slice history; /* JSON, see history.h */
 } cli_trial_result;
 

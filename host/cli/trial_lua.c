@@ -290,6 +290,7 @@ static int push_result(lua_State *L)
   set_integer(L, "writes", (int64_t)result->writes);
   set_integer(L, "died", (int64_t)result->died);
   set_slice(L, "waits", result->waits);
+  set_slice(L, "steps", result->steps);
   set_slice(L, "history", result->history);
   if (result->end != CLI_TRIAL_COMPLETED) return 1;
   set_text(L, "state", da_promise_state_name(result->state));
@@ -299,7 +300,7 @@ static int push_result(lua_State *L)
 }
 
 /* trial(spec, hook) -> result; the spec: bundle, id, func, args (JSON), begin, horizon, real (ms), writes, evict,
- * tables, deaths, acts */
+ * detached, tables, deaths, acts */
 static int trial(lua_State *L)
 {
   luaL_checktype(L, SPEC, LUA_TTABLE);
@@ -317,6 +318,7 @@ static int trial(lua_State *L)
                                .writes_max = (uint64_t)integer_field(L, "writes"),
                                .hooks = {on_step, on_mock, on_event, on_act, &r}};
   options.evict = flag_field(L, "evict");
+  options.detached = flag_field(L, "detached");
   options.watch_tables = flag_field(L, "tables");
   lua_getfield(L, SPEC, "bundle");
   options.bundle = bundle_at(L, -1);

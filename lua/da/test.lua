@@ -41,7 +41,7 @@ local function number_option(options, name, default, depth)
 end
 
 local RUN = { id = true, mock = true, resolve = true, reject = true, at = true, now = true, horizon = true, writes = true, real = true,
-  tables = true }
+  tables = true, detached = true }
 local EVERYWHERE = { twice = true, all = true, seed = true }
 for name in pairs(RUN) do EVERYWHERE[name] = true end
 
@@ -54,16 +54,21 @@ Function.__call = function(f)
 end
 local scripts = setmetatable({}, { __mode = "k" }) -- what t.script() gave -> {path, bundle, functions, steps}
 
-local function beside_caller(path, depth)
-  local source = debug.getinfo(depth + 1, "S").source
-  local folder = source:sub(1, 1) == "@" and source:match("^@(.*/)") or ""
-  return path:sub(1, 1) == "/" and path or folder .. path
+-- A path beside the file that asks: the nearest caller with a file of its own.
+local function beside_caller(path)
+  if path:sub(1, 1) == "/" then return path end
+  local level, info = 2, nil
+  repeat
+    info = debug.getinfo(level, "S")
+    level = level + 1
+  until not info or info.source:sub(1, 1) == "@"
+  return (info and info.source:match("^@(.*/)") or "") .. path
 end
 
 -- The workflows of a script, as fields; the path is relative to the file that asks.
 function t.script(path)
   if type(path) ~= "string" then error("t.script needs the path of a script, got " .. type(path), 2) end
-  path = beside_caller(path, 2)
+  path = beside_caller(path)
   local bundle, functions = core.script(path)
   if not bundle then error(functions, 2) end
   local script = { path = path, bundle = bundle, workflows = {}, steps = {} }
@@ -253,6 +258,7 @@ local function prepare(f, args, options, depth)
     real = core.duration(options.real or "60s", "real"),
     writes = number_option(options, "writes", 100000, depth + 1),
     tables = options.tables ~= false,
+    detached = options.detached,
     acts = plan.times,
     deaths = {},
   }
@@ -328,19 +334,17 @@ local function results_of(data, rest)
   return pack(core.decode(data), core.decode_array(rest))
 end
 
--- id -> record, of steps
-local function recorded_steps(history)
+-- id -> record
+local function recorded_steps(raw)
   local found = {}
-  for _, record in ipairs(core.decode(history).records) do
-    if record.kind == "step" or record.kind == "inline step" then found[record.id] = record end
-  end
+  for _, record in ipairs(core.decode(raw.steps)) do found[record.id] = record end
   return found
 end
 
 local Result = { __index = function(result, name)
   local notes = rawget(result, "_notes")
   if name ~= "steps" or not notes then return nil end
-  local records = recorded_steps(result.history)
+  local records = recorded_steps(rawget(result, "_raw"))
   local steps = {}
   for i, step in ipairs(notes.steps) do
     local record = records[step.id]
@@ -376,7 +380,7 @@ local function result_of(raw, notes)
     elapsed = raw.elapsed_ms / 1000,
     writes = raw.writes,
     history = raw.history,
-    _notes = notes,
+    _notes = notes, _raw = raw,
   }
   if result.ok then
     result.results = results_of(raw.data, raw.rest)
@@ -407,7 +411,7 @@ local ENDED = { resolved = true, rejected = true }
 -- The first thing in which a run differs from the straight one, or nil.
 local function difference(raw, notes, straight, records)
   if raw.ending ~= "completed" then return unfinished(raw, notes) end
-  for id, record in pairs(recorded_steps(raw.history)) do
+  for id, record in pairs(recorded_steps(raw)) do
     local other = records[id]
     if other and ENDED[record.state] and ENDED[other.state] and
       (record.state ~= other.state or record["$value"] ~= other["$value"]) then
@@ -454,7 +458,7 @@ function t.everywhere(f, args, options)
   local straight, notes = run_once(plan, {}, false)
   if straight.ending ~= "completed" then error(unfinished(straight, notes), 2) end
   local result = result_of(straight, notes)
-  local records = recorded_steps(straight.history)
+  local records = recorded_steps(straight)
   local kills, again = 0, {}
 
   local function try(deaths, evict, what, hint)
@@ -490,7 +494,7 @@ function t.evicted(f, args, options)
   local straight, notes = run_once(plan, {}, false)
   if straight.ending ~= "completed" then error(unfinished(straight, notes), 2) end
   local raw, own = run_once(plan, {}, true)
-  local words = difference(raw, own, straight, recorded_steps(straight.history))
+  local words = difference(raw, own, straight, recorded_steps(straight))
   if words then fail("evictions at every await", own, straight, words, "", 2) end
   return result_of(raw, own)
 end
@@ -510,7 +514,7 @@ function t.replay(history, script)
   if type(history) ~= "string" then error("t.replay needs a history, or the path of one; got " .. type(history), 2) end
   local held = scripts[script]
   if not held then error("t.replay(history, script): script is what t.script() gave", 2) end
-  local path = not history:find("^%s*{") and beside_caller(history, 2)
+  local path = not history:find("^%s*{") and beside_caller(history)
   local text = path and read_file(path, 2) or history
   local fits, executions, calls = core.replay(text, held.bundle)
   if not fits then error(("%s%s"):format(path and path .. ": " or "", executions), 2) end

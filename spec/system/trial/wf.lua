@@ -90,3 +90,14 @@ function async.fills(how)
   end))
   return order.id
 end
+
+function async.later(n)
+  await(da.sleep "1d")
+  return await(async.double(n))
+end
+
+function async.detaches()
+  async.double:detach(9)
+  async.later:detach(10)
+  return "begun"
+end
