@@ -37,6 +37,15 @@ void bind_promise_open(lua_State *L);
 void bind_again_open(lua_State *L);
 /* For the value codec. */
 bool bind_function_name(lua_State *L, int index, da_slice *name);
+/* A durable function as da.start() takes it; false if the value at index is none. Slices are borrowed while it lives.
+ */
+typedef struct bind_function {
+  bool workflow;
+  bool limited; /* it has options that say how it is to be called, beyond group and version */
+  da_slice name, target;
+  int64_t version; /* of another group: 0 if none is named; else that of the definition, 0 if there is none */
+} bind_function;
+bool bind_function_read(lua_State *L, int index, bind_function *out);
 void bind_function_push(lua_State *L, da_slice name);
 bool bind_promise_id(lua_State *L, int index, da_slice *id);
 void bind_promise_push_id(lua_State *L, da_slice id);
@@ -58,14 +67,18 @@ const char *bind_what(lua_State *L, int index);
 
 /* A duration: seconds as a number, or "250ms", "1h30m", "3d". In ms; raises when it is none. `what` names it. */
 int64_t bind_duration_ms(lua_State *L, int index, const char *what);
-/* Options of a call: timeout, attempt_timeout, retry, key, id; unknown names raise with the nearest. */
+/* Options of a call: timeout, attempt_timeout, retry, version; key, id, group and address are strings for
+ * bind_string_field(). Names that are not among `names` raise with the nearest; `what` has them. */
 typedef struct bind_options {
+  int64_t version;            /* 0: none */
   int64_t timeout_ms;         /* -1: none */
   int64_t attempt_timeout_ms; /* 0: none */
   bool has_retry;
   da_retry retry;
 } bind_options;
-void bind_options_read(lua_State *L, int index, bind_options *out);
+extern const char *const bind_call_options[];
+extern const char *const bind_inline_options[];
+void bind_options_read(lua_State *L, int index, const char *const *names, const char *what, bind_options *out);
 /* The string at key of the table at index; empty if absent; raises on another type. Borrowed while the table lives. */
 da_slice bind_string_field(lua_State *L, int index, const char *key);
 /* The line of the script that made the running call. */

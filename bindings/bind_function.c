@@ -1,7 +1,9 @@
 /* bind_function.c - durable functions as values: what `step.charge` and `async.order` are, and calling them.
  *
- * A handle is a userdata: the function's kind and options; its name, key and id are user values 1 to 3. `with` makes
- * a new handle, the original is untouched.
+ * A handle is a userdata: the function's kind and options; its name, key, id and target (the address of another group)
+ * are user values 1 to 4. `with` and `at` make a new handle, the original is untouched.
+ * A name may be defined in several versions: the registry holds the definition made last, which leads to the older
+ * ones.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
@@ -21,7 +23,8 @@ enum {
   NAME = 1,
   KEY = 2,
   ID = 3,
-  USER_VALUES = 3,
+  TARGET = 4,
+  USER_VALUES = 4,
   SCRATCH = 2,
   NAME_MAX_BYTES = 200 /* a root id of 255 holds it and the suffix it is given */
 };
@@ -161,11 +164,154 @@ static da_slice user_string(lua_State *L, int index, int n)
   return text;
 }
 
+/* ---- definitions --------------------------------------------------------------------------------------- */
+
+/* Of the definition at index; 1 if it was given none. */
+static int64_t version_of(lua_State *L, int index)
+{
+  int64_t version = lua_getfield(L, index, "version") != LUA_TNIL ? (int64_t)lua_tointeger(L, -1) : 1;
+  lua_pop(L, 1);
+  return version;
+}
+
+/* Pushes the definition made last under the name, or nil. */
+static bool push_definition(lua_State *L, da_slice name)
+{
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
+  lua_pushlstring(L, name.ptr, name.len);
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
+  return lua_istable(L, -1);
+}
+
+/* Pushes the definition of that version, 0: of the highest; or nil. */
+static bool push_version(lua_State *L, da_slice name, int64_t version)
+{
+  lua_pushnil(L);
+  int64_t best = 0;
+  for (push_definition(L, name); lua_istable(L, -1); lua_remove(L, -2)) {
+    int64_t here = version_of(L, -1);
+    if (version != 0 ? here == version : here > best) {
+      best = here;
+      lua_pushvalue(L, -1);
+      lua_replace(L, -3);
+    }
+    lua_getfield(L, -1, "older");
+  }
+  lua_pop(L, 1);
+  return best != 0;
+}
+
+/* Pushes why there is no such definition. */
+static const char *push_lack(lua_State *L, bool workflow, da_slice name, int64_t version)
+{
+  const char *word = workflow ? "async" : "step";
+  const char *shown = lua_pushlstring(L, name.ptr, name.len);
+  if (!push_definition(L, name)) return lua_pushfstring(L, "%s.%s is not defined in this bundle", word, shown);
+  lua_pushliteral(L, "");
+  for (const char *comma = ""; lua_istable(L, -2); comma = ", ") { /* the older ones first */
+    lua_pushfstring(L, "%d%s%s", (int)version_of(L, -2), comma, lua_tostring(L, -1));
+    lua_replace(L, -2);
+    lua_getfield(L, -2, "older");
+    lua_replace(L, -3);
+  }
+  return lua_pushfstring(L, "%s.%s has no version %d; it has %s", word, shown, (int)version, lua_tostring(L, -1));
+}
+
+/* The version that a call of the own group runs; raises if the bundle has it not. */
+static int64_t check_version(lua_State *L, const handle *h, da_slice name)
+{
+  if (!push_version(L, name, h->options.version))
+    bind_raise(L, "%s", push_lack(L, h->workflow, name, h->options.version));
+  int64_t version = version_of(L, -1);
+  lua_pop(L, 1);
+  return version;
+}
+
+/* body(workflow, name, version or nil) -> function; or nil and why not */
+static int push_body(lua_State *L)
+{
+  bool workflow = lua_toboolean(L, 1) != 0;
+  da_slice name = bind_check_text(L, 2, "the name of a function");
+  int64_t version = lua_isinteger(L, 3) ? (int64_t)lua_tointeger(L, 3) : 0;
+  if (push_version(L, name, version)) {
+    lua_getfield(L, -1, "workflow");
+    if ((lua_toboolean(L, -1) != 0) == workflow) {
+      lua_getfield(L, -2, "body");
+      return 1;
+    }
+    version = 0;
+    name = DA_NONE;
+  }
+  lua_pushnil(L);
+  if (name.len == 0)
+    lua_pushfstring(L, "%s.%s is not defined in this bundle", workflow ? "async" : "step", lua_tostring(L, 2));
+  else
+    (void)push_lack(L, workflow, name, version);
+  lua_pushvalue(L, -1);
+  lua_replace(L, 1);
+  lua_pushnil(L);
+  lua_pushvalue(L, 1);
+  return 2;
+}
+
+/* newest(name) -> the handle of the highest version */
+static int push_newest(lua_State *L)
+{
+  if (push_version(L, bind_check_text(L, 1, "the name of a function"), 0)) lua_getfield(L, -1, "handle");
+  return 1;
+}
+
+/* check_versions(): the script is loaded; of several definitions each must have a version. */
+static int check_versions(lua_State *L)
+{
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    bool several = lua_getfield(L, -1, "older") != LUA_TNIL;
+    bool given = lua_getfield(L, -2, "version") != LUA_TNIL;
+    lua_pop(L, 2);
+    if (given || !several) continue;
+    lua_getfield(L, -1, "file");
+    lua_getfield(L, -2, "line");
+    lua_getfield(L, -3, "workflow");
+    return luaL_error(L, "%s:%d: '%s' is defined once more and has no version of its own: %s.%s:defaults{version=N}",
+                      lua_tostring(L, -3), (int)lua_tointeger(L, -2), lua_tostring(L, -5),
+                      lua_toboolean(L, -1) ? "async" : "step", lua_tostring(L, -5));
+  }
+  return 0;
+}
+
+/* ---- handles as values --------------------------------------------------------------------------------- */
+
 bool bind_function_name(lua_State *L, int index, da_slice *name)
 {
   if (luaL_testudata(L, index, FUNCTION) == NULL) return false;
   index = lua_absindex(L, index);
   *name = user_string(L, index, NAME);
+  if (user_string(L, index, TARGET).len > 0) {
+    lua_pushfstring(L,
+                    "a function of another group cannot cross as a value: pass its name, and call it there "
+                    "through da.service (%s)",
+                    name->ptr);
+    bind_error_push(L, "unserializable", lua_tostring(L, -1));
+    lua_error(L);
+  }
+  return true;
+}
+
+bool bind_function_read(lua_State *L, int index, bind_function *out)
+{
+  const handle *h = luaL_testudata(L, index, FUNCTION);
+  if (h == NULL) return false;
+  index = lua_absindex(L, index);
+  *out = (bind_function){.workflow = h->workflow,
+                         .limited = h->options.timeout_ms >= 0 || user_string(L, index, KEY).len > 0 ||
+                                    user_string(L, index, ID).len > 0,
+                         .name = user_string(L, index, NAME),
+                         .target = user_string(L, index, TARGET),
+                         .version = h->options.version};
+  if (out->target.len > 0 || !h->workflow) return true;
+  out->version = check_version(L, h, out->name);
   return true;
 }
 
@@ -197,13 +343,17 @@ static int call_handle(lua_State *L, const handle *h, bool detached)
 {
   da_slice name = user_string(L, 1, NAME);
   da_execution *execution = bind_execution(L, "a durable call");
+  da_slice target = user_string(L, 1, TARGET);
+  int64_t version = target.len > 0 ? h->options.version : check_version(L, h, name);
   da_buf *args = bind_scratch(0);
   da_err err = {{0}};
   if (bind_value_encode_args(L, 2, lua_gettop(L), name.ptr, args, &err) != DA_OK) {
     bind_error_push(L, "unserializable", err.text);
     return lua_error(L);
   }
-  da_call_spec spec = {.kind = h->workflow ? DA_CALL_WORKFLOW : DA_CALL_STEP,
+  da_call_spec spec = {.target = target,
+                       .version = version,
+                       .kind = h->workflow ? DA_CALL_WORKFLOW : DA_CALL_STEP,
                        .func = name,
                        .key = user_string(L, 1, KEY),
                        .id = user_string(L, 1, ID),
@@ -233,6 +383,24 @@ static int function_detach(lua_State *L)
   return call_handle(L, h, true);
 }
 
+/* Pushes the address of a group, with the name at index. */
+static void push_address(lua_State *L, int index)
+{
+  size_t len = 0;
+  const char *name = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : "";
+  for (size_t i = 0; i < len; i++) {
+    char c = name[i];
+    bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+    if (!plain) len = 0;
+  }
+  if (len == 0)
+    bind_raise(L, "a group is named by letters, digits, '_', '-' and '.', got %s",
+               lua_type(L, index) == LUA_TSTRING ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
+                                                 : bind_what(L, index));
+  lua_pushfstring(L, "poll://any@%s", name);
+}
+
 static void refuse_options(lua_State *L, const handle *h, da_slice id)
 {
   if (h->workflow && h->options.has_retry)
@@ -252,29 +420,130 @@ static handle *check_handle(lua_State *L, const char *method)
   return h;
 }
 
-static int function_with(lua_State *L)
+static handle *push_copy(lua_State *L, const handle *from)
 {
-  const handle *from = check_handle(L, "with");
   handle *to = push_handle(L, from->workflow);
   to->options = from->options;
   for (int n = 1; n <= USER_VALUES; n++) {
     lua_getiuservalue(L, 1, n);
-    lua_setiuservalue(L, 3, n);
+    lua_setiuservalue(L, -2, n);
   }
-  bind_options_read(L, 2, &to->options);
-  da_slice key = bind_string_field(L, 2, "key");
-  da_slice id = bind_string_field(L, 2, "id");
+  return to;
+}
+
+/* Sets the string field, if the table has it, as a user value of the handle. */
+static da_slice take_string(lua_State *L, int table, const char *field, int handle_at, int n)
+{
+  da_slice text = bind_string_field(L, table, field);
+  if (text.len == 0) return text;
+  lua_pushlstring(L, text.ptr, text.len);
+  lua_setiuservalue(L, handle_at, n);
+  return text;
+}
+
+/* group or address at index 2 say where handle 3 is called. */
+static void take_target(lua_State *L, const handle *to)
+{
+  da_slice address = take_string(L, 2, "address", 3, TARGET);
+  bool group = lua_getfield(L, 2, "group") != LUA_TNIL;
+  if (!to->workflow && (group || address.len > 0))
+    bind_raise(L, "a step runs where its workflow runs; group and address are for workflows");
+  if (group && address.len > 0) bind_raise(L, "give group or address, not both");
+  if (address.len > 0 && !da_slice_starts(address, DA_LIT("poll://any@")))
+    bind_raise(L, "address must be that of a group, \"poll://any@GROUP\", got '%s'", address.ptr);
+  if (group) {
+    push_address(L, lua_gettop(L));
+    lua_setiuservalue(L, 3, TARGET);
+  }
+  lua_settop(L, 3);
+}
+
+/* f:with{version=N} has the defaults of that version, if f has its own. */
+static void take_version(lua_State *L, const handle *from, handle *to)
+{
+  da_slice name = user_string(L, 1, NAME);
+  lua_getfield(L, 2, "version");
+  int64_t version = lua_isinteger(L, -1) ? (int64_t)lua_tointeger(L, -1) : 0;
+  if (version > 0 && user_string(L, 1, TARGET).len == 0 && push_version(L, name, version)) {
+    lua_getfield(L, -1, "handle");
+    (void)push_version(L, name, 0);
+    lua_getfield(L, -1, "handle");
+    const handle *own = luaL_testudata(L, -3, FUNCTION);
+    if (own != NULL && luaL_testudata(L, -1, FUNCTION) == from) to->options = own->options;
+  }
+  lua_settop(L, 3);
+}
+
+static int function_with(lua_State *L)
+{
+  const handle *from = check_handle(L, "with");
+  lua_settop(L, 2);
+  handle *to = push_copy(L, from);
+  take_version(L, from, to);
+  bind_options_read(L, 2, bind_call_options, "a durable call", &to->options);
+  take_target(L, to);
+  da_slice key = take_string(L, 2, "key", 3, KEY);
+  da_slice id = take_string(L, 2, "id", 3, ID);
   if (key.len != 0 && id.len != 0) return bind_raise(L, "give key or id, not both");
   refuse_options(L, to, id);
-  if (key.len != 0) {
-    lua_pushlstring(L, key.ptr, key.len);
-    lua_setiuservalue(L, 3, KEY);
-  }
-  if (id.len != 0) {
-    lua_pushlstring(L, id.ptr, id.len);
-    lua_setiuservalue(L, 3, ID);
-  }
   return 1;
+}
+
+/* f:at(group) */
+static int function_at(lua_State *L)
+{
+  const handle *from = luaL_testudata(L, 1, FUNCTION);
+  if (from == NULL || lua_type(L, 2) != LUA_TSTRING)
+    return bind_raise(L, "write f:at \"group\" (...), with a colon and the name of a group; got %s",
+                      bind_what(L, from == NULL ? 1 : 2));
+  if (!from->workflow) return bind_raise(L, "a step runs where its workflow runs; at is for workflows");
+  (void)push_copy(L, from);
+  push_address(L, 2);
+  lua_setiuservalue(L, -2, TARGET);
+  return 1;
+}
+
+/* remote(group, name) -> handle of a workflow of that group */
+static int push_remote(lua_State *L)
+{
+  (void)check_label(L, 2, "the name of a function of a group");
+  handle *h = push_handle(L, true);
+  (void)h;
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, NAME);
+  push_address(L, 1);
+  lua_setiuservalue(L, -2, TARGET);
+  return 1;
+}
+
+/* check_group(name) */
+static int check_group(lua_State *L)
+{
+  push_address(L, 1);
+  return 0;
+}
+
+/* The version goes to the definition that the handle at 1 is of. */
+static void define_version(lua_State *L, int64_t version)
+{
+  bool mine = false;
+  for (push_definition(L, user_string(L, 1, NAME)); lua_istable(L, -1); lua_remove(L, -2)) {
+    lua_getfield(L, -1, "handle");
+    bool here = lua_rawequal(L, -1, 1);
+    lua_pop(L, 1);
+    bool given = lua_getfield(L, -1, "version") != LUA_TNIL;
+    bool same = given && (int64_t)lua_tointeger(L, -1) == version;
+    lua_pop(L, 1);
+    if (same && !here) bind_raise(L, "version %d of '%s' is defined twice", (int)version, user_string(L, 1, NAME).ptr);
+    if (here) {
+      lua_pushinteger(L, (lua_Integer)version);
+      lua_setfield(L, -2, "version");
+      mine = true;
+    }
+    lua_getfield(L, -1, "older");
+  }
+  lua_pop(L, 1);
+  if (!mine) bind_raise(L, "defaults are set where the function is defined; use :with{...} for one call");
 }
 
 static int function_defaults(lua_State *L)
@@ -283,9 +552,17 @@ static int function_defaults(lua_State *L)
   da_host *host = da_isolate_of(L) != NULL ? da_isolate_host(L) : NULL;
   if (host != NULL && !host->loading)
     return bind_raise(L, "defaults are set while the script loads; use :with{...} for one call");
-  bind_options_read(L, 2, &h->options);
-  if (bind_string_field(L, 2, "key").len != 0 || bind_string_field(L, 2, "id").len != 0)
-    return bind_raise(L, "key and id belong to one call: use :with{...}");
+  bind_options options = h->options;
+  bind_options_read(L, 2, bind_call_options, "a durable call", &options);
+  static const char *const own[] = {"key", "id", "group", "address"};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    if (bind_string_field(L, 2, own[i]).len != 0)
+      return bind_raise(L, "%s belongs to one call: use :with{...}", own[i]);
+  if (user_string(L, 1, TARGET).len > 0)
+    return bind_raise(L, "defaults are set where the function is defined; use :with{...} for one call");
+  if (options.version != 0) define_version(L, options.version);
+  options.version = 0; /* a call that names none takes the highest */
+  h->options = options;
   refuse_options(L, h, DA_NONE);
   lua_settop(L, 1);
   return 1;
@@ -294,7 +571,9 @@ static int function_defaults(lua_State *L)
 static int function_tostring(lua_State *L)
 {
   const handle *h = luaL_checkudata(L, 1, FUNCTION);
-  lua_pushfstring(L, "%s.%s", h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr);
+  da_slice target = user_string(L, 1, TARGET);
+  lua_pushfstring(L, "%s.%s%s%s", h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr,
+                  target.len > 0 ? " at " : "", target.len > 0 ? target.ptr : "");
   return 1;
 }
 
@@ -326,12 +605,31 @@ void bind_function_open(lua_State *L, bool in_isolate)
   lua_setfield(L, -2, "with");
   lua_pushcfunction(L, in_isolate ? function_detach : call_in_step);
   lua_setfield(L, -2, "detach");
+  lua_pushcfunction(L, function_at);
+  lua_setfield(L, -2, "at");
   lua_pushcfunction(L, function_defaults);
   lua_setfield(L, -2, "defaults");
   lua_setfield(L, -2, "__index");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);
+}
+
+/* A second definition of a name stands beside the first if that was given a version. The registry is at 4. */
+static void refuse_twice(lua_State *L, bool workflow, const char *name)
+{
+  if (lua_getfield(L, 4, name) != LUA_TNIL) {
+    lua_getfield(L, -1, "file");
+    lua_getfield(L, -2, "line");
+    const char *file = lua_tostring(L, -2);
+    int line = (int)lua_tointeger(L, -1);
+    lua_getfield(L, -3, "workflow");
+    bool same = (lua_toboolean(L, -1) != 0) == workflow;
+    if (!same || lua_getfield(L, -4, "version") == LUA_TNIL)
+      bind_raise(L, "'%s' is defined twice; the first time at %s:%d%s", name, file, line,
+                 same ? ". Two versions of it need numbers: :defaults{version=1} behind the first" : "");
+  }
+  lua_settop(L, 4);
 }
 
 /* define(workflow, name, function) -> handle. Remembers where the function stands. */
@@ -350,12 +648,7 @@ static int define(lua_State *L)
     return bind_raise(L, "%s '%s' is defined too late: define it while the script loads",
                       workflow ? "workflow" : "step", name);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
-  if (lua_getfield(L, -1, name) != LUA_TNIL) {
-    lua_getfield(L, -1, "file");
-    lua_getfield(L, -2, "line");
-    return bind_raise(L, "'%s' is defined twice; the first time at %s:%d", name, lua_tostring(L, -2),
-                      (int)lua_tointeger(L, -1));
-  }
+  refuse_twice(L, workflow, name);
   lua_Debug ar;
   lua_pushvalue(L, 3);
   lua_getinfo(L, ">S", &ar);
@@ -368,14 +661,16 @@ static int define(lua_State *L)
   lua_setfield(L, -2, "line");
   lua_pushvalue(L, 3);
   lua_setfield(L, -2, "body");
+  lua_getfield(L, 4, name);
+  lua_setfield(L, -2, "older");
   (void)push_handle(L, workflow);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, -2, NAME);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "handle");
-  lua_insert(L, 4);
-  lua_setfield(L, -3, name);
-  lua_settop(L, 4);
+  lua_replace(L, 3);
+  lua_setfield(L, 4, name);
+  lua_settop(L, 3);
   return 1;
 }
 
@@ -390,7 +685,7 @@ static int call_inline(lua_State *L)
   bind_options options = {.timeout_ms = -1};
   da_call_spec spec = {.kind = DA_CALL_INLINE, .func = label, .args = DA_LIT("[]")};
   if (!lua_isnil(L, 2)) {
-    bind_options_read(L, 2, &options);
+    bind_options_read(L, 2, bind_inline_options, "step(...)", &options);
     spec.key = bind_string_field(L, 2, "key");
   }
   spec.timeout_ms = options.timeout_ms;
@@ -411,7 +706,7 @@ static int call_branch(lua_State *L)
   da_call_spec spec = {.kind = DA_CALL_BRANCH, .func = label, .args = DA_LIT("[]"), .timeout_ms = -1};
   if (!lua_isnil(L, 2)) {
     bind_options options = {.timeout_ms = -1};
-    bind_options_read(L, 2, &options);
+    bind_options_read(L, 2, bind_inline_options, "async(...)", &options);
     if (options.has_retry || options.timeout_ms >= 0)
       return bind_raise(L, "a branch takes key only; wrap it in da.within(...) for a time-out");
     spec.key = bind_string_field(L, 2, "key");
@@ -518,7 +813,17 @@ static int get(lua_State *L)
   return 1;
 }
 
-const luaL_Reg bind_function_natives[] = {
-    {"define", define},    {"inline", call_inline},           {"branch", call_branch},   {"fiber", start_fiber},
-    {"sleep", call_sleep}, {"sleep_until", call_sleep_until}, {"promise", call_promise}, {"get", get},
-    {NULL, NULL}};
+const luaL_Reg bind_function_natives[] = {{"define", define},
+                                          {"body", push_body},
+                                          {"newest", push_newest},
+                                          {"check_versions", check_versions},
+                                          {"remote", push_remote},
+                                          {"check_group", check_group},
+                                          {"inline", call_inline},
+                                          {"branch", call_branch},
+                                          {"fiber", start_fiber},
+                                          {"sleep", call_sleep},
+                                          {"sleep_until", call_sleep_until},
+                                          {"promise", call_promise},
+                                          {"get", get},
+                                          {NULL, NULL}};

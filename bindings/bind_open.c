@@ -61,6 +61,8 @@ int bind_open_isolate(lua_State *L)
   bind_promise_open(L);
   bind_again_open(L);
   lua_pushvalue(L, core);
+  lua_pushcfunction(L, freeze);
+  lua_setfield(L, -2, "freeze");
   luaL_setfuncs(L, bind_function_natives, 0);
   luaL_setfuncs(L, bind_promise_natives, 0);
   luaL_setfuncs(L, bind_execution_natives, 0);
@@ -76,8 +78,7 @@ int bind_open_isolate(lua_State *L)
   da_lib_set_nil_error(L);
   set_registry(L, core, "main", DA_ISOLATE_MAIN);
   set_registry(L, core, "inline_main", DA_ISOLATE_INLINE);
-  lua_pushcfunction(L, freeze);
-  lua_setfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_LOADED);
+  set_registry(L, core, "loaded", DA_ISOLATE_LOADED);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_MODULES);
   lua_pushvalue(L, da);
   lua_setfield(L, -2, "da");

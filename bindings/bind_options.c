@@ -48,7 +48,9 @@ int64_t bind_duration_ms(lua_State *L, int index, const char *what)
   return ms >= 9e15 ? (int64_t)9e15 : (int64_t)ceil(ms);
 }
 
-static const char *const option_names[] = {"timeout", "attempt_timeout", "retry", "key", "id", "doc", "version", NULL};
+const char *const bind_call_options[] = {"timeout", "attempt_timeout", "retry",   "key", "id",
+                                         "group",   "address",         "version", NULL};
+const char *const bind_inline_options[] = {"timeout", "retry", "key", NULL};
 static const char *const retry_names[] = {"max", "first", "factor", "cap", "jitter", NULL};
 
 enum { COMPARED_MAX = 30 };
@@ -158,9 +160,21 @@ static void read_retry(lua_State *L, int index, da_retry *retry)
   }
 }
 
-void bind_options_read(lua_State *L, int index, bind_options *out)
+static void read_version(lua_State *L, int index, int64_t *out)
 {
-  check_names(L, index, option_names, "a durable call");
+  lua_getfield(L, index, "version");
+  if (!lua_isnil(L, -1)) {
+    int whole = 0;
+    *out = lua_type(L, -1) == LUA_TNUMBER ? (int64_t)lua_tointegerx(L, -1, &whole) : 0;
+    if (!whole || *out < 1 || *out > INT32_MAX) bind_raise(L, "version must be a whole number, at least 1");
+  }
+  lua_pop(L, 1);
+}
+
+void bind_options_read(lua_State *L, int index, const char *const *names, const char *what, bind_options *out)
+{
+  check_names(L, index, names, what);
+  read_version(L, index, &out->version);
   lua_getfield(L, index, "timeout");
   if (!lua_isnil(L, -1)) out->timeout_ms = bind_duration_ms(L, lua_gettop(L), "timeout");
   lua_getfield(L, index, "attempt_timeout");

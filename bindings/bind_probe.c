@@ -219,10 +219,12 @@ static da_status write_all(da_world *w, const da_outcome *out, da_err *err)
 /* One request in the open transaction. */
 static da_status apply(da_world *w, const da_request *request, int64_t now, da_outcome *out, da_err *err)
 {
+  const da_slice local = da_slice_of(w->local_target);
   da_engine_env env = {.now_ms = now,
                        .next_seq = da_store_seq(w->store),
                        .profile = &w->profile,
-                       .local_target = da_slice_of(w->local_target)};
+                       .local_targets = &local,
+                       .local_target_count = w->local_target != NULL ? 1 : 0};
   *out = (da_outcome){0};
   da_status status = da_engine_apply(&env, da_store_view(w->store), request, &w->arena, out);
   if (status != DA_OK) return da_fail(err, status, "%s", da_store_fault_words(w->store));

@@ -60,13 +60,6 @@ static int output(lua_State *L)
   return 0;
 }
 
-static da_slice check_slice(lua_State *L, int index)
-{
-  size_t len;
-  const char *text = luaL_checklstring(L, index, &len);
-  return da_slice_make(text, len);
-}
-
 static int unserializable(lua_State *L, const da_err *err)
 {
   bind_error_push(L, "unserializable", err->text);
@@ -161,7 +154,30 @@ static int get(lua_State *L)
   return 3;
 }
 
-/* start(id, function name, ...) -> id: a workflow of this bundle as an execution of its own; idempotent by id. */
+/* The same id again: the same execution, if it is the same call. */
+static void refuse_other_call(lua_State *L, da_op *op, const da_reply *reply, const da_request *wanted)
+{
+  const da_promise *there = reply->promise;
+  if (there->call.kind == DA_CALL_ROOT && da_slice_eq(there->call.func, wanted->call.func) &&
+      da_digest_eq(&there->call.args, &wanted->call.args))
+    return;
+  enum { SHOWN = 300 };
+  da_slice had = there->param.data, wants = wanted->param.data;
+  lua_pushlstring(L, had.ptr, had.len < SHOWN ? had.len : SHOWN);
+  lua_pushlstring(L, wants.ptr, wants.len < SHOWN ? wants.len : SHOWN);
+  lua_pushlstring(L, wanted->id.ptr, wanted->id.len);
+  bool execution = there->call.func.len > 0;
+  bind_error_push(L, "refused",
+                  lua_pushfstring(L, "da.start: '%s' is there already, %s%s, not %s; choose another id",
+                                  lua_tostring(L, -1), execution ? "called with " : "a promise",
+                                  execution ? lua_tostring(L, -3) : "", lua_tostring(L, -2)));
+  lua_pushboolean(L, 1); /* the same in every attempt */
+  lua_setfield(L, -2, "fatal");
+  da_op_delete(op);
+  lua_error(L);
+}
+
+/* start(id, workflow, ...) -> id: an execution of its own, of this bundle or of another group; idempotent by id. */
 static int start(lua_State *L)
 {
   (void)check_job(L, "da.start");
@@ -169,14 +185,20 @@ static int start(lua_State *L)
   if (da_id_rest(promise_id).len > 0)
     return bind_raise(L, "da.start: the id of a new execution holds no ':', since '%s' would be a part of another",
                       promise_id.ptr);
-  da_slice func = check_slice(L, 2);
+  bind_function f;
+  if (!bind_function_read(L, 2, &f) || !f.workflow)
+    return bind_raise(L, "da.start needs a workflow: da.start(id, async.NAME, ...)");
+  if (f.limited) return bind_raise(L, "da.start takes group, address and version of f:with{...}, nothing else");
   da_buf *args = bind_scratch(0);
   da_err err = {{0}};
-  if (bind_value_encode_args(L, 3, lua_gettop(L), func.ptr, args, &err) != DA_OK) return unserializable(L, &err);
+  if (bind_value_encode_args(L, 3, lua_gettop(L), f.name.ptr, args, &err) != DA_OK) return unserializable(L, &err);
   da_op *op = da_op_new();
-  da_step_start_request(L, op, promise_id, func, da_buf_slice(args));
+  const da_root root = {
+      .target = f.target, .id = promise_id, .func = f.name, .args = da_buf_slice(args), .version = f.version};
+  da_step_start_request(L, op, &root);
   const da_reply *reply = ask(L, op);
   if (reply->status != 200) refuse(L, op, reply, promise_id);
+  refuse_other_call(L, op, reply, &op->requests[0]);
   da_op_delete(op);
   lua_pushvalue(L, 1);
   return 1;

@@ -48,7 +48,7 @@ describe("README.md", function()
   -- waits for order-7:approval.1. The words behind `dahost`, and what must come of them.
   local TYPED = {
     ["run FILE [FUNCTION] [ARGS...]"] = { "run wf.lua double 4 --id d", "8\n" },
-    ["serve [FILE...]"] = { "serve wf.lua", "" },
+    ["serve [[GROUP=]FILE...]"] = { "serve wf.lua", "" },
     ["start FILE [FUNCTION] [ARGS...]"] = { "start wf.lua double 4 --id s", "s\n" },
     ["resume [ID...\\|--all]"] = { "resume d", "8\n" },
     ["ps"] = { "ps --json", '"id":"order-7"' },
@@ -71,7 +71,7 @@ describe("README.md", function()
     ["version"] = { "version", "dahost " },
     ["help"] = { "help", "usage: dahost VERB" },
   }
-  local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
+  local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "migrate ID FILE", "cancel ID [WHY]",
     "continue ID", "check FILE...", "verify", "version", "help",
     "test FILE...", "get ID --history", "replay HISTORY FILE" }

@@ -22,6 +22,8 @@ enum {
   DA_DEPTH_MAX = 200,              /* nesting of one encoded value; the codec recurses that deep */
   DA_STEP_THREADS = 4,             /* default number of step threads */
   DA_STEP_STATES = 4,              /* Lua states a step thread keeps, one per bundle */
+  DA_CODE_WAIT_MS = 30000,         /* a served group that lacks a function is given time to load it: a deploy */
+  DA_GROUPS_MAX = 64,              /* groups one process serves */
   DA_DEATHS_MAX = 10,              /* deaths of the process in one step before its execution parks */
   DA_HISTORY_MAX = 256,            /* records looked at in one piece of what is dropped, so that it holds up no batch */
   DA_EVICTED_MAX = 16384,          /* evicted executions of which is known how far they had come */

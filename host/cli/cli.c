@@ -50,8 +50,10 @@ static const char run_help[] =
 static const char serve_help[] =
     "serve = stay up: hold the store, run its executions and what other processes ask for.\n"
     "\n"
-    "Loads each FILE and goes on with every execution of the store that is not finished. `dahost run`, `start`,\n"
-    "`resume`, `promise resolve` and the other verbs, given the same --data, reach it and are answered by it. On "
+    "Loads each FILE and goes on with every execution of the store that is not finished. FILE is for calls of the\n"
+    "group `default`, GROUP=FILE for those of another one (f:at \"GROUP\", da.service \"GROUP\"). `dahost run`, "
+    "`start`,\n"
+    "`resume`, `promise resolve` and the other verbs, given the same --data, reach it and are answered by it. On\n"
     "stderr:\n"
     "one line once it is ready, one for each execution that ends, parks or tries a step again, what scripts print.\n"
     "\n"
@@ -149,8 +151,8 @@ static const char help_help[] = "This overview, or the help of one verb.\n";
 static const cli_verb verbs[] = {
     {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
      F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_run},
-    {"serve", "[FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0, CLI_OPERANDS_MAX,
-     cli_serve},
+    {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0,
+     CLI_OPERANDS_MAX, cli_serve},
     {"start", "FILE [FUNCTION] [ARG...]", "submit an execution, do not wait for it", start_help,
      F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,

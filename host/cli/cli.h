@@ -95,6 +95,8 @@ static inline da_slice cli_text(const cli_command *command, cli_flag_id flag)
 int cli_fail(int code, const char *format, ...) DA_PRINTF(2, 3);
 /* A line for people on stderr, unless --quiet. */
 void cli_note(const cli_command *command, const char *format, ...) DA_PRINTF(2, 3);
+/* Of a row {"unserved":[groups]}, or NULL: which groups are missing. */
+void cli_say_unserved(const cli_command *command, const cJSON *row);
 /* Prints the bytes on stdout, a line end behind them. */
 void cli_print(da_slice line);
 /* The same for people: control characters in what a script or a store brought are made harmless. */

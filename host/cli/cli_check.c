@@ -13,8 +13,6 @@
 #include "cli.h"
 #include "show.h"
 
-#define TARGET "poll://any@default"
-
 typedef struct checking {
   const cli_command *command;
   da_bundle *bundle;
@@ -81,7 +79,8 @@ static int check_files(checking *c, da_sched *sched)
   bind_setup();
   da_worker_options options = {.sched = sched,
                                .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                               .target = TARGET,
+                               .targets = &da_default_target,
+                               .target_count = 1,
                                .pid = "local/check",
                                .step_threads = 1};
   if (da_worker_new(&options, &worker, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
@@ -100,8 +99,11 @@ int cli_check(const cli_command *command)
   da_err err = {{0}};
   da_sched *sched = NULL;
   da_store *store = da_store_open_memory();
-  da_sched_options options = {
-      .store = store, .profile = da_profile_default, .local_target = TARGET, .pid = "local/check"};
+  da_sched_options options = {.store = store,
+                              .profile = da_profile_default,
+                              .local_targets = &da_default_target,
+                              .local_target_count = 1,
+                              .pid = "local/check"};
   if (getenv("DAHOST_LOG") == NULL) da_log_set_level(DA_LOG_ERROR);
   int code = da_sched_new(&options, &sched, &err) == DA_OK ? check_files(&c, sched)
                                                            : cli_fail(CLI_EXIT_FAILED, "%s", err.text);

@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "../base/id.h"
+#include "../base/limits.h"
 #include "../base/log.h"
 #include "../sched/kill.h"
 #include "cli.h"
@@ -23,11 +24,14 @@
 #include "text.h"
 #include "value.h"
 
+#define ADDRESS "poll://any@" /* and the group */
+
 enum { BUSY_MS = 3000, RETRY_MS = 20 };
 
 /* One operand. */
 typedef struct source {
   const char *path;
+  size_t group;      /* among the server's targets */
   da_bundle *bundle; /* what is served of it */
 } source;
 
@@ -37,8 +41,11 @@ typedef struct server {
   cli_host *host;
   source *sources;
   size_t count;
+  da_slice *targets; /* addresses of the groups, the default one first */
+  size_t target_count;
   da_buf early; /* what scripts print while they load: the first line says that all is ready */
   bool ready;
+  da_buf told; /* what is said once */
   uv_signal_t hangup;
 } server;
 
@@ -100,6 +107,10 @@ static void hear_event(void *user, const da_event *event)
   case DA_EVENT_ATTEMPT:
     say_attempt(s, event);
     break;
+  case DA_EVENT_UNSERVED:
+    if (cli_first_time(&s->told, event->func))
+      (void)cli_fail(0, "%.*s: %.*s", DA_FMT(event->execution), DA_FMT(event->text));
+    break;
   case DA_EVENT_STARTED:
   case DA_EVENT_RESTARTED:
   case DA_EVENT_AGAIN:
@@ -112,13 +123,27 @@ static void hear_event(void *user, const da_event *event)
   }
 }
 
-/* "bar, foo, step.charge (order.lua)" */
+static da_slice group_name(const server *s, size_t group)
+{
+  return da_slice_make(s->targets[group].ptr + strlen(ADDRESS), s->targets[group].len - strlen(ADDRESS));
+}
+
+static const da_function *functions_of(const server *s, const source *from, size_t *count)
+{
+  return da_worker_functions(cli_host_service(s->host)->worker, from->bundle, count);
+}
+
+/* "gpu: encode, split, step.cut (render_gpu.lua)" */
 static void list_functions(const server *s, const source *from, da_buf *out)
 {
   size_t count;
-  const da_function *functions = da_worker_functions(cli_host_service(s->host)->worker, from->bundle, &count);
-  for (size_t i = 0; i < count; i++)
-    da_buf_addf(out, "%s%s%.*s", i > 0 ? ", " : "", functions[i].workflow ? "" : "step.", DA_FMT(functions[i].name));
+  const da_function *functions = functions_of(s, from, &count);
+  if (from->group > 0) da_buf_addf(out, "%.*s: ", DA_FMT(group_name(s, from->group)));
+  for (size_t i = 0; i < count; i++) {
+    const da_function *f = &functions[i];
+    da_buf_addf(out, "%s%s%.*s", i > 0 ? ", " : "", f->workflow ? "" : "step.", DA_FMT(f->name));
+    if (f->version != 1) da_buf_addf(out, " version %lld", (long long)f->version);
+  }
   da_buf_addf(out, "%s(%.*s)", count > 0 ? " " : "nothing ", DA_FMT(from->bundle->modules[0].file));
 }
 
@@ -135,12 +160,76 @@ static void say_ready(const server *s)
 
 /* ---- its files ----------------------------------------------------------------------------------------- */
 
+/* GROUP=FILE, or FILE for the default group. */
+static bool read_operand(server *s, const char *operand, source *out, da_err *err)
+{
+  const char *equals = strchr(operand, '=');
+  const char *slash = strchr(operand, '/');
+  *out = (source){.path = operand};
+  if (equals == NULL || (slash != NULL && slash < equals)) return true;
+  da_slice name = da_slice_make(operand, (size_t)(equals - operand));
+  out->path = equals + 1;
+  for (size_t i = 0; i < name.len; i++) {
+    char c = name.ptr[i];
+    bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+    if (!plain) name.len = 0;
+  }
+  if (name.len == 0 || *out->path == '\0') {
+    (void)da_fail(
+        err, DA_EINVAL,
+        "'%s': GROUP=FILE wants a group of letters, digits, '_', '-' and '.', and a file (a file with '=' in its "
+        "name: ./%s)",
+        operand, operand);
+    return false;
+  }
+  while (out->group < s->target_count && !da_slice_eq(group_name(s, out->group), name)) out->group++;
+  if (out->group < s->target_count) return true;
+  if (s->target_count == DA_GROUPS_MAX) {
+    (void)da_fail(err, DA_EINVAL, "more than %d groups", DA_GROUPS_MAX);
+    return false;
+  }
+  da_buf address = {0};
+  da_buf_addf(&address, ADDRESS "%.*s", DA_FMT(name));
+  s->targets[s->target_count++] = da_buf_slice(&address); /* kept as long as the process */
+  return true;
+}
+
+/* A workflow that another file of the group defines as well, or NULL: a call by name could mean either. */
+static const da_function *find_twin(const server *s, const source *from, const source **with)
+{
+  size_t count, other_count;
+  const da_function *functions = functions_of(s, from, &count);
+  for (const source *other = s->sources; other < from; other++) {
+    const da_function *others = functions_of(s, other, &other_count);
+    *with = other;
+    if (other->group != from->group) continue;
+    for (size_t i = 0; i < count; i++)
+      for (size_t k = 0; k < other_count; k++)
+        if (functions[i].workflow && others[k].workflow && da_slice_eq(functions[i].name, others[k].name))
+          return &functions[i];
+  }
+  return NULL;
+}
+
+/* Steps look for modules beside the script, wherever the process goes. */
+static void settle_directory(da_bundle *bundle)
+{
+  char *whole = realpath(bundle->directory, NULL);
+  if (whole == NULL) return;
+  free(bundle->directory);
+  bundle->directory = whole;
+}
+
 /* Reads and loads the file. On failure what was served of it still is. */
 static da_status load_source(const server *s, source *from, da_err *err)
 {
   da_bundle *bundle = NULL;
   da_status status = da_bundle_read(from->path, &bundle, err);
-  if (status == DA_OK) status = da_worker_serve(cli_host_service(s->host)->worker, bundle, err);
+  if (status == DA_OK) {
+    settle_directory(bundle);
+    status = da_worker_serve_in(cli_host_service(s->host)->worker, from->group, bundle, err);
+  }
   if (status != DA_OK) {
     da_bundle_unref(bundle);
     return status;
@@ -154,8 +243,17 @@ static bool load_all(server *s)
 {
   for (size_t i = 0; i < s->count; i++) {
     da_err err = {{0}};
-    s->sources[i].path = s->command->operands[i];
-    if (load_source(s, &s->sources[i], &err) == DA_OK) continue;
+    source *from = &s->sources[i];
+    const source *other;
+    const da_function *twin = NULL;
+    da_status status = load_source(s, from, &err);
+    if (status == DA_OK) twin = find_twin(s, from, &other);
+    if (twin != NULL)
+      status = da_fail(&err, DA_EINVAL,
+                       "%s and %s both define workflow '%.*s' for group '%.*s'; give one another name, "
+                       "or another group (GROUP=FILE)",
+                       other->path, from->path, DA_FMT(twin->name), DA_FMT(group_name(s, from->group)));
+    if (status == DA_OK) continue;
     if (s->early.len > 0) print_output(da_buf_slice(&s->early));
     (void)cli_fail(CLI_EXIT_USAGE, "%s", err.text);
     return false;
@@ -217,11 +315,32 @@ static void watch_signals(server *s)
 
 /* ---- its life ------------------------------------------------------------------------------------------ */
 
+static void hear_unserved(void *user, const cJSON *row)
+{
+  const server *s = user;
+  cli_say_unserved(s->command, row);
+}
+
+static void hear_nothing_more(void *user)
+{
+  (void)user;
+}
+
+/* Their callers may be suspended and say nothing any more. */
+static void ask_unserved(server *s)
+{
+  const cli_sink sink = {.row = hear_unserved, .end = hear_nothing_more, .user = s};
+  cJSON *json = da_json_object();
+  da_json_put_text(json, "verb", DA_LIT("unserved"));
+  (void)cli_service_ask(cli_host_service(s->host), json, NULL, &sink);
+}
+
 static void on_ready(void *user)
 {
   server *s = user;
   s->ready = true;
   say_ready(s);
+  ask_unserved(s);
   if (s->early.len > 0) print_output(da_buf_slice(&s->early));
   da_buf_free(&s->early);
 }
@@ -247,6 +366,8 @@ static int serve(server *s, cli_host_options *options)
     return cli_fail(CLI_EXIT_FAILED, "%s; a store has one holder: end that process, or name another --data", err.text);
   if (status == DA_OK) {
     options->place = s->place;
+    options->targets = s->targets;
+    options->target_count = s->target_count;
     status = cli_host_open(options, &s->host, &err);
   }
   if (status != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
@@ -271,11 +392,17 @@ int cli_serve(const cli_command *command)
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
   cli_host_options options = {.worker = true, .drive = true, .serve = true};
   if (!cli_read_sizes(command, &options)) return CLI_EXIT_USAGE;
-  server s = {.command = command, .place = cli_store_place(command), .count = command->operand_count};
-  s.sources = da_xcalloc(s.count + 1, sizeof *s.sources);
+  static da_slice targets[DA_GROUPS_MAX] = {{ADDRESS "default", sizeof ADDRESS "default" - 1}};
+  static source sources[CLI_OPERANDS_MAX];
+  server s = {
+      .command = command, .sources = sources, .count = command->operand_count, .targets = targets, .target_count = 1};
+  for (size_t i = 0; i < s.count; i++) {
+    da_err err = {{0}};
+    if (!read_operand(&s, command->operands[i], &sources[i], &err)) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  }
+  s.place = cli_store_place(command);
   if (getenv("DAHOST_LOG") == NULL) da_log_set_level(DA_LOG_ERROR); /* what the log would warn of is said anyway */
   int code = serve(&s, &options);
-  free(s.sources);
   free(s.place);
   return code;
 }

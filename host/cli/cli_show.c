@@ -276,6 +276,25 @@ static bool good_state(da_slice state)
   return false;
 }
 
+/* The row that names groups, or NULL; the caller's. */
+static cJSON *take_unserved(cJSON *rows)
+{
+  int last = cJSON_GetArraySize(rows) - 1;
+  bool there = last >= 0 && da_json_get(cJSON_GetArrayItem(rows, last), "unserved") != NULL;
+  return there ? cJSON_DetachItemFromArray(rows, last) : NULL;
+}
+
+void cli_say_unserved(const cli_command *command, const cJSON *row)
+{
+  const cJSON *item;
+  cJSON_ArrayForEach(item, da_json_get(row, "unserved"))
+  {
+    const char *name = cJSON_GetStringValue(item);
+    cli_note(command, "executions wait for group '%s', which no process serves here (dahost serve %s=FILE)", name,
+             name);
+  }
+}
+
 int cli_ps(const cli_command *command)
 {
   cJSON *json = da_json_object();
@@ -289,11 +308,14 @@ int cli_ps(const cli_command *command)
   cJSON *rows;
   int code = cli_ask_rows(command, json, false, &rows);
   if (code == CLI_EXIT_OK) {
+    cJSON *unserved = take_unserved(rows);
     bool more = take_more(rows);
     if (cli_has(command, CLI_JSON))
       print_all(rows);
     else
       print_ps(command, rows);
+    cli_say_unserved(command, unserved);
+    cJSON_Delete(unserved);
     if (more) cli_note(command, "there may be more: --limit N");
   }
   cJSON_Delete(rows);

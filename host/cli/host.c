@@ -13,8 +13,6 @@
 #include "cli.h"
 #include "event.h"
 
-#define LOCAL_TARGET "poll://any@default"
-
 enum { TICK_MS = 1000 };
 
 struct cli_host {
@@ -140,7 +138,8 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
   bind_setup();
   da_worker_options worker = {.sched = host->sched,
                               .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                              .target = LOCAL_TARGET,
+                              .targets = options->targets,
+                              .target_count = options->target_count,
                               .pid = host->pid,
                               .secret = secret,
                               .step_threads = options->step_threads,
@@ -158,14 +157,23 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
   return DA_OK;
 }
 
-da_status cli_host_open(const cli_host_options *options, cli_host **out, da_err *err)
+da_status cli_host_open(const cli_host_options *given, cli_host **out, da_err *err)
 {
+  cli_host_options complete = *given;
+  const cli_host_options *options = &complete;
+  if (given->target_count == 0) {
+    complete.targets = &da_default_target;
+    complete.target_count = 1;
+  }
   cli_host *host = da_xcalloc(1, sizeof *host);
   *out = NULL;
   host->store = options->store;
   make_pid(host->pid);
-  da_sched_options sched = {
-      .store = host->store, .profile = da_profile_default, .local_target = LOCAL_TARGET, .pid = host->pid};
+  da_sched_options sched = {.store = host->store,
+                            .profile = da_profile_default,
+                            .local_targets = options->targets,
+                            .local_target_count = options->target_count,
+                            .pid = host->pid};
   da_status status = da_sched_new(&sched, &host->sched, err);
   if (status == DA_OK && options->worker) status = open_worker(host, options, err);
   if (status != DA_OK) {
@@ -177,7 +185,7 @@ da_status cli_host_open(const cli_host_options *options, cli_host **out, da_err 
   cli_service_create(&host->service, host->sched, host->worker, options->place);
   host->service.drives = options->drive;
   host->service.serves = options->serve;
-  host->service.target = DA_LIT(LOCAL_TARGET);
+  host->service.target = options->targets[0];
   *out = host;
   return DA_OK;
 }

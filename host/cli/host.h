@@ -16,8 +16,10 @@ typedef struct cli_host_options {
   da_store *store;   /* given, also on failure */
   const char *place; /* absolute path of the store */
   bool worker;
-  bool drive;            /* run what is asked for; else only write */
-  bool serve;            /* run everything there is, until it is stopped */
+  bool drive;              /* run what is asked for; else only write */
+  bool serve;              /* run everything there is, until it is stopped */
+  const da_slice *targets; /* addresses of the groups served, the default one first; static. NULL: that one */
+  size_t target_count;
   int step_threads;      /* 0: the default */
   size_t warm_bytes;     /* SIZE_MAX: the default */
   int64_t span_limit_ms; /* 0: the default */

@@ -166,6 +166,7 @@ static cli_node *tell_execution(cli_model *model, cli_node *node, const da_event
   case DA_EVENT_REPLAYED:
   case DA_EVENT_ATTEMPT:
   case DA_EVENT_SETTLED:
+  case DA_EVENT_UNSERVED:
   case DA_EVENT_OUTPUT:
     break;
   }
@@ -199,6 +200,7 @@ static void tell_call(cli_model *model, cli_node *node, const da_event *event)
   case DA_EVENT_SUSPENDED:
   case DA_EVENT_PARKED:
   case DA_EVENT_COMPLETED:
+  case DA_EVENT_UNSERVED:
   case DA_EVENT_OUTPUT:
     break;
   }
@@ -206,7 +208,7 @@ static void tell_call(cli_model *model, cli_node *node, const da_event *event)
 
 cli_node *cli_model_tell(cli_model *model, const da_event *event)
 {
-  if (event->execution.len == 0 || event->kind == DA_EVENT_OUTPUT) return NULL;
+  if (event->execution.len == 0 || event->kind == DA_EVENT_OUTPUT || event->kind == DA_EVENT_UNSERVED) return NULL;
   cli_node *execution = find_or_make(model, event->execution, DA_NONE);
   if (execution->activity == CLI_CALL && event->kind != DA_EVENT_COMPLETED) execution->activity = CLI_RUNNING;
   if (event->child.len == 0 || event->kind == DA_EVENT_SUSPENDED) return tell_execution(model, execution, event);

@@ -25,7 +25,6 @@
 
 enum { LISTED = 40 }; /* recorded calls named in the view for people */
 
-#define TARGET "poll://any@default"
 #define PID "local/rehearsal"
 
 typedef struct rehearsal {
@@ -155,7 +154,11 @@ static void hear(void *user, const da_event *event);
 
 static da_status open_worker(rehearsal *r, da_err *err)
 {
-  da_sched_options sched = {.store = r->copy, .profile = da_profile_default, .local_target = TARGET, .pid = PID};
+  da_sched_options sched = {.store = r->copy,
+                            .profile = da_profile_default,
+                            .local_targets = &da_default_target,
+                            .local_target_count = 1,
+                            .pid = PID};
   da_status status = da_sched_new(&sched, &r->sched, err);
   if (status != DA_OK) return status;
   uint8_t secret[16];
@@ -163,7 +166,8 @@ static da_status open_worker(rehearsal *r, da_err *err)
   bind_setup();
   da_worker_options worker = {.sched = r->sched,
                               .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                              .target = TARGET,
+                              .targets = &da_default_target,
+                              .target_count = 1,
                               .pid = PID,
                               .secret = secret,
                               .step_threads = 1,
@@ -280,6 +284,7 @@ static void hear(void *user, const da_event *event)
   case DA_EVENT_RESUMED:
   case DA_EVENT_ATTEMPT:
   case DA_EVENT_SETTLED:
+  case DA_EVENT_UNSERVED:
   case DA_EVENT_OUTPUT:
     break;
   }

@@ -15,6 +15,7 @@ typedef struct handler {
 
 static const handler handlers[] = {
     {"ps", cli_serve_ps, false},
+    {"unserved", cli_serve_unserved, false},
     {"tree", cli_serve_tree, false},
     {"get", cli_serve_get, false},
     {"promise create", cli_serve_promise_create, false},

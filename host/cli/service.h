@@ -101,6 +101,9 @@ da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_st
 /* Why a function is parked: its mark, or empty slices. On the store thread. */
 da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err);
 
+/* service_groups.c: ends the request with a row {"unserved":[names of groups]}, if there are any. */
+void cli_serve_unserved(cli_request *r);
+
 /* service_change.c */
 void cli_serve_promise_create(cli_request *r);
 void cli_serve_promise_settle(cli_request *r);

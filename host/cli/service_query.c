@@ -361,7 +361,7 @@ static void ps_page(da_op *op)
   if (tell_page(op))
     ask_page(r, ps_page);
   else
-    cli_request_end(r);
+    cli_serve_unserved(r);
 }
 
 void cli_serve_ps(cli_request *r)

@@ -66,31 +66,40 @@ typedef struct choice {
   const da_function *only; /* the one workflow, or main */
 } choice;
 
+/* A workflow is started in its highest version, the last of its name. */
+static const da_function *workflow_at(const choice *c, size_t i)
+{
+  const da_function *f = &c->functions[i];
+  bool last = i + 1 == c->count || !da_slice_eq(f[1].name, f->name);
+  return last && f->workflow ? f : NULL;
+}
+
 static choice read_functions(cli_request *r)
 {
   choice c = {0};
   c.functions = da_worker_functions(r->service->worker, r->bundle, &c.count);
   for (size_t i = 0; i < c.count; i++)
-    if (c.functions[i].workflow) c.workflows++;
+    if (workflow_at(&c, i) != NULL) c.workflows++;
   for (size_t i = 0; i < c.count; i++) {
-    const da_function *f = &c.functions[i];
-    if (f->workflow && (c.workflows == 1 || da_slice_eq(f->name, DA_LIT("main")))) c.only = f;
+    const da_function *f = workflow_at(&c, i);
+    if (f != NULL && (c.workflows == 1 || da_slice_eq(f->name, DA_LIT("main")))) c.only = f;
   }
   return c;
 }
 
 static const da_function *find_function(const choice *c, da_slice name)
 {
+  const da_function *found = NULL;
   for (size_t i = 0; i < c->count; i++)
-    if (da_slice_eq(c->functions[i].name, name)) return &c->functions[i];
-  return NULL;
+    if (da_slice_eq(c->functions[i].name, name)) found = &c->functions[i];
+  return found;
 }
 
 static void list_workflows(const choice *c, da_buf *out)
 {
   const char *comma = "";
   for (size_t i = 0; i < c->count; i++) {
-    if (!c->functions[i].workflow) continue;
+    if (workflow_at(c, i) == NULL) continue;
     da_buf_addf(out, "%s%.*s", comma, DA_FMT(c->functions[i].name));
     comma = ", ";
   }
@@ -168,6 +177,7 @@ static bool choose(cli_request *r)
     return false;
   }
   state->func = text_dup(r, function->name);
+  state->version = function->version;
   state->args = text_dup(r, da_buf_slice(&args));
   da_buf_free(&args);
   da_slice id = da_json_text(r->json, "id");
@@ -347,8 +357,13 @@ static void record_start(cli_request *r)
   da_op *op = cli_request_op(r, recorded);
   da_slice id = da_slice_of(state->id);
   da_op_request(op, DA_REQ_PROMISE_GET)->id = id;
-  (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, r->service->target, id, da_slice_of(state->func),
-                               da_slice_of(state->args), &r->bundle->hash);
+  const da_root root = {.target = r->service->target,
+                        .id = id,
+                        .func = da_slice_of(state->func),
+                        .args = da_slice_of(state->args),
+                        .version = state->version,
+                        .bundle = &r->bundle->hash};
+  (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, &root);
   da_sched_submit(r->service->sched, op, false);
 }
 
@@ -399,8 +414,8 @@ void cli_serve_run(cli_request *r)
     record_start(r);
     return;
   }
-  da_worker_start(r->service->worker, da_slice_of(state->id), da_slice_of(state->func), da_slice_of(state->args),
-                  r->bundle, started, r);
+  da_worker_start(r->service->worker, da_slice_of(state->id), da_slice_of(state->func), state->version,
+                  da_slice_of(state->args), r->bundle, started, r);
 }
 
 /* ---- resume -------------------------------------------------------------------------------------------- */

@@ -307,3 +307,15 @@ void cli_pad(da_buf *out, size_t from, size_t columns)
   size_t width = cli_width(da_slice_make(out->ptr + from, out->len - from));
   for (; width < columns; width++) da_buf_add_byte(out, ' ');
 }
+
+enum { TOLD_MAX = 64 * 1024 };
+
+bool cli_first_time(da_buf *told, da_slice key)
+{
+  da_buf line = {0};
+  da_buf_addf(&line, "\n%.*s\n", DA_FMT(key));
+  bool known = told->len > 0 && memmem(told->ptr, told->len, line.ptr, line.len) != NULL;
+  if (!known && told->len < TOLD_MAX) da_buf_add_slice(told, da_buf_slice(&line));
+  da_buf_free(&line);
+  return !known;
+}

@@ -37,6 +37,8 @@ void cli_clean(da_buf *out, da_slice text);
 void cli_clean_output(da_buf *out, da_slice text);
 /* Appends a word as a shell would have to be given it. */
 void cli_shell_word(da_buf *out, da_slice word);
+/* Is this the first time that the key is told? `told` keeps those that were, some thousands at most. */
+bool cli_first_time(da_buf *told, da_slice key);
 /* Pads what was appended since `from` with spaces to `columns`. */
 void cli_pad(da_buf *out, size_t from, size_t columns);
 

@@ -16,8 +16,6 @@
 #include "../base/limits.h"
 #include "history.h"
 
-#define TARGET "poll://any@default"
-
 enum {
   STEP_THREADS = 2,
   QUIET_NS = 200000,  /* how often it is looked whether the steps of a life that died have ended */
@@ -249,7 +247,8 @@ static da_status open_worker(cli_trial *t, da_err *err)
   bind_setup();
   da_worker_options worker = {.sched = t->sched,
                               .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                              .target = TARGET,
+                              .targets = &da_default_target,
+                              .target_count = 1,
                               .pid = t->pid,
                               .secret = secret,
                               .step_threads = STEP_THREADS,
@@ -275,8 +274,12 @@ static da_status open_life(cli_trial *t, da_err *err)
     trial.die_after = t->options.deaths[t->life].after;
   }
   (void)snprintf(t->pid, sizeof t->pid, "local/%zu", t->life + 1);
-  da_sched_options sched = {
-      .store = t->store, .profile = da_profile_default, .local_target = TARGET, .pid = t->pid, .trial = &trial};
+  da_sched_options sched = {.store = t->store,
+                            .profile = da_profile_default,
+                            .local_targets = &da_default_target,
+                            .local_target_count = 1,
+                            .pid = t->pid,
+                            .trial = &trial};
   da_status status = da_sched_new(&sched, &t->sched, err);
   if (status == DA_OK) status = open_worker(t, err);
   return status;
@@ -297,7 +300,7 @@ static void follow_started(void *user, const da_promise *promise)
     settled(t, promise);
     return;
   }
-  da_worker_start(t->worker, t->options.id, t->options.func, t->options.args, t->options.bundle, started, t);
+  da_worker_start(t->worker, t->options.id, t->options.func, 0, t->options.args, t->options.bundle, started, t);
   da_worker_follow(t->worker, t->options.id, settled, t);
 }
 

@@ -37,6 +37,7 @@ struct cli_view {
   uv_poll_t poll;
   int output; /* what steps write to descriptor 1 arrives here; -1: it goes to stderr by itself */
   da_buf partial;
+  da_buf told; /* what is said once */
 };
 
 static void write_all(da_slice text)
@@ -436,6 +437,7 @@ static void say_event(cli_view *view, const da_event *event)
   case DA_EVENT_RESUMED:
   case DA_EVENT_CALLED:
   case DA_EVENT_REPLAYED:
+  case DA_EVENT_UNSERVED:
   case DA_EVENT_OUTPUT:
     break;
   }
@@ -446,6 +448,8 @@ void cli_view_event(cli_view *view, const da_event *event, const cli_model *mode
   view->model = model;
   if (event->kind == DA_EVENT_OUTPUT)
     add_above(view, event->text);
+  else if (event->kind == DA_EVENT_UNSERVED && cli_first_time(&view->told, event->func))
+    cli_view_say(view, true, "%.*s: %.*s", DA_FMT(event->execution), DA_FMT(event->text));
   else if (view->kind == VIEW_TERMINAL)
     touch(view);
   else
@@ -584,5 +588,6 @@ void cli_view_delete(cli_view *view)
   da_buf_free(&view->root);
   da_buf_free(&view->above);
   da_buf_free(&view->partial);
+  da_buf_free(&view->told);
   free(view);
 }

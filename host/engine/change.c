@@ -274,9 +274,11 @@ void da_change_callback_del(da_change *c, da_slice awaited, da_slice awaiter)
 
 bool da_change_is_local(const da_change *c, da_slice address)
 {
-  da_slice local = c->env->local_target;
-  return local.len != 0 && da_slice_starts(address, local) &&
-         (address.len == local.len || address.ptr[local.len] == '/');
+  for (size_t i = 0; i < c->env->local_target_count; i++) {
+    da_slice local = c->env->local_targets[i];
+    if (da_slice_starts(address, local) && (address.len == local.len || address.ptr[local.len] == '/')) return true;
+  }
+  return false;
 }
 
 static void message_put(da_change *c, da_message_list *list, int tag, const da_message *message)

@@ -16,10 +16,11 @@
 
 typedef struct da_engine_env {
   int64_t now_ms;
-  uint64_t next_seq;         /* in and out: the next settle_seq to give */
-  const da_profile *profile; /* borrowed for the call */
-  da_slice local_target;     /* the address of the worker in this process ("poll://any@default"), or empty; a message to
-                              * it (or to it + "/" + anything) is local */
+  uint64_t next_seq;             /* in and out: the next settle_seq to give */
+  const da_profile *profile;     /* borrowed for the call */
+  const da_slice *local_targets; /* addresses of the worker in this process ("poll://any@default"); a message to one of
+                                  * them (or to it + "/" + anything) is local */
+  size_t local_target_count;
 } da_engine_env;
 
 /* Answers one request. Returns DA_OK with out filled (out->reply.status says what was decided), or the negative

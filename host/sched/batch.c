@@ -210,7 +210,8 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
   da_engine_env env = {.now_ms = batch->now_ms,
                        .next_seq = da_store_seq(s->store),
                        .profile = &s->profile,
-                       .local_target = da_slice_of(s->local_target)};
+                       .local_targets = s->local_targets,
+                       .local_target_count = s->local_target_count};
   for (da_op *op = batch->ops.first; op != NULL; op = op->next) {
     if (op->refused) continue;
     uint64_t seq = env.next_seq;

@@ -127,8 +127,9 @@ struct da_sched {
   /* Set by da_sched_new() and left alone. */
   da_store *store;
   da_profile profile;
-  char *local_target; /* owned, may be NULL */
-  char *pid;          /* owned, may be NULL */
+  const da_slice *local_targets; /* borrowed */
+  size_t local_target_count;
+  char *pid; /* owned, may be NULL */
   da_sched_trial trial;
   bool in_trial;
   pthread_t thread;

@@ -252,7 +252,6 @@ static void free_all(da_sched *s)
   (void)pthread_cond_destroy(&s->queue.ready);
   (void)pthread_mutex_destroy(&s->hand.lock);
   (void)pthread_cond_destroy(&s->hand.ready);
-  free(s->local_target);
   free(s->pid);
   free(s);
 }
@@ -298,7 +297,8 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   s->store = options->store;
   da_clock_floor(da_store_newest(s->store)); /* no stamp of a record lies in the future */
   s->profile = options->profile;
-  s->local_target = copy(options->local_target);
+  s->local_targets = options->local_targets;
+  s->local_target_count = options->local_target_count;
   s->pid = copy(options->pid);
   s->in_trial = options->trial != NULL;
   if (s->in_trial) s->trial = *options->trial;

@@ -83,7 +83,8 @@ typedef struct da_sched_trial {
 typedef struct da_sched_options {
   da_store *store; /* kept; used by the store thread alone from da_sched_new() to da_sched_delete() */
   da_profile profile;
-  const char *local_target;    /* address of the worker in this process, or NULL */
+  const da_slice *local_targets; /* addresses of the worker in this process; borrowed as long as the sched lives */
+  size_t local_target_count;
   const char *pid;             /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
   const da_sched_trial *trial; /* copied; NULL: none */
 } da_sched_options;

@@ -57,7 +57,7 @@ void da_again_request(da_execution *execution, da_op *op)
   request->state = DA_RESOLVED;
   request->call = (da_call){.kind = DA_CALL_MARK, .generation = execution->generation + 1};
   da_call_tags(&op->arena, execution, &beside, request->promise_id, request, true);
-  request->param = da_call_param(&op->arena, execution->func, execution->again.args);
+  request->param = da_call_param(&op->arena, execution->func, execution->again.args, da_group_version(execution));
 }
 
 /* The task is still held: the next generation is a new execution in memory, which finds its mark in the store. */

@@ -165,12 +165,12 @@ da_value da_call_value(da_arena *arena, da_slice data, da_slice rest)
   return value;
 }
 
-da_value da_call_param(da_arena *arena, da_slice func, da_slice args)
+da_value da_call_param(da_arena *arena, da_slice func, da_slice args, int64_t version)
 {
   da_buf param = {0};
   da_buf_addf(&param, "{\"args\":%.*s,\"func\":", DA_FMT(args));
   da_fault_string(&param, func);
-  da_buf_addf(&param, ",\"version\":1}");
+  da_buf_addf(&param, ",\"version\":%lld}", (long long)version);
   da_value value = da_call_value(arena, da_buf_slice(&param), DA_NONE);
   da_buf_free(&param);
   return value;
@@ -288,19 +288,27 @@ static da_child *same_promise(da_child *known, const da_call *call, da_err *err)
   return NULL;
 }
 
+/* The code the workflow will run. */
+static void pin(const da_execution *execution, const da_call_spec *spec, da_call *call, int64_t *version)
+{
+  const da_group *group = spec->target.len > 0 ? da_worker_group(execution->worker, spec->target) : NULL;
+  const da_served *served = group != NULL ? da_group_find(group, spec->func, version, execution->bundle) : NULL;
+  call->has_bundle = spec->target.len == 0 || served != NULL;
+  if (call->has_bundle) call->bundle = served != NULL ? served->bundle->hash : execution->bundle->hash;
+}
+
 static da_child *make_call(da_execution *execution, const da_call_spec *spec, da_call *call, da_slice id)
 {
   call->ordinal = ++execution->next_ordinal;
   call->func = da_arena_dup(&execution->arena, spec->func);
   call->file = da_arena_dup(&execution->arena, spec->file);
-  if (spec->kind == DA_CALL_WORKFLOW) {
-    call->has_bundle = true;
-    call->bundle = execution->bundle->hash;
-  }
+  int64_t version = spec->version;
+  if (spec->kind == DA_CALL_WORKFLOW) pin(execution, spec, call, &version);
   da_record *found;
   if (!da_replay_find(execution, id, call, &found)) return NULL;
   da_child *child = da_call_new(execution, execution->current->scope, spec->kind, id);
   child->call = *call;
+  child->version = version;
   child->detached = spec->detached;
   child->global = spec->id.len != 0 || spec->detached;
   child->foreign = spec->kind == DA_CALL_WORKFLOW || spec->kind == DA_CALL_SLEEP || spec->kind == DA_CALL_PROMISE;

@@ -119,6 +119,7 @@ void da_execution_drop(da_execution *execution)
   worker->stats.executions--;
   da_timer_stop(execution->rest_timer);
   execution->rest_timer = NULL;
+  da_group_lose(execution);
   lose_interest(execution);
   if (execution->current == NULL && execution->inline_child == NULL) free_isolate(execution);
   da_worker_look_at_rest(worker);
@@ -200,6 +201,8 @@ static void take_promise(da_execution *execution, const da_promise *promise)
   execution->clock_ms = promise->created_at;
   execution->timeout_at = promise->timeout_at;
   da_deadline_take(execution, promise);
+  const da_slice *target = da_map_get(promise->tags, DA_LIT("resonate:target"));
+  execution->target = target != NULL ? da_arena_dup(&execution->arena, *target) : execution->worker->options.targets[0];
   execution->func = da_arena_dup(&execution->arena, promise->call.func);
   execution->args = promise->param.has_data ? da_arena_dup(&execution->arena, promise->param.data) : DA_NONE;
 }
@@ -221,7 +224,7 @@ static bool read_failed(const da_op *op, da_execution *execution)
   return own;
 }
 
-static void enter(da_execution *execution)
+void da_execution_ready(da_execution *execution)
 {
   execution->state = DA_EXECUTION_LOADING;
   da_worker_enter(execution->worker, execution);
@@ -233,7 +236,7 @@ static void enter_parked(da_op *op)
   da_execution *execution = ((const da_op_context *)op->user)->execution;
   answered(execution);
   da_op_delete(op);
-  if (execution->state != DA_EXECUTION_GONE) enter(execution);
+  if (execution->state != DA_EXECUTION_GONE) da_execution_ready(execution);
   da_execution_unref(execution);
 }
 
@@ -257,7 +260,7 @@ static void bundle_read(da_op *op)
     execution->bundle = da_bundle_ref(da_worker_keep(execution->worker, bundle)->bundle);
   da_bundle_unref(bundle);
   da_op_delete(op);
-  enter(execution);
+  da_execution_ready(execution);
   da_execution_unref(execution);
 }
 
@@ -275,16 +278,14 @@ static da_status read_bundle(da_store *store, da_op *op, da_err *err)
 /* Finds the code: of the worker, else of the store. */
 static void find_bundle(da_execution *execution, const da_promise *promise)
 {
-  da_served *known =
-      promise->call.has_bundle ? da_worker_bundle(execution->worker, &promise->call.bundle) : execution->worker->newest;
-  if (known != NULL) {
-    execution->bundle = da_bundle_ref(known->bundle);
-    enter(execution);
+  if (!promise->call.has_bundle) {
+    da_group_find_code(execution);
     return;
   }
-  if (!promise->call.has_bundle) {
-    da_execution_park(execution, "no_bundle", "no script serves this execution");
-    enter(execution);
+  const da_served *known = da_worker_bundle(execution->worker, &promise->call.bundle);
+  if (known != NULL) {
+    execution->bundle = da_bundle_ref(known->bundle);
+    da_execution_ready(execution);
     return;
   }
   da_op *op = da_op_new();

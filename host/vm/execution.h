@@ -15,6 +15,7 @@
  *   worker.c      who owns executions                    start.c       starting, following, cancelling them
  *   rehearse.c    a replay that carries nothing out   again.c       its generations
  *   patched.c     places where its code was changed   history.c     what old generations left
+ *   group.c       groups, their bundles, calls by name
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -39,8 +40,9 @@
 #define DA_ISOLATE_MODULES \
   "da.modules" /* what require gives; not the stock key, which luaL_argerror walks in hash order */
 #define DA_ISOLATE_REQUIRE "da.require"
-#define DA_ISOLATE_PACKAGE "da.package"     /* what stands for the table of that name, which only steps have */
-#define DA_ISOLATE_FUNCTIONS "da.functions" /* name -> {workflow = bool, file = , line = , body = } */
+#define DA_ISOLATE_PACKAGE "da.package" /* what stands for the table of that name, which only steps have */
+/* name -> {workflow = bool, version = number or nil, file = , line = , body = , older = the same of another version} */
+#define DA_ISOLATE_FUNCTIONS "da.functions"
 
 typedef struct da_execution da_execution;
 typedef struct da_evicted da_evicted;
@@ -124,6 +126,7 @@ struct da_child {
   bool under_way;   /* counts as busy */
   char *cancel_why; /* cancelled while it ran; owned */
   da_retry retry;
+  int64_t version; /* of its function */
   int attempt;
   int64_t created_at;
   int64_t timeout_at;
@@ -206,10 +209,14 @@ struct da_execution {
   da_child *deadline;   /* the timer of that */
   bool deadline_passed; /* ... which was delivered */
   da_bundle *bundle;
+  da_slice target; /* address of its group */
   da_slice func;
-  da_slice args;
-  uint32_t generation; /* 1, 2...; from the second on its calls lie below a mark of it, which is main.id */
-  bool reloaded;       /* it follows another generation in this process */
+  da_slice args;        /* its parameters, JSON: args, func, version */
+  int64_t func_version; /* wanted, as long as no bundle is known; 0: the newest */
+  uint32_t generation;  /* 1, 2...; from the second on its calls lie below a mark of it, which is main.id */
+  bool reloaded;        /* it follows another generation in this process */
+  da_timer *code_timer; /* set as long as it waits for one */
+  da_execution *next_codeless;
   da_isolate *isolate;
   lua_State *L;
 
@@ -284,10 +291,12 @@ void da_load_output(lua_State *L, da_slice text);
 
 typedef struct da_call_spec {
   da_call_kind kind;
-  da_slice func; /* function, label, or "~sleep" */
-  da_slice key;  /* of with{key=}, or empty */
-  da_slice id;   /* of with{id=}, or empty */
-  da_slice args; /* JSON array */
+  da_slice func;   /* function, label, or "~sleep" */
+  da_slice key;    /* of with{key=}, or empty */
+  da_slice id;     /* of with{id=}, or empty */
+  da_slice args;   /* JSON array */
+  da_slice target; /* workflow: address of another group, or empty */
+  int64_t version; /* workflow, named step: of the function; 0, of another group: the newest */
   da_slice file;
   uint32_t line;
   int64_t timeout_ms; /* -1: none */
@@ -361,7 +370,8 @@ struct da_worker {
   da_step_pool *steps;
   da_watch *watch;
   int64_t span_limit_ms;
-  da_slice target;
+  struct da_group *groups; /* as many as options.targets */
+  da_execution *codeless;  /* wait for a bundle that defines their function */
   da_slice pid;
   da_table executions; /* id -> da_execution */
   da_table interest;   /* id -> da_interest */
@@ -376,7 +386,6 @@ struct da_worker {
   da_table evicted;    /* id -> da_evicted: how far it had come */
   da_evicted **evicted_ring;
   size_t evicted_next;
-  struct da_served *newest;
   bool driving, driving_all;
   da_execution *warm_first, *warm_last; /* oldest first */
   da_execution *rest_first, *rest_last; /* the same of those that are about to suspend */
@@ -395,9 +404,8 @@ typedef struct da_served {
   da_bundle *bundle;
   da_function *functions;
   size_t function_count;
-  bool served;             /* named on the command line, not only found in the store */
-  bool stored;             /* the store has it, or is about to: false again if that failed */
-  struct da_served *older; /* served before it */
+  bool served; /* named on the command line, not only found in the store */
+  bool stored; /* the store has it, or is about to: false again if that failed */
   da_arena arena;
 } da_served;
 
@@ -411,6 +419,8 @@ void da_execution_claim(da_execution *execution, int64_t version);
 void da_execution_begin(da_execution *execution, int64_t version, const da_promise *promise);
 /* The task is held (version), the execution is new, its records are read. */
 void da_execution_reload(da_execution *execution, int64_t version);
+/* It has a bundle now, or is to be parked: it is entered as soon as a slot is free. */
+void da_execution_ready(da_execution *execution);
 /* Loaded, with a bundle: runs. False: no slot is free. */
 bool da_execution_enter(da_execution *execution);
 /* Forgets it here; nothing is written. */
@@ -484,7 +494,8 @@ void da_call_tags(da_arena *arena, da_execution *execution, da_scope *scope, da_
                   bool local);
 void da_call_add_tag(da_arena *arena, da_request *request, da_slice key, da_slice value);
 da_value da_call_value(da_arena *arena, da_slice data, da_slice rest);
-da_value da_call_param(da_arena *arena, da_slice func, da_slice args); /* of an execution: what to call, with what */
+/* Of an execution: what to call, with what, in which version. */
+da_value da_call_param(da_arena *arena, da_slice func, da_slice args, int64_t version);
 /* Records a step or a branch, settled. */
 void da_call_record(da_child *child, da_promise_state state, da_slice data, da_slice rest);
 /* The store settled it: told to the program in its turn. */
@@ -517,6 +528,28 @@ void da_again_begun(da_op *op); /* the done of such an op, in which that request
 /* Drops, in the background, what the generations of `id` before its newest have left. */
 void da_history_drop(da_worker *worker, da_slice id);
 void da_history_free(da_worker *worker);
+
+/* group.c */
+typedef struct da_group da_group;
+void da_groups_create(da_worker *worker);
+void da_groups_destroy(da_worker *worker);
+/* The bundle is the newest of its script in the group from now on. */
+void da_group_add(da_worker *worker, size_t group, da_served *served);
+/* The group of an address; NULL: none of this worker. */
+da_group *da_worker_group(const da_worker *worker, da_slice address);
+/* The bundle a workflow that is called by name runs from: of the caller's script if that defines it, else of the newest
+ * one. *version 0: becomes the highest. NULL: none defines it. */
+da_served *da_group_find(const da_group *group, da_slice func, int64_t *version, const da_bundle *caller);
+/* The bundle a step's function runs from: the newest of the same script in the execution's group that defines it, else
+ * the pinned one. */
+da_bundle *da_group_step_bundle(const da_execution *execution, da_slice func, int64_t version);
+/* An execution that is pinned to no bundle gets one, now or later, or ends as `unknown_function`. */
+void da_group_find_code(da_execution *execution);
+/* The version of the function that its parameters name; 0: none. */
+int64_t da_group_version(const da_execution *execution);
+void da_group_lose(da_execution *execution); /* it waits no longer */
+/* Tells that the task `id` waits for a group that is not of this worker. */
+void da_group_tell_unserved(da_worker *worker, da_slice id, da_slice address);
 
 /* crash.c */
 /* A dead process held the task of execution `id`. */
@@ -551,8 +584,6 @@ void da_worker_interest(da_worker *worker, da_execution *execution, da_slice id)
 void da_worker_lose_interest(da_worker *worker, da_execution *execution, da_slice id);
 da_served *da_worker_bundle(da_worker *worker, const da_digest *hash);
 da_served *da_worker_keep(da_worker *worker, da_bundle *bundle);
-/* The bundle a step's function runs from: the newest served one that defines it, else the pinned one. */
-da_bundle *da_worker_step_bundle(da_worker *worker, da_slice func, da_bundle *pinned);
 void da_worker_warm(da_worker *worker, da_execution *execution);
 void da_worker_rest(da_worker *worker, da_execution *execution);
 void da_worker_unlist(da_worker *worker, da_execution *execution); /* out of the warm or the resting */

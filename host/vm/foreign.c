@@ -123,6 +123,8 @@ static void created(da_op *op)
   if (op->status == DA_OK && op->requests[0].kind == DA_REQ_TASK_SPAWN) begin_child_execution(worker, op);
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
+  if (op->requests[0].kind == DA_REQ_TASK_FENCE && context.child->kind == DA_CALL_WORKFLOW)
+    da_worker_dispatch(worker, context.child->id); /* it may have been there; and that nobody here has it is told */
   answer_created(context.execution, context.child, op);
   da_op_delete(op);
   da_execution_pump(context.execution);
@@ -131,13 +133,22 @@ static void created(da_op *op)
 
 static void describe_workflow(da_op *op, da_request *request, const da_child *child, const da_call_spec *spec)
 {
-  const da_worker *worker = child->execution->worker;
-  request->pid = worker->pid;
-  request->ttl = DA_TIME_MAX;
-  da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), worker->target);
+  const da_execution *execution = child->execution;
+  da_slice target = spec->target.len > 0 ? da_arena_dup(&op->arena, spec->target) : execution->target;
+  da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), target);
+  if (request->kind == DA_REQ_TASK_SPAWN) {
+    request->pid = execution->worker->pid;
+    request->ttl = DA_TIME_MAX;
+  }
   da_deadline_tag(op, request, child);
   if (child->detached) da_call_add_tag(&op->arena, request, DA_LIT("dahost:detached"), child->scope->id);
-  request->param = da_call_param(&op->arena, spec->func, spec->args);
+  request->param = da_call_param(&op->arena, spec->func, spec->args, child->version);
+}
+
+/* The task of a workflow of this worker's groups is made acquired; another one is left to whoever has its group. */
+static bool is_elsewhere(const da_child *child, const da_call_spec *spec)
+{
+  return spec->target.len > 0 && da_worker_group(child->execution->worker, spec->target) == NULL;
 }
 
 void da_foreign_start(da_child *child, const da_call_spec *spec)
@@ -145,7 +156,8 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
   da_execution *execution = child->execution;
   da_op *op = da_op_new();
   bool workflow = child->kind == DA_CALL_WORKFLOW;
-  da_request *request = da_call_request(op, execution, workflow ? DA_REQ_TASK_SPAWN : DA_REQ_TASK_FENCE, child);
+  bool spawns = workflow && !is_elsewhere(child, spec);
+  da_request *request = da_call_request(op, execution, spawns ? DA_REQ_TASK_SPAWN : DA_REQ_TASK_FENCE, child);
   da_call_tags(&op->arena, execution, child->scope, request->promise_id, request, false);
   if (workflow)
     describe_workflow(op, request, child, spec);

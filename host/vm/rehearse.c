@@ -3,8 +3,9 @@
  * In a worker that rehearses (da_worker_options.rehearse) nothing is claimed and nothing new is carried out: a call
  * without a record is told (DA_EVENT_CALLED) and stays pending; of promises with ids of their own the store is asked,
  * so it should hold those too. When nothing of the execution can run any more its outcome is told, once - parked,
- * completed (text: its value, child: its further results), or else suspended (child: a recorded promise that it waits for, if any; text: the id of
- * a recorded call that it did not make, if any) - and it is dropped. Threads: the loop thread.
+ * completed (text: its value, child: its further results), or else suspended (child: a recorded promise that it waits
+ * for, if any; text: the id of a recorded call that it did not make, if any) - and it is dropped. Threads: the loop
+ * thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "execution.h"

@@ -516,44 +516,67 @@ static void learn_mutators(check *c, lua_State *L)
 
 typedef struct root {
   const char *name; /* the table of functions keeps it */
+  int line;         /* the versions of a name differ in it */
+  int definition;   /* its place in the table of definitions */
   unsigned side;
   size_t node;
 } root;
 
 static int by_name(const void *a, const void *b)
 {
-  return strcmp(((const root *)a)->name, ((const root *)b)->name);
+  const root *r = a, *s = b;
+  int names = strcmp(r->name, s->name);
+  return names != 0 ? names : r->line - s->line;
 }
 
-/* The durable functions, by name, so that the same script is always refused in the same words. */
+typedef struct root_list {
+  root *items;
+  size_t count, cap;
+} root_list;
+
+static root *add_root(check *c, root_list *list)
+{
+  if (list->count == list->cap) {
+    list->cap = list->cap != 0 ? list->cap * 2 : 16;
+    root *more = da_arena_alloc(&c->arena, list->cap * sizeof *more);
+    if (list->count > 0) memcpy(more, list->items, list->count * sizeof *more);
+    list->items = more;
+  }
+  return &list->items[list->count++];
+}
+
+/* The durable functions, by name, so that the same script is always refused in the same words. Their definitions are
+ * gathered in a table below the registry's. */
 static size_t read_roots(check *c, lua_State *L, root **out)
 {
-  size_t count = 0, cap = 0;
-  root *roots = NULL;
+  root_list list = {0};
+  lua_newtable(L);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_FUNCTIONS);
-  lua_pushnil(L);
-  while (lua_next(L, -2) != 0) {
-    if (count == cap) {
-      size_t grown = cap != 0 ? cap * 2 : 16;
-      root *more = da_arena_alloc(&c->arena, grown * sizeof *more);
-      if (count > 0) memcpy(more, roots, count * sizeof *more);
-      roots = more;
-      cap = grown;
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    for (; lua_istable(L, -1); lua_remove(L, -2)) { /* and the older versions of the name */
+      root *r = add_root(c, &list);
+      lua_getfield(L, -1, "workflow");
+      lua_getfield(L, -2, "line");
+      *r = (root){.name = lua_tostring(L, -4),
+                  .line = (int)lua_tointeger(L, -1),
+                  .definition = (int)list.count,
+                  .side = lua_toboolean(L, -2) ? WORKFLOWS : STEPS};
+      lua_pop(L, 2);
+      lua_pushvalue(L, -1);
+      lua_rawseti(L, -5, r->definition);
+      lua_getfield(L, -1, "older");
     }
-    lua_getfield(L, -1, "workflow");
-    roots[count++] = (root){.name = lua_tostring(L, -3), .side = lua_toboolean(L, -1) ? WORKFLOWS : STEPS};
-    lua_pop(L, 2);
   }
-  if (count > 0) qsort(roots, count, sizeof *roots, by_name);
-  for (size_t i = 0; i < count; i++) {
-    lua_getfield(L, -1, roots[i].name);
+  if (list.count > 0) qsort(list.items, list.count, sizeof *list.items, by_name);
+  for (size_t i = 0; i < list.count; i++) {
+    lua_rawgeti(L, -2, list.items[i].definition);
     lua_getfield(L, -1, "body");
-    roots[i].node = lua_iscfunction(L, -1) ? SIZE_MAX : node_of(c, L);
+    list.items[i].node = lua_iscfunction(L, -1) ? SIZE_MAX : node_of(c, L);
     lua_pop(L, 2);
   }
-  lua_pop(L, 1);
-  *out = roots;
-  return count;
+  lua_pop(L, 2);
+  *out = list.items;
+  return list.count;
 }
 
 /* Protected: (check). Index 1 becomes the table of closures. */

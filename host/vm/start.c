@@ -23,6 +23,7 @@ static const da_reply *first_reply(const da_op *op)
 typedef struct start_request {
   da_worker *worker; /* a reference */
   da_slice id, func, args;
+  int64_t version;
   da_digest bundle;
   da_worker_started *done;
   void *user;
@@ -102,27 +103,26 @@ static void start_made(da_op *op)
   end_start(op);
 }
 
-da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
-                                   da_slice args, const da_digest *bundle)
+da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *root)
 {
   da_request *request = da_op_request(op, kind);
   da_pair *tags = da_arena_alloc(&op->arena, 5 * sizeof *tags);
-  id = da_arena_dup(&op->arena, id);
+  da_slice id = da_arena_dup(&op->arena, root->id);
   tags[0] = (da_pair){DA_LIT("resonate:branch"), id};
   tags[1] = (da_pair){DA_LIT("resonate:origin"), da_id_root(id)};
   tags[2] = (da_pair){DA_LIT("resonate:parent"), id};
   tags[3] = (da_pair){DA_LIT("resonate:scope"), DA_LIT("global")};
-  tags[4] = (da_pair){DA_LIT("resonate:target"), da_arena_dup(&op->arena, target)};
+  tags[4] = (da_pair){DA_LIT("resonate:target"), da_arena_dup(&op->arena, root->target)};
   request->id = id;
   request->timeout_at = DA_TIME_MAX;
   request->tags = (da_map){tags, 5};
-  request->param = da_call_param(&op->arena, func, args);
+  request->param = da_call_param(&op->arena, root->func, root->args, root->version);
   request->no_preload = true;
   request->call = (da_call){.kind = DA_CALL_ROOT,
-                            .func = da_arena_dup(&op->arena, func),
-                            .args = da_hash128(args),
-                            .has_bundle = true,
-                            .bundle = *bundle};
+                            .func = da_arena_dup(&op->arena, root->func),
+                            .args = da_hash128(root->args),
+                            .has_bundle = root->bundle != NULL};
+  if (root->bundle != NULL) request->call.bundle = *root->bundle;
   return request;
 }
 
@@ -136,17 +136,28 @@ static start_request *copy_start(da_op *op, const start_request *start)
   return copy;
 }
 
-void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice args, const da_bundle *bundle,
-                     da_worker_started *done, void *user)
+void da_worker_start(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
+                     const da_bundle *bundle, da_worker_started *done, void *user)
 {
-  const start_request start = {
-      .worker = worker, .id = id, .func = func, .args = args, .bundle = bundle->hash, .done = done, .user = user};
+  const start_request start = {.worker = worker,
+                               .id = id,
+                               .func = func,
+                               .args = args,
+                               .version = version,
+                               .bundle = bundle->hash,
+                               .done = done,
+                               .user = user};
   da_worker_admit(worker, da_id_root(id));
   da_op *op = da_op_new();
   start_request *copy = copy_start(op, &start);
   da_op_request(op, DA_REQ_PROMISE_GET)->id = copy->id;
-  da_request *request =
-      da_worker_root_request(op, DA_REQ_TASK_CREATE, worker->target, copy->id, copy->func, copy->args, &copy->bundle);
+  const da_root root = {.target = worker->options.targets[0],
+                        .id = copy->id,
+                        .func = copy->func,
+                        .args = copy->args,
+                        .version = copy->version,
+                        .bundle = &copy->bundle};
+  da_request *request = da_worker_root_request(op, DA_REQ_TASK_CREATE, &root);
   request->pid = worker->pid;
   request->ttl = DA_TIME_MAX;
   submit_start(copy, op, start_made);
@@ -159,6 +170,7 @@ typedef struct reached {
   da_slice id;
   int64_t version;
   bool pending;
+  da_slice target; /* of a pending one */
   struct reached *next;
 } reached;
 
@@ -191,6 +203,15 @@ static int reach_awaited(attach_request *attach, da_view *view, da_arena *arena,
   return found;
 }
 
+static int read_target(da_view *view, da_arena *arena, reached *item)
+{
+  da_promise promise;
+  int found = view->ops->promise(view, item->id, arena, &promise);
+  const da_slice *target = found > 0 ? da_map_get(promise.tags, DA_LIT("resonate:target")) : NULL;
+  if (target != NULL) item->target = *target;
+  return found;
+}
+
 /* On the store thread. */
 static da_status walk_awaited(da_store *store, da_op *op, da_err *err)
 {
@@ -205,6 +226,7 @@ static da_status walk_awaited(da_store *store, da_op *op, da_err *err)
     if (found <= 0) continue;
     item->version = task.version;
     item->pending = task.state == DA_TASK_PENDING;
+    if (item->pending) found = read_target(view, &op->arena, item);
     if (task.state == DA_TASK_SUSPENDED) found = reach_awaited(attach, view, &op->arena, item);
   }
   da_table_free(&attach->seen);
@@ -229,7 +251,10 @@ static void attach_walked(da_op *op)
     for (const reached *item = attach->first; item != NULL; item = item->next) {
       da_worker_admit(worker, da_id_root(item->id));
       note_attached(worker, item->id);
-      if (item->pending && da_table_get(&worker->executions, item->id) == NULL)
+      if (!item->pending || da_table_get(&worker->executions, item->id) != NULL) continue;
+      if (da_worker_group(worker, item->target) == NULL)
+        da_group_tell_unserved(worker, item->id, item->target);
+      else
         da_execution_claim(da_execution_new(worker, item->id), item->version);
     }
   }

@@ -272,7 +272,9 @@ static void attempt_named(da_child *child)
 {
   da_execution *execution = child->execution;
   da_step_job *job = da_step_job_new();
-  job->bundle = da_bundle_ref(da_worker_step_bundle(execution->worker, child->call.func, execution->bundle));
+  job->bundle = da_bundle_ref(da_group_step_bundle(execution, child->call.func, child->version));
+  job->version = child->version;
+  job->target = da_arena_dup(&job->arena, execution->target);
   job->func = da_arena_dup(&job->arena, child->call.func);
   job->args = da_arena_dup(&job->arena, child->args);
   job->id = da_arena_dup(&job->arena, child->id);

@@ -38,7 +38,6 @@ typedef struct step_thread {
 
 struct da_step_pool {
   da_sched *sched;
-  const char *target;
   da_worker_hooks hooks;
   void (*output)(void *user, da_slice execution, da_slice step, da_slice text);
   void *user;
@@ -118,11 +117,15 @@ void da_step_submit_wait(lua_State *L, da_op *op)
   pthread_mutex_unlock(&pool->mutex);
 }
 
-void da_step_start_request(lua_State *L, da_op *op, da_slice id, da_slice func, da_slice args)
+void da_step_start_request(lua_State *L, da_op *op, const da_root *root)
 {
   const step_state *state = state_of(L);
-  (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, da_slice_of(state->pool->target), id, func, args,
-                               &state->bundle->hash);
+  da_root whole = *root;
+  if (root->target.len == 0) {
+    whole.target = state->job->target;
+    whole.bundle = &state->bundle->hash;
+  }
+  (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, &whole);
 }
 
 typedef struct output_line {
@@ -314,7 +317,8 @@ static void run_job(step_thread *thread, da_step_job *job)
   lua_getfield(L, LUA_REGISTRYINDEX, DA_STEP_MAIN);
   lua_pushlstring(L, job->func.ptr, job->func.len);
   lua_pushlstring(L, job->args.ptr, job->args.len);
-  if (lua_pcall(L, 2, 4, 0) == LUA_OK) {
+  lua_pushinteger(L, job->version);
+  if (lua_pcall(L, 3, 4, 0) == LUA_OK) {
     job->ok = lua_toboolean(L, 1) != 0;
     add_string(L, 2, &job->data);
     add_string(L, 3, &job->rest);
@@ -451,12 +455,11 @@ static void survive_sigpipe(void)
   (void)sigaction(SIGPIPE, &action, NULL);
 }
 
-da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_worker_hooks *hooks, int threads,
+da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, int threads,
                                void (*output)(void *user, da_slice execution, da_slice step, da_slice text), void *user)
 {
   da_step_pool *pool = da_xcalloc(1, sizeof *pool);
   pool->sched = sched;
-  pool->target = target;
   pool->hooks = *hooks;
   pool->output = output;
   pool->user = user;

@@ -13,7 +13,7 @@
 
 #include "worker.h"
 
-/* Registry key of the function (name, args JSON) -> ok, data JSON, rest JSON or nil, fatal. Never raises. */
+/* Registry key of the function (name, args JSON, version) -> ok, data JSON, rest JSON or nil, fatal. Never raises. */
 #define DA_STEP_MAIN "da.step_main"
 
 typedef struct da_step_pool da_step_pool;
@@ -25,7 +25,9 @@ struct da_step_job {
   da_slice args;     /* JSON array */
   da_slice id;       /* of the step's promise */
   da_slice execution;
-  int attempt; /* from 1 */
+  da_slice target; /* address of its group */
+  int64_t version; /* of the function */
+  int attempt;     /* from 1 */
   int64_t deadline_ms;
   int64_t begun_ms; /* when it left the queue */
   bool ok;
@@ -47,8 +49,7 @@ enum { DA_STEP_THREADS_FACTOR = 4 };
 da_step_job *da_step_job_new(void);
 void da_step_job_delete(da_step_job *job);
 
-/* target: the address that a step's da.start() gives to what it starts; borrowed. */
-da_step_pool *da_step_pool_new(da_sched *sched, const char *target, const da_worker_hooks *hooks, int threads,
+da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, int threads,
                                void (*output)(void *user, da_slice execution, da_slice step, da_slice text),
                                void *user);
 /* Idle threads end and are joined; a busy one is left to its step, whose result nobody hears. No thread uses the sched
@@ -67,8 +68,8 @@ bool da_step_pool_at_work(da_step_pool *pool); /* a job that was not given up is
 da_step_job *da_step_job_of(struct lua_State *L);
 /* As da_sched_submit_wait(); DA_ECLOSED when the pool is being deleted. */
 void da_step_submit_wait(struct lua_State *L, da_op *op);
-/* Adds the request that starts workflow `func` of the running job's bundle as execution `id`. */
-void da_step_start_request(struct lua_State *L, da_op *op, da_slice id, da_slice func, da_slice args);
+/* Adds the request that starts an execution: without a target, of the running job's group and bundle. */
+void da_step_start_request(struct lua_State *L, da_op *op, const da_root *root);
 /* A line of output of the step, told on the loop thread. */
 void da_step_output(struct lua_State *L, da_slice text);
 

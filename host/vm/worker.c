@@ -384,7 +384,39 @@ int da_worker_open_isolate(lua_State *L, void *user)
 
 static int by_function_name(const void *a, const void *b)
 {
-  return da_slice_cmp(((const da_function *)a)->name, ((const da_function *)b)->name);
+  const da_function *f = a, *g = b;
+  int names = da_slice_cmp(f->name, g->name);
+  return names != 0 ? names : f->version < g->version ? -1 : 1;
+}
+
+static da_slice kept_text(lua_State *L, int index, da_served *served)
+{
+  size_t len = 0;
+  const char *text = lua_tolstring(L, index, &len);
+  return da_arena_dup(&served->arena, da_slice_make(text, text != NULL ? len : 0));
+}
+
+/* The definition on top of L, whose name is below it, and the older ones of the name, which take its place. */
+static void learn_function(lua_State *L, da_served *served, size_t *cap)
+{
+  for (da_slice name = kept_text(L, -2, served); lua_istable(L, -1); lua_remove(L, -2)) {
+    if (served->function_count == *cap) {
+      *cap = *cap != 0 ? *cap * 2 : 8;
+      served->functions = da_xrealloc(served->functions, *cap * sizeof *served->functions);
+    }
+    da_function *function = &served->functions[served->function_count++];
+    lua_getfield(L, -1, "workflow");
+    lua_getfield(L, -2, "line");
+    lua_getfield(L, -3, "file");
+    lua_getfield(L, -4, "version");
+    *function = (da_function){.name = name,
+                              .version = lua_isnil(L, -1) ? 1 : (int64_t)lua_tointeger(L, -1),
+                              .workflow = lua_toboolean(L, -4) != 0,
+                              .file = kept_text(L, -2, served),
+                              .line = (int)lua_tointeger(L, -3)};
+    lua_pop(L, 4);
+    lua_getfield(L, -1, "older");
+  }
 }
 
 /* Reads the registry of functions that the script filled. The stack is the caller's to restore. */
@@ -394,22 +426,8 @@ static void learn_functions(lua_State *L, da_served *served)
   size_t cap = 0;
   lua_pushnil(L);
   while (lua_next(L, -2) != 0) {
-    if (served->function_count == cap) {
-      cap = cap != 0 ? cap * 2 : 8;
-      served->functions = da_xrealloc(served->functions, cap * sizeof *served->functions);
-    }
-    da_function *function = &served->functions[served->function_count++];
-    size_t len;
-    const char *name = lua_tolstring(L, -2, &len);
-    *function = (da_function){.name = da_arena_dup(&served->arena, da_slice_make(name, len))};
-    lua_getfield(L, -1, "workflow");
-    function->workflow = lua_toboolean(L, -1) != 0;
-    lua_getfield(L, -2, "line");
-    function->line = (int)lua_tointeger(L, -1);
-    lua_getfield(L, -3, "file");
-    const char *file = lua_tolstring(L, -1, &len);
-    function->file = da_arena_dup(&served->arena, da_slice_make(file, file != NULL ? len : 0));
-    lua_pop(L, 4);
+    learn_function(L, served, &cap);
+    lua_pop(L, 1);
   }
   if (served->function_count > 0)
     qsort(served->functions, served->function_count, sizeof *served->functions, by_function_name);
@@ -433,22 +451,6 @@ da_served *da_worker_keep(da_worker *worker, da_bundle *bundle)
   served->bundle = da_bundle_ref(bundle);
   (void)da_table_put(&worker->bundles, hash_key(bundle), served);
   return served;
-}
-
-static const da_function *find_function(const da_served *served, da_slice name)
-{
-  for (size_t i = 0; i < served->function_count; i++)
-    if (da_slice_eq(served->functions[i].name, name)) return &served->functions[i];
-  return NULL;
-}
-
-da_bundle *da_worker_step_bundle(da_worker *worker, da_slice func, da_bundle *pinned)
-{
-  for (da_served *served = worker->newest; served != NULL; served = served->older) {
-    const da_function *function = find_function(served, func);
-    if (function != NULL && !function->workflow) return served->bundle;
-  }
-  return pinned;
 }
 
 typedef struct bundle_write {
@@ -517,6 +519,11 @@ da_status da_worker_inspect(da_worker *worker, da_bundle *bundle,
 
 da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
 {
+  return da_worker_serve_in(worker, 0, bundle, err);
+}
+
+da_status da_worker_serve_in(da_worker *worker, size_t group, da_bundle *bundle, da_err *err)
+{
   da_load_context context = {.host = {.loading = true}, .worker = worker, .bundle = bundle, .loud = true};
   da_isolate *isolate = NULL;
   da_status status = load(&context, &isolate, err);
@@ -536,10 +543,9 @@ da_status da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err)
   if (!served->served) {
     learn_functions(da_isolate_lua(isolate), served);
     served->served = true;
-    served->older = worker->newest;
-    worker->newest = served;
   }
   if (!served->stored) store_bundle(worker, served);
+  da_group_add(worker, group, served);
   lua_settop(da_isolate_lua(isolate), 0);
   da_isolate_delete(isolate);
   return DA_OK;
@@ -568,21 +574,22 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   worker->refs = 1;
   worker->options = *options;
   worker->sched = options->sched;
-  worker->target = da_arena_dup(&worker->arena, da_slice_of(options->target));
   worker->pid = da_arena_dup(&worker->arena, da_slice_of(options->pid));
   worker->warm_limit = options->warm_bytes == SIZE_MAX ? WARM_BYTES : options->warm_bytes;
   worker->span_limit_ms = options->span_limit_ms > 0 ? options->span_limit_ms : DA_WATCH_SPAN_MS;
   worker->watch = da_watch_new();
+  da_groups_create(worker);
   da_isolates_options isolates = {.seed = options->secret != NULL ? da_get_u32(options->secret) : 0};
   da_status status = da_region_new(&isolates, &worker->region, err);
   if (status != DA_OK) {
     da_watch_delete(worker->watch);
+    da_groups_destroy(worker);
     da_arena_free(&worker->arena);
     free(worker);
     return status;
   }
   worker->steps =
-      da_step_pool_new(worker->sched, options->target, &options->hooks,
+      da_step_pool_new(worker->sched, &options->hooks,
                        options->step_threads > 0 ? options->step_threads : DA_STEP_THREADS, step_output, worker);
   *out = worker;
   return DA_OK;
@@ -620,6 +627,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->noted);
   da_history_free(worker);
   da_evicted_delete(worker);
+  da_groups_destroy(worker);
   free_served(worker);
   da_region_delete(worker->region);
   da_watch_delete(worker->watch);

@@ -27,6 +27,9 @@ struct lua_State;
 struct da_step_job;
 typedef struct da_worker da_worker;
 
+/* The address of the group that is meant where none is named: "poll://any@default". */
+extern const da_slice da_default_target;
+
 /* What bindings bring: they open the library in a new Lua state. Called protected, may raise. */
 typedef struct da_worker_hooks {
   int (*open_isolate)(struct lua_State *L); /* `da` and its natives for an execution */
@@ -45,6 +48,8 @@ typedef enum da_event_kind {
   DA_EVENT_SUSPENDED, /* it waits for others; child = one awaited id */
   DA_EVENT_PARKED,    /* text says why and which command mends it */
   DA_EVENT_COMPLETED, /* its own promise settled: state */
+  DA_EVENT_UNSERVED,  /* it waits for code that nobody serves here: text says which; func: the same words, the same key
+                       */
   DA_EVENT_OUTPUT     /* print or da.log of the script; text, without a line end */
 } da_event_kind;
 
@@ -67,7 +72,9 @@ typedef struct da_event {
 typedef struct da_worker_options {
   da_sched *sched;
   da_worker_hooks hooks;
-  const char *target;    /* address of its group, "poll://any@default"; as given to the sched */
+  const da_slice *targets; /* addresses of its groups, "poll://any@default" first; as given to the sched, and borrowed
+                            * as long as the worker lives */
+  size_t target_count;
   const char *pid;       /* "local/<boot id>" */
   const uint8_t *secret; /* 16 bytes of the store: the hash seed of isolates comes from it */
   int step_threads;      /* 0: DA_STEP_THREADS */
@@ -94,10 +101,16 @@ void da_worker_on_event(da_worker *worker, void (*event)(void *user, const da_ev
 /* For da_sched_set_events(). */
 da_sched_events da_worker_events(da_worker *worker);
 
-/* Loads the script once (top-level output sounds), learns its functions, serves them from now on and stores its bytes.
- * A fault in the script is DA_ELUA with file and line. The worker keeps a reference to the bundle. Blocks on the store
- * if it is new to it (call it before da_sched_run(), or from a da_sched_post()). */
+/* Loads the script once (top-level output sounds), learns its functions, serves them from now on in the group (its
+ * place among options.targets; da_worker_serve(): the first) and stores its bytes. What is called by name runs from the
+ * newest bundle of each script (bundles of one file name and directory). A fault in the script is DA_ELUA with file and
+ * line. The worker keeps a reference to the bundle. */
+da_status DA_MUST_USE da_worker_serve_in(da_worker *worker, size_t group, da_bundle *bundle, da_err *err);
 da_status DA_MUST_USE da_worker_serve(da_worker *worker, da_bundle *bundle, da_err *err);
+/* "gpu" of "poll://any@gpu/worker-1". */
+da_slice da_group_name(da_slice address);
+/* Does a group of this worker have the address? Of any thread. */
+bool da_worker_has_target(const da_worker *worker, da_slice address);
 
 /* Loads the script in an isolate of its own, has `look` look at it, and forgets it: nothing is served or stored. A
  * fault in the script is DA_ELUA with file and line; else what `look` returned. */
@@ -107,11 +120,12 @@ da_status DA_MUST_USE da_worker_inspect(da_worker *worker, da_bundle *bundle,
 
 typedef struct da_function {
   da_slice name;
-  bool workflow; /* else a step */
+  int64_t version; /* from 1; what defines no version has 1 */
+  bool workflow;   /* else a step */
   da_slice file;
   int line;
 } da_function;
-/* The functions of a served bundle, sorted by name. Borrowed. */
+/* The functions of a served bundle, sorted by name and version. Borrowed. */
 const da_function *da_worker_functions(da_worker *worker, const da_bundle *bundle, size_t *count);
 
 /* Until now no execute message is followed. `all`: follow every one; else only those of da_worker_admit()ted lineages,
@@ -124,15 +138,19 @@ void da_worker_admit(da_worker *worker, da_slice root_id);
  * with a failure), `created` whether this call made it. */
 typedef void da_worker_started(void *user, const da_promise *promise, bool created, da_status status,
                                const da_err *err);
-void da_worker_start(da_worker *worker, da_slice id, da_slice func, da_slice args, const da_bundle *bundle,
-                     da_worker_started *done, void *user);
+void da_worker_start(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
+                     const da_bundle *bundle, da_worker_started *done, void *user);
 /* Drives an existing execution here from now on, and what it awaits, and what that awaits: pending tasks are claimed,
  * later messages for them followed. */
 void da_worker_dispatch(da_worker *worker, da_slice id);
 
 /* Adds the request (DA_REQ_TASK_CREATE or DA_REQ_PROMISE_CREATE) that makes the root of an execution. All is copied. */
-da_request *da_worker_root_request(da_op *op, da_req_kind kind, da_slice target, da_slice id, da_slice func,
-                                   da_slice args, const da_digest *bundle);
+typedef struct da_root {
+  da_slice target, id, func, args;
+  int64_t version;         /* of the function; 0: the newest that whoever takes it up has */
+  const da_digest *bundle; /* NULL: left to whoever takes it up */
+} da_root;
+da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *root);
 
 /* Runs the execution over its records, which the store need hold alone (no task; of promises with ids of their own,
  * those that it calls), and tells how far it comes: REPLAYED for each recorded call it makes, CALLED for each new one,

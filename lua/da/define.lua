@@ -4,12 +4,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 local core, da = ...
 
-core.functions = {} -- name -> function, of both kinds
-core.workflows = {} -- the same of workflows alone
+local definitions = {} -- the tables behind async and step
 
 -- A table that registers what is assigned to it: function async.NAME(...) end.
 local function definer(word, workflow, inline)
   local defined = {}
+  definitions[#definitions + 1] = defined
   setmetatable(defined, { __index = function(_, name)
     error(("%s.%s is not defined%s"):format(word, tostring(name), type(name) == "string" and core.nearest(name, defined) or ""), 2)
   end })
@@ -19,8 +19,6 @@ local function definer(word, workflow, inline)
       if type(name) ~= "string" or name == "" then error(word .. " functions have a name that is a string", 2) end
       if type(fn) ~= "function" then error(("%s.%s must be a function, got %s"):format(word, name, type(fn)), 2) end
       rawset(defined, name, core.define(workflow, name, fn))
-      core.functions[name] = fn
-      if workflow then core.workflows[name] = fn end
     end,
     __call = function(_, label, options, fn)
       if fn == nil then options, fn = nil, options end
@@ -41,6 +39,25 @@ end
 
 da.async = definer("async", true, function(...) return core.start_branch(...) end)
 da.step = definer("step", false, function(...) return core.inline(...) end)
+
+-- The script is loaded: of several versions async.NAME is the highest.
+function core.loaded()
+  core.check_versions()
+  for _, defined in ipairs(definitions) do
+    for name in pairs(defined) do defined[name] = core.newest(name) end
+  end
+  core.freeze()
+end
+
+-- The workflows of a worker group, by name.
+function da.service(group)
+  core.check_group(group)
+  return setmetatable({}, {
+    __index = function(_, name) return core.remote(group, name) end,
+    __newindex = function() core.raise "the functions of a group are defined in the files that serve it: dahost serve GROUP=FILE" end,
+    __metatable = false,
+  })
+end
 
 -- Raises a da.Error with a code of the script's own.
 function da.error(code, message, fields)

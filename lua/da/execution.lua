@@ -32,7 +32,7 @@ local function conclude(ok, ...)
   return ok, ...
 end
 
--- The function's name and its arguments, from the parameters of the record; those of strangers may hold anything.
+-- The function's name, its version and its arguments, from the parameters of the record; those of strangers may hold anything.
 local function arguments(param)
   local call = param ~= "" and core.decode(param) or {}
   local args = type(call) == "table" and call.args or {}
@@ -41,16 +41,17 @@ local function arguments(param)
   for i = 1, n do
     if args[i] == da.null then args[i] = nil end
   end
-  return type(call) == "table" and call.func or "", args, n
+  if type(call) ~= "table" then call = {} end
+  return call.func or "", args, n, call.version
 end
 
 -- The workflow: called with its function's name ("" when the record does not tell) and the record's parameters.
 function core.main(name, param)
-  local ok, recorded, args, n = xpcall(arguments, core.trace, param)
+  local ok, recorded, args, n, version = xpcall(arguments, core.trace, param)
   if not ok then return core.finish(false, recorded) end
   if name == "" then name = tostring(recorded) end
-  local fn = core.workflows[name]
-  if not fn then return core.finish(false, core.error_new("unknown_function", "async." .. name .. " is not defined in this bundle")) end
+  local fn, lack = core.body(true, name, version)
+  if not fn then return core.finish(false, core.error_new("unknown_function", lack)) end
   core.finish(conclude(core.close_sagas(xpcall(fn, core.trace, unpack(args, 1, n)))))
 end
 

@@ -12,12 +12,10 @@ local function ended(ok, err, ...)
   return core.outcome(ok, err, ...)
 end
 
--- Runs step `name`; never raises.
-function core.step_main(name, args)
-  local fn = core.functions[name]
-  if not fn then
-    return core.outcome(false, core.error_new("unknown_function", "step." .. name .. " is not defined in this bundle", { fatal = true }))
-  end
+-- Runs step `name` in that version; never raises.
+function core.step_main(name, args, version)
+  local fn, lack = core.body(false, name, version)
+  if not fn then return core.outcome(false, core.error_new("unknown_function", lack, { fatal = true })) end
   return ended(xpcall(fn, core.trace, core.decode_array(args)))
 end
 
@@ -42,12 +40,8 @@ function da.reject(id, code, message)
   return core.reject(id, core.error_new(code or "rejected", message or code or "rejected"))
 end
 
--- Starts a workflow of this bundle as an execution of its own, once per id.
-function da.start(id, f, ...)
-  local name = tostring(f):match("^async%.(.+)$")
-  if not name then error("da.start needs a workflow: da.start(id, async.NAME, ...)", 2) end
-  return core.start(id, name, ...)
-end
+-- Starts a workflow as an execution of its own, once per id.
+da.start = core.start
 
 -- What is known of a promise: nil, or {id=, state=, value=}.
 function da.get(id)

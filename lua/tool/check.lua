@@ -743,7 +743,12 @@ for i = 1, math.huge do
   modules[name] = true
   mains[i] = main
 end
-for _, f in pairs(core.functions) do reach(f.body, f.workflow and "workflow" or "step") end
+for _, f in pairs(core.functions) do
+  while f do -- and the older versions of the name
+    reach(f.body, f.workflow and "workflow" or "step")
+    f = f.older
+  end
+end
 read_waiting()
 for _, main in ipairs(mains) do check_globals(main) end
 tell()

@@ -6,8 +6,6 @@
 #include "../../host/base/clock.h"
 #include "bench.h"
 
-#define TARGET "poll://any@default"
-
 static void start_one(bench_host *host);
 
 static void started(void *user, const da_promise *promise, bool created, da_status status, const da_err *err)
@@ -21,7 +19,7 @@ static void start_one(bench_host *host)
 {
   char id[64];
   (void)snprintf(id, sizeof id, "%s-%d", host->prefix, host->next++);
-  da_worker_start(host->worker, da_slice_of(id), da_slice_of(host->func), da_slice_of(host->args), host->bundle,
+  da_worker_start(host->worker, da_slice_of(id), da_slice_of(host->func), 1, da_slice_of(host->args), host->bundle,
                   started, host);
 }
 
@@ -51,7 +49,8 @@ static void open_worker(bench_host *host, const bench_place *place, const char *
   da_store_secret(host->store, secret);
   da_worker_options options = {.sched = host->sched,
                                .hooks = {bind_open_isolate, bind_open_step},
-                               .target = TARGET,
+                               .targets = &da_default_target,
+                               .target_count = 1,
                                .pid = pid,
                                .secret = secret,
                                .warm_bytes = warm_bytes,
@@ -76,7 +75,11 @@ void bench_host_open(bench_host *host, const bench_place *place, const char *sto
   if (da_store_open(bench_path(place, store), &store_options, &host->store, &err) != DA_OK) bench_die("%s", err.text);
   /* As long as the program's own: it is part of every task that is held. */
   (void)snprintf(pid, sizeof pid, "local/%016llx", (unsigned long long)begin << 20 | (unsigned long long)getpid());
-  da_sched_options options = {.store = host->store, .profile = da_profile_default, .local_target = TARGET, .pid = pid};
+  da_sched_options options = {.store = host->store,
+                              .profile = da_profile_default,
+                              .local_targets = &da_default_target,
+                              .local_target_count = 1,
+                              .pid = pid};
   if (da_sched_new(&options, &host->sched, &err) != DA_OK) bench_die("%s", err.text);
   open_worker(host, place, pid, warm_bytes);
   da_sched_recover(host->sched, ready, host);

@@ -115,7 +115,7 @@ local cases = {
   { 'await(step("l", step.ok))', "got a durable function that was not called for the function" },
   { 'await(async("l", 5))', "async(...) takes a label, options if wanted, and a function; got number for the function" },
   { 'await(step("l", 5, function() end))', "the options of step(...) must be a table, got number" },
-  { 'await(step("l", { foo = 1 }, function() end))', "unknown option 'foo' of a durable call; did you mean '" },
+  { 'await(step("l", { foo = 1 }, function() end))', "unknown option 'foo' of step(...); did you mean 'key'?" },
   { 'await(async("l", { timeout = 1 }, function() end))', "a branch takes key only; wrap it in da.within(...)" },
   { "await(step(function() end))", "step(...) takes a label and a closure, inside an execution; define with function step.NAME" },
   { 'await(step("l", function() return step.ok(1) end))', "a durable call inside an inline step; a step is a leaf" },

@@ -39,13 +39,17 @@ int main(int argc, char **argv)
   check(da_store_open(argv[1], &store_options, &store, &err), &err);
   uint8_t secret[16];
   da_store_secret(store, secret);
-  da_sched_options options = {
-      .store = store, .profile = da_profile_default, .local_target = "poll://any@default", .pid = "local/embed"};
+  da_sched_options options = {.store = store,
+                              .profile = da_profile_default,
+                              .local_targets = &da_default_target,
+                              .local_target_count = 1,
+                              .pid = "local/embed"};
   check(da_sched_new(&options, &sched, &err), &err);
   bind_setup();
   da_worker_options worker_options = {.sched = sched,
                                       .hooks = {bind_open_isolate, bind_open_step},
-                                      .target = options.local_target,
+                                      .targets = &da_default_target,
+                                      .target_count = 1,
                                       .pid = options.pid,
                                       .secret = secret,
                                       .warm_bytes = SIZE_MAX};
@@ -57,7 +61,7 @@ int main(int argc, char **argv)
   da_bundle *bundle;
   check(da_bundle_read(argv[2], &bundle, &err), &err);
   check(da_worker_serve(worker, bundle, &err), &err);
-  da_worker_start(worker, DA_LIT("embedded"), DA_LIT("main"), DA_LIT("[]"), bundle, started, worker);
+  da_worker_start(worker, DA_LIT("embedded"), DA_LIT("main"), 1, DA_LIT("[]"), bundle, started, worker);
   da_sched_run(sched);
   da_worker_delete(worker);
   da_sched_delete(sched);
