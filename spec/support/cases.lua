@@ -1,6 +1,7 @@
 -- cases.lua - the examples as the kill harness plays them, one entry per file and outcome.
 --
 -- Sleeps and time-outs are given as milliseconds where the script lets us, so that a life is short.
+-- serve: it is run by a process of `dahost serve` with these operands, for calls of other groups.
 -- A new example belongs here: spec/system/examples_spec.lua fails for a file of examples/ that no case plays.
 --
 -- SPDX-License-Identifier: Apache-2.0
@@ -111,6 +112,22 @@ local cases = {
     id = "fibonacci-1",
     args = { "5" },
     result = "5\n",
+  },
+  {
+    name = "render",
+    script = "examples/render.lua",
+    serve = { "gpu=examples/render_gpu.lua" },
+    id = "film-1",
+    args = { "film", "tides", "2" },
+    result = '{"frames":"tides-01 tides-02","reel":"tides.mkv"}\n',
+  },
+  {
+    name = "factorial",
+    script = "examples/factorial.lua",
+    serve = { "math=examples/factorial.lua" },
+    id = "factorial-1",
+    args = { "3" },
+    result = "6\n",
   },
 }
 

@@ -1,7 +1,8 @@
 -- harness.lua - kills the shipped program at every durable write and looks at what is left.
 --
 -- A case is a script with its arguments and, if it waits for a human, what the human answers. A life is one process
--- of `dahost run`. A plan is a list of deaths, one per life: {point=, n=} through DAHOST_KILL, or {after_us=} from
+-- of `dahost run`, or, of a case with `serve`, one of `dahost serve`, while another process asks for the execution. A
+-- plan is a list of deaths, one per life: {point=, n=} through DAHOST_KILL, or {after_us=} from
 -- outside. play() goes through the plan, then lets the last life end in peace, and demands, whatever the deaths:
 --   * the result of an unkilled run, to the byte;
 --   * every step that the store had recorded at a death never ran again, and every recorded step ran (the ledger, a
@@ -233,20 +234,43 @@ local function answer_offline(case, place, acknowledged)
   end
 end
 
-local function run_arguments(case)
-  local args = { "run", case.script }
+local function run_arguments(case, verb)
+  local args = { verb or "run", case.script }
   table.move(case.args, 1, #case.args, #args + 1, args)
   args[#args + 1] = "--id"
   args[#args + 1] = case.id
   return args
 end
 
+local function is_completed(case, place)
+  local got = M.dahost({ "get", case.id, "--json" }, { env = M.case_env(case, place) })
+  return got.code == 0 and assert(json.decode(got.out, 1, nil)).state == "completed"
+end
+
+-- The server is up: another process asks for the execution, and once that has ended the server is told to end.
+local function use_server(case, place, process)
+  M.dahost(run_arguments(case, "start"), { env = M.case_env(case, place) })
+  while not process.ended and not is_completed(case, place) do uv.run("nowait") end
+  if not process.ended then uv.kill(process.pid, "sigterm") end
+end
+
+-- What the execution came to, asked of the store once the server has ended in peace.
+local function take_result(case, place, process)
+  if process.signal ~= 0 or process.code ~= 0 then return process end
+  local got = M.dahost({ "resume", case.id }, { env = M.case_env(case, place) })
+  got.err = process.err .. got.err
+  return got
+end
+
 -- One process from start to end or death. The human answers as soon as the script's print names a promise.
 local function live(case, place, death, acknowledged)
   local asked = {}
-  local process = M.spawn(run_arguments(case), {
+  local ready = false
+  local process
+  process = M.spawn(case.serve and { "serve", table.unpack(case.serve) } or run_arguments(case), {
     env = M.case_env(case, place, { DAHOST_KILL = death and death.point and death.point .. ":" .. death.n or nil }),
     on_line = function(line)
+      ready = ready or line:find("^serving ") ~= nil
       local id = line:match("dahost promise resolve (%S+)")
       local value = id and case.answers and case.answers[id]
       if not value or acknowledged[id] then return end
@@ -255,24 +279,27 @@ local function live(case, place, death, acknowledged)
       asked[#asked + 1] = resolve
     end,
   })
+  local timer
   if death and death.after_us then
     local until_ns = uv.hrtime() + death.after_us * 1000
     -- The timer has milliseconds; the last one is spent looking at the clock.
-    local timer = uv.new_timer()
+    timer = uv.new_timer()
     timer:start(math.max(0, death.after_us // 1000 - 1), 0, function()
       while uv.hrtime() < until_ns do end
       if not process.ended then uv.kill(process.pid, "sigkill") end
       timer:close()
     end)
-    while not timer:is_closing() and not process.ended do uv.run("once") end
-    if not timer:is_closing() then timer:close() end
   end
+  while case.serve and not ready and not process.ended do uv.run("once") end
+  if case.serve then use_server(case, place, process) end
+  while timer and not timer:is_closing() and not process.ended do uv.run("once") end
+  if timer and not timer:is_closing() then timer:close() end
   M.wait(process)
   M.wait(table.unpack(asked))
   for _, resolve in ipairs(asked) do
     if resolve.code == 0 then acknowledged[resolve.id] = resolve.value end
   end
-  return process
+  return case.serve and take_result(case, place, process) or process
 end
 
 -- A place where the case has come to its question and died; nobody has answered.

@@ -23,6 +23,8 @@ local function play(case, warm)
   table.move(case.args, 1, #case.args, 3, args)
   table.move({ "--id", case.id }, 1, 2, #args + 1, args)
   local answers = {}
+  local server = case.serve and harness.spawn({ "serve", table.unpack(case.serve) }, { env = env })
+  while server and not uv.fs_stat(place.data .. "/sock") do uv.sleep(1) end
   local process = harness.spawn(args, { env = env, on_line = function(line)
     local id = line:match("dahost promise resolve (%S+)")
     local value = id and case.answers and case.answers[id]
@@ -30,6 +32,10 @@ local function play(case, warm)
   end })
   harness.wait(process)
   harness.wait(table.unpack(answers))
+  if server then
+    uv.kill(server.pid, "sigterm")
+    harness.wait(server)
+  end
   local all = records.read(place)
   for _, record in pairs(all) do
     record.value, record.param = timeless(record.value), timeless(record.param)
