@@ -73,6 +73,41 @@ static int output(lua_State *L)
   return 0;
 }
 
+/* ---- published state ----------------------------------------------------------------------------------- */
+
+/* Letters, digits, '_', '-', '.': what stands in a condition of the command line without quotes. */
+static bool is_key(da_slice key)
+{
+  for (size_t i = 0; i < key.len; i++) {
+    unsigned char c = (unsigned char)key.ptr[i];
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!letter && c != '_' && c != '-' && c != '.') return false;
+  }
+  return key.len > 0 && key.len <= DA_LIVE_KEY_MAX;
+}
+
+/* publish(key, value): nil takes the key away */
+static int publish(lua_State *L)
+{
+  da_execution *execution = bind_execution(L, "da.publish");
+  da_buf *json = bind_scratch(0);
+  da_err err = {{0}};
+  if (lua_type(L, 1) != LUA_TSTRING)
+    return bind_raise(L, "da.publish(key, value): the key must be a string, not %s", bind_what(L, 1));
+  da_slice key = bind_check_text(L, 1, "the key of da.publish");
+  if (!is_key(key))
+    return bind_raise(L, "da.publish(key, value): a key is 1 to %d letters, digits, '_', '-' and '.', not '%s'",
+                      DA_LIVE_KEY_MAX, key.ptr);
+  if (lua_gettop(L) < 2) return bind_raise(L, "da.publish(key, value) needs a value; nil takes '%s' away", key.ptr);
+  if (!lua_isnil(L, 2) && bind_value_encode(L, 2, "da.publish", json, &err) != DA_OK) {
+    bind_error_push(L, "unserializable", err.text);
+    return lua_error(L);
+  }
+  da_slice value = lua_isnil(L, 2) ? DA_NONE : da_buf_slice(json);
+  if (da_execution_publish(execution, key, value, &err) != DA_OK) return bind_raise(L, "da.publish: %s", err.text);
+  return 0;
+}
+
 /* ---- outcomes ------------------------------------------------------------------------------------------ */
 
 /* Encodes (ok, values...) or (false, error) from index first on into data and rest. Returns whether it is a success; a
@@ -347,6 +382,7 @@ const luaL_Reg bind_execution_natives[] = {{"id", id},
                                            {"join", join},
                                            {"abandon", abandon},
                                            {"failure", failure},
+                                           {"publish", publish},
                                            {NULL, NULL}};
 
 /* ---- hooks of the determinism library ------------------------------------------------------------------ */

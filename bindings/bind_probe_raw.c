@@ -207,6 +207,7 @@ static int raw_key_fits(lua_State *L)
   da_id_key id;
   da_wait_key wait;
   da_out_key out;
+  da_live_key live;
   da_due_class class_;
   int64_t at;
   uint8_t which;
@@ -236,6 +237,9 @@ static int raw_key_fits(lua_State *L)
     break;
   case DA_KV_OUT:
     fits = da_key_out_get(key, &out);
+    break;
+  case DA_KV_LIVE:
+    fits = da_key_live_get(key, &live);
     break;
   case DA_KV_BLOB:
     fits = da_key_blob_get(key, &owner, &which, &piece);

@@ -238,6 +238,42 @@ static int store_put_bundle(lua_State *L)
   return 1;
 }
 
+/* write_live(id, key, value or nil) */
+static int store_write_live(lua_State *L)
+{
+  da_err err;
+  da_world *w = da_probe_world(L);
+  da_slice value = lua_isnoneornil(L, 4) ? DA_NONE : da_probe_check_slice(L, 4);
+  da_status status = w->batch ? DA_OK : da_store_begin(w->store, &err);
+  if (status == DA_OK)
+    status = da_store_live_put(w->store, da_probe_check_slice(L, 2), da_probe_check_slice(L, 3), value, &err);
+  if (!w->batch && status == DA_OK)
+    status = da_store_commit(w->store, &err);
+  else if (!w->batch)
+    da_store_abort(w->store);
+  if (status != DA_OK) return da_probe_fail(L, status, err.text);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static void push_live(void *user, da_slice key, da_slice value)
+{
+  lua_State *L = user;
+  da_probe_push_slice(L, key);
+  da_probe_push_slice(L, value);
+  lua_rawset(L, -3);
+}
+
+/* live(id): key -> value */
+static int store_live(lua_State *L)
+{
+  da_err err;
+  da_world *w = da_probe_world(L);
+  lua_newtable(L);
+  da_status status = da_store_live_scan(w->store, da_probe_check_slice(L, 2), push_live, L, &err);
+  return status == DA_OK ? 1 : da_probe_fail(L, status, err.text);
+}
+
 static int store_get_bundle(lua_State *L)
 {
   da_digest hash;
@@ -530,6 +566,8 @@ const luaL_Reg da_probe_store_methods[] = {{"promise", store_promise},
                                            {"write_wait", store_write_wait},
                                            {"write_due", store_write_due},
                                            {"write_out", store_write_out},
+                                           {"write_live", store_write_live},
+                                           {"live", store_live},
                                            {"put_bundle", store_put_bundle},
                                            {"get_bundle", store_get_bundle},
                                            {"seq", store_seq},

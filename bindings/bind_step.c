@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <float.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +45,35 @@ static int deadline(lua_State *L)
   if (job->deadline_ms >= DA_TIME_MAX) return 0;
   lua_pushnumber(L, (double)job->deadline_ms / 1000);
   return 1;
+}
+
+static da_slice check_slice(lua_State *L, int index)
+{
+  size_t len;
+  const char *text = luaL_checklstring(L, index, &len);
+  return da_slice_make(text, len);
+}
+
+static bool is_amount(lua_State *L, int index)
+{
+  double amount = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
+  return amount >= 0 && amount <= DBL_MAX;
+}
+
+/* progress(done [, total [, note]]): never waits */
+static int progress(lua_State *L)
+{
+  check_job(L, "da.progress");
+  if (!is_amount(L, 1))
+    return bind_raise(L, "da.progress(done, total, note): done must be a number from 0 on, not %s", bind_what(L, 1));
+  if (!lua_isnoneornil(L, 2) && !is_amount(L, 2))
+    return bind_raise(L, "da.progress(done, total, note): total must be a number from 0 on, or nil if it is not known");
+  if (!lua_isnoneornil(L, 3) && lua_type(L, 3) != LUA_TSTRING)
+    return bind_raise(L, "da.progress(done, total, note): the note must be a string, not %s", bind_what(L, 3));
+  double total = lua_isnoneornil(L, 2) ? -1 : lua_tonumber(L, 2);
+  da_slice note = lua_isnoneornil(L, 3) ? DA_NONE : check_slice(L, 3);
+  da_step_progress(L, lua_tonumber(L, 1), total, note);
+  return 0;
 }
 
 static int now(lua_State *L)
@@ -225,7 +255,6 @@ static int execute(lua_State *L)
   return luaL_execresult(L, status);
 }
 
-const luaL_Reg bind_step_natives[] = {{"id", id},           {"attempt", attempt}, {"deadline", deadline},
-                                      {"now", now},         {"output", output},   {"resolve", resolve},
-                                      {"reject", reject},   {"get", get},         {"start", start},
-                                      {"execute", execute}, {NULL, NULL}};
+const luaL_Reg bind_step_natives[] = {{"id", id},         {"attempt", attempt},   {"deadline", deadline}, {"now", now},
+                                      {"output", output}, {"resolve", resolve},   {"reject", reject},     {"get", get},
+                                      {"start", start},   {"progress", progress}, {"execute", execute},   {NULL, NULL}};

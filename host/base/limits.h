@@ -29,6 +29,10 @@ enum {
   DA_EVICTED_MAX = 16384,          /* evicted executions of which is known how far they had come */
   DA_STEP_MEMORY = 1 << 30,        /* bytes of one such state: a step that eats all memory must not end the process */
   DA_TRACEBACK_MAX = 4096,         /* bytes of a traceback in a record */
+  DA_PROGRESS_NOTE_MAX = 100,      /* bytes of a step's note on its progress: the end of a line */
+  DA_LIVE_KEYS_MAX = 64,           /* keys an execution may have published at a time: they are read as a whole */
+  DA_LIVE_KEY_MAX = 64,            /* bytes of such a key: it stands in a key of the store, and in a line for people */
+  DA_LIVE_VALUE_MAX = 4000,        /* bytes of its value: one overflow page, as DA_BLOB_PIECE; it is state, not data */
 };
 
 #define DA_TIME_MAX ((int64_t)9007199254740991) /* 2^53 - 1 ms: "no deadline" on the wire */

@@ -74,7 +74,12 @@ static const char resume_help[] =
 static const char ps_help[] =
     "The executions that are not finished, oldest first. running: code runs or could run now; suspended: it waits for\n"
     "a promise or a timer and costs nothing; parked: it cannot go on until somebody mends it; completed: it ended.\n"
-    "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n";
+    "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n"
+    "\n"
+    "--steps shows the steps under way in the process that drives this store: running (on a thread, since when, how "
+    "far\n"
+    "it says it is), abandoned (nobody waits for it any more, but it keeps its thread until it ends), queued (for a\n"
+    "thread), retrying (when the next attempt begins, and how the last one failed).\n";
 static const char tree_help[] =
     "An execution and everything it invoked: indentation shows who called whom, an arrow what is awaited. Functions\n"
     "are running, suspended, completed or parked; promises are pending, resolved, rejected, canceled or timed out.\n";
@@ -157,7 +162,8 @@ static const cli_verb verbs[] = {
      F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
      CLI_OPERANDS_MAX, cli_resume},
-    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(PARKED) | F(LIMIT), 0, 0, cli_ps},
+    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(LIMIT), 0, 0,
+     cli_ps},
     {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
     {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD), 1, 2, cli_cancel},

@@ -40,6 +40,7 @@ enum {
   X(DEATHS, "deaths", "N", "deaths of the process in one step that park an execution (default 10)")    \
   X(ALL, "all", NULL, "everything that is not finished")                                               \
   X(STATE, "state", "S", "running, suspended, completed, parked, or all")                              \
+  X(STEPS, "steps", NULL, "steps under way: on threads, queued, to be tried again")                    \
   X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                  \
   X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")             \
   X(FORCE, "force", NULL, "migrate it though the new code would park it")                              \

@@ -117,6 +117,7 @@ static void hear_event(void *user, const da_event *event)
   case DA_EVENT_RESUMED:
   case DA_EVENT_CALLED:
   case DA_EVENT_REPLAYED:
+  case DA_EVENT_PROGRESS:
   case DA_EVENT_SETTLED:
   case DA_EVENT_SUSPENDED:
     break;

@@ -90,6 +90,78 @@ static void add_awaits(da_buf *out, const cJSON *row, const char *before)
   }
 }
 
+/* A published value for people: a string without its quotes, the rest as JSON. */
+static void add_shown(da_buf *out, const cJSON *value)
+{
+  const char *text = cJSON_GetStringValue(value);
+  if (text != NULL)
+    da_buf_addf(out, "%s", text);
+  else
+    da_json_print(value, out);
+}
+
+/* Each on a line of its own. */
+static void add_published(da_buf *out, const cJSON *row)
+{
+  cJSON *all = da_json_parse(da_json_text(row, "$published"), NULL);
+  const cJSON *item;
+  cJSON_ArrayForEach(item, all)
+  {
+    da_buf_addf(out, "\n%-9s %s = ", item == all->child ? "published" : "", item->string);
+    add_shown(out, item);
+  }
+  cJSON_Delete(all);
+}
+
+enum { SHORT_COLUMNS = 60 }; /* of what stands at the end of a line */
+
+/* All on one line, as far as there is room. */
+static void add_published_short(da_buf *out, const cJSON *row, const char *before)
+{
+  cJSON *all = da_json_parse(da_json_text(row, "$published"), NULL);
+  da_buf text = {0};
+  const cJSON *item;
+  cJSON_ArrayForEach(item, all)
+  {
+    da_buf_addf(&text, "%s%s=", text.len > 0 ? " " : "", item->string);
+    add_shown(&text, item);
+  }
+  if (text.len > 0) da_buf_addf(out, "%s", before);
+  cli_fit(out, da_buf_slice(&text), SHORT_COLUMNS);
+  da_buf_free(&text);
+  cJSON_Delete(all);
+}
+
+/* What a step under way says of itself, or has to say of its last attempt. */
+static void add_step_state(da_buf *out, const cJSON *row, const char *before)
+{
+  char wait[32];
+  int64_t attempt = int_of(row, "attempt");
+  int64_t retry_at = int_of(row, "retryAt");
+  da_slice progress = da_json_text(row, "progress");
+  if (progress.len > 0) da_buf_addf(out, "%s%.*s", before, DA_FMT(progress));
+  if (progress.len > 0 || attempt == 0) return;
+  da_buf_addf(out, "%sattempt %d failed", before, (int)attempt);
+  cli_duration_text(retry_at - da_clock_now_ms(), wait);
+  if (retry_at > 0) da_buf_addf(out, ", again in %s", wait);
+  da_buf_addf(out, ": %.*s", DA_FMT(da_json_text(row, "note")));
+}
+
+/* The steps an execution has under way. */
+static void add_steps(da_buf *out, const cJSON *row, const char *before)
+{
+  const cJSON *step;
+  char age[32];
+  cJSON_ArrayForEach(step, da_json_get(row, "steps"))
+  {
+    lifetime(step, age);
+    da_slice id = cli_short_id(da_json_text(step, "id"), da_json_text(row, "id"));
+    da_buf_addf(out, "%s%.*s %s", before, DA_FMT(id), age);
+    add_step_state(out, step, "  ");
+    before = *before == '\n' ? "\n          " : ", ";
+  }
+}
+
 static void add_value(da_buf *out, const cJSON *row)
 {
   da_slice value = da_json_text(row, "$value");
@@ -127,10 +199,13 @@ void cli_show_record(const cJSON *row)
   }
   int64_t generation = int_of(row, "generation");
   if (generation > 0) da_buf_addf(&out, "\n%-9s %d times", "begun", (int)generation);
+  add_steps(&out, row, "\nsteps     ");
+  add_step_state(&out, row, "\nprogress  ");
   add_text(&out, "parked", da_json_text(da_json_get(row, "parked"), "text"));
   add_text(&out, "args", da_json_text(row, "$args"));
   add_text(&out, "param", da_json_text(row, "$param"));
   add_value(&out, row);
+  add_published(&out, row);
   add_time(&out, "created", int_of(row, "createdAt"));
   add_time(&out, "settled", int_of(row, "settledAt"));
   add_time(&out, "deadline", int_of(row, "timeoutAt"));
@@ -226,6 +301,12 @@ static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
   cli_pad(&out, from, 14);
   add_awaits(&out, row, "\xe2\x86\x92 ");
   da_buf_add_slice(&out, da_json_text(da_json_get(row, "parked"), "text"));
+  from = out.len;
+  da_buf steps = {0};
+  add_steps(&steps, row, "");
+  cli_fit(&out, da_buf_slice(&steps), SHORT_COLUMNS);
+  da_buf_free(&steps);
+  add_published_short(&out, row, out.len > from || cJSON_GetArraySize(da_json_get(row, "awaits")) > 0 ? "  " : "");
   while (out.len > 0 && out.ptr[out.len - 1] == ' ') out.len--;
   cli_print_text(da_buf_slice(&out));
   da_buf_free(&out);
@@ -305,6 +386,7 @@ int cli_ps(const cli_command *command)
     return CLI_EXIT_USAGE;
   }
   if (state.len > 0) da_json_put_text(json, "state", state);
+  if (cli_has(command, CLI_STEPS)) da_json_put_flag(json, "steps", true);
   cJSON *rows;
   int code = cli_ask_rows(command, json, false, &rows);
   if (code == CLI_EXIT_OK) {
@@ -312,6 +394,8 @@ int cli_ps(const cli_command *command)
     bool more = take_more(rows);
     if (cli_has(command, CLI_JSON))
       print_all(rows);
+    else if (cli_has(command, CLI_STEPS))
+      cli_show_steps(command, rows);
     else
       print_ps(command, rows);
     cli_say_unserved(command, unserved);
@@ -354,14 +438,13 @@ static branch *parent_of(const da_table *table, da_slice id)
 
 static void add_last(da_buf *out, const cJSON *row)
 {
-  da_slice note = da_json_text(row, "note");
-  int64_t attempt = int_of(row, "attempt");
   int64_t generation = int_of(row, "generation");
   if (generation > 0) da_buf_addf(out, "  generation %d", (int)generation);
   add_awaits(out, row, "  \xe2\x86\x92 ");
+  add_published_short(out, row, "  ");
   da_slice parked = da_json_text(da_json_get(row, "parked"), "text");
   if (parked.len > 0) da_buf_addf(out, "  %.*s", DA_FMT(parked));
-  if (attempt > 0) da_buf_addf(out, "  attempt %d failed: %.*s", (int)attempt, DA_FMT(note));
+  add_step_state(out, row, "  ");
 }
 
 static void print_branch(const branch *b, size_t depth)

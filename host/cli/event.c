@@ -9,7 +9,7 @@ static const char *const kinds[] = {
     [DA_EVENT_RESUMED] = "resumed", [DA_EVENT_CALLED] = "called",       [DA_EVENT_REPLAYED] = "replayed",
     [DA_EVENT_ATTEMPT] = "attempt", [DA_EVENT_SETTLED] = "settled",     [DA_EVENT_SUSPENDED] = "suspended",
     [DA_EVENT_PARKED] = "parked",   [DA_EVENT_COMPLETED] = "completed", [DA_EVENT_UNSERVED] = "unserved",
-    [DA_EVENT_OUTPUT] = "output"};
+    [DA_EVENT_OUTPUT] = "output",   [DA_EVENT_PROGRESS] = "progress"};
 enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 
 const char *cli_state_name(da_promise_state state)

@@ -33,7 +33,7 @@ static void keep_error(da_slice *where, da_slice text)
 
 static void free_node(cli_node *node)
 {
-  da_slice *const texts[] = {&node->id, &node->func, &node->waits, &node->note};
+  da_slice *const texts[] = {&node->id, &node->func, &node->waits, &node->note, &node->progress};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) keep(texts[i], DA_NONE);
   free(node);
 }
@@ -128,6 +128,7 @@ static void settle(cli_model *model, cli_node *node, da_promise_state state)
   node->end_ns = da_clock_mono_ns();
   node->retry_at = 0;
   keep(&node->waits, DA_NONE);
+  keep(&node->progress, DA_NONE);
   if (node->activity != CLI_CALL) node->activity = CLI_COMPLETED;
   if (node->first == NULL && node->parent != &model->top) retire(model, node);
 }
@@ -165,6 +166,7 @@ static cli_node *tell_execution(cli_model *model, cli_node *node, const da_event
   case DA_EVENT_CALLED:
   case DA_EVENT_REPLAYED:
   case DA_EVENT_ATTEMPT:
+  case DA_EVENT_PROGRESS:
   case DA_EVENT_SETTLED:
   case DA_EVENT_UNSERVED:
   case DA_EVENT_OUTPUT:
@@ -189,6 +191,10 @@ static void tell_call(cli_model *model, cli_node *node, const da_event *event)
     node->attempt = event->attempt;
     node->retry_at = event->at_ms;
     keep_error(&node->note, event->text);
+    keep(&node->progress, DA_NONE);
+    break;
+  case DA_EVENT_PROGRESS:
+    if (node->end_ns == 0) keep(&node->progress, event->text);
     break;
   case DA_EVENT_SETTLED:
     settle(model, node, event->state);
@@ -216,6 +222,7 @@ cli_node *cli_model_tell(cli_model *model, const da_event *event)
   if (node == NULL) {
     /* A settlement that comes late, of a node already dropped, makes no new one. */
     if (event->kind == DA_EVENT_SETTLED && event->state == DA_PENDING) return NULL;
+    if (event->kind == DA_EVENT_PROGRESS) return NULL;
     node = find_or_make(model, event->child, event->execution);
   }
   tell_call(model, node, event);

@@ -24,10 +24,11 @@ typedef enum cli_activity {
 
 typedef struct cli_node cli_node;
 struct cli_node {
-  da_slice id; /* owned, as are func, waits and note */
+  da_slice id; /* owned, as are func, waits, note and progress */
   da_slice func;
   da_slice waits;
-  da_slice note; /* of the last failed attempt, or why it is parked */
+  da_slice note;     /* of the last failed attempt, or why it is parked */
+  da_slice progress; /* what a step said of it in its attempt under way */
   da_call_kind call;
   cli_activity activity;
   da_promise_state state;

@@ -283,6 +283,7 @@ static void hear(void *user, const da_event *event)
   case DA_EVENT_RESTARTED:
   case DA_EVENT_RESUMED:
   case DA_EVENT_ATTEMPT:
+  case DA_EVENT_PROGRESS:
   case DA_EVENT_SETTLED:
   case DA_EVENT_UNSERVED:
   case DA_EVENT_OUTPUT:

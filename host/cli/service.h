@@ -103,6 +103,14 @@ da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena
 
 /* service_groups.c: ends the request with a row {"unserved":[names of groups]}, if there are any. */
 void cli_serve_unserved(cli_request *r);
+/* service_live.c: what this process knows of steps that have no record yet. */
+void cli_serve_steps(cli_request *r);
+/* A row for each step under way below `id`. */
+void cli_tell_live(cli_request *r, da_slice id);
+/* That of one step, or NULL. */
+cJSON *cli_live_row(cli_request *r, da_slice id);
+/* Adds to an execution's row the steps it has under way, the first of many. */
+void cli_add_live(cli_request *r, cJSON *row);
 
 /* service_change.c */
 void cli_serve_promise_create(cli_request *r);

@@ -85,6 +85,25 @@ static da_status add_awaits(da_store *store, const da_task *task, da_arena *aren
   return DA_OK;
 }
 
+static void add_published(void *user, da_slice key, da_slice value)
+{
+  da_buf *json = user;
+  da_buf_addf(json, "%c\"%.*s\":%.*s", json->len > 0 ? ',' : '{', DA_FMT(key), DA_FMT(value));
+}
+
+/* What the execution shows of its state. */
+static da_status add_live(da_store *store, da_slice id, cJSON *row, da_err *err)
+{
+  da_buf json = {0};
+  da_status status = da_store_live_scan(store, id, add_published, &json, err);
+  if (status == DA_OK && json.len > 0) {
+    da_buf_addf(&json, "}");
+    da_json_put_text(row, "$published", da_buf_slice(&json));
+  }
+  da_buf_free(&json);
+  return status;
+}
+
 static da_status add_task(da_store *store, const da_promise *promise, da_arena *arena, cJSON *row, da_err *err)
 {
   da_view *view = da_store_view(store);
@@ -102,6 +121,8 @@ static da_status add_task(da_store *store, const da_promise *promise, da_arena *
   da_json_put_int(part, "version", task.version);
   if (task.pid.len > 0) da_json_put_text(part, "pid", task.pid);
   da_json_put(row, "task", part);
+  da_status status = add_live(store, promise->id, row, err);
+  if (status != DA_OK) return status;
   if (state == DA_TASK_HALTED) return add_parked(store, &task, arena, row, err);
   if (state == DA_TASK_SUSPENDED) return add_awaits(store, &task, arena, row, err);
   return DA_OK;
@@ -328,6 +349,7 @@ static bool tell_page(da_op *op)
   bool more = p->visited >= PAGE && !r->gone;
   if (p->last.len > 0) q->after = da_arena_dup(&r->arena, p->last);
   for (cJSON *row; (row = cJSON_DetachItemFromArray(p->rows, 0)) != NULL;) {
+    if (q->prefix.len == 0) cli_add_live(r, row);
     cli_answer_row(r, row);
     q->left--;
   }
@@ -366,6 +388,10 @@ static void ps_page(da_op *op)
 
 void cli_serve_ps(cli_request *r)
 {
+  if (da_json_flag(r->json, "steps")) {
+    cli_serve_steps(r);
+    return;
+  }
   query *q = new_query(r);
   q->state = da_json_text(r->json, "state");
   q->any_depth = da_slice_eq(q->state, DA_LIT("parked"));
@@ -373,27 +399,6 @@ void cli_serve_ps(cli_request *r)
 }
 
 /* ---- tree ---------------------------------------------------------------------------------------------- */
-
-/* Steps under way have no record yet; this process knows of them if it drives the execution. */
-static void tell_live(cli_request *r, da_slice id)
-{
-  int64_t now = da_clock_now_ms();
-  uint64_t mono = da_clock_mono_ns();
-  for (const cli_node *node = NULL; (node = cli_model_next(&r->service->model, node)) != NULL;) {
-    if (node->end_ns != 0 || node->activity != CLI_CALL || !da_id_below(node->id, id)) continue;
-    if (node->call != DA_CALL_STEP && node->call != DA_CALL_INLINE && node->call != DA_CALL_NATIVE) continue;
-    cJSON *row = da_json_object();
-    da_json_put_text(row, "id", node->id);
-    da_json_put_text(row, "kind", da_slice_of(da_call_kind_name(node->call)));
-    if (node->func.len > 0) da_json_put_text(row, "function", node->func);
-    da_json_put_text(row, "state", DA_LIT("running"));
-    da_json_put_text(row, "promise", DA_LIT("pending"));
-    da_json_put_int(row, "createdAt", now - (int64_t)((mono - node->begin_ns) / 1000000));
-    if (node->attempt > 0) da_json_put_int(row, "attempt", node->attempt);
-    if (node->note.len > 0) da_json_put_text(row, "note", node->note);
-    cli_answer_row(r, row);
-  }
-}
 
 static void tree_page(da_op *op)
 {
@@ -416,7 +421,7 @@ static void tree_page(da_op *op)
     ask_page(r, tree_page);
     return;
   }
-  tell_live(r, q->prefix);
+  cli_tell_live(r, q->prefix);
   cli_request_end(r);
 }
 
@@ -452,9 +457,11 @@ static void got(da_op *op)
   cli_request *r = op->user;
   if (cli_op_failed(op)) return;
   get_call *get = op->call_argument;
+  if (get->row == NULL) get->row = cli_live_row(r, get->id);
   if (get->row == NULL) {
     cli_refuse_missing(r, CLI_EITHER, get->id);
   } else {
+    cli_add_live(r, get->row);
     cli_answer_row(r, get->row);
     cli_request_end(r);
   }

@@ -13,6 +13,8 @@ void cli_show_json(const cJSON *row);
 void cli_show_record(const cJSON *row);
 /* get --history. Returns the exit code. */
 int cli_show_history(const cli_command *command);
+/* The rows of ps --steps, for people. */
+void cli_show_steps(const cli_command *command, const cJSON *rows);
 /* Whichever --json asks for. */
 void cli_show_row(const cli_command *command, const cJSON *row);
 

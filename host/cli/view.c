@@ -138,6 +138,9 @@ static void put_note(line *l, const cli_node *node)
   } else if (node->call == DA_CALL_SLEEP && node->activity == CLI_CALL && node->due_at > 0) {
     put_text(l, NO_PAINT, "  until ");
     put_clock(l, node->due_at);
+  } else if (node->progress.len > 0) {
+    put_text(l, NO_PAINT, "  ");
+    put(l, CYAN, node->progress);
   } else if (node->attempt > 0) {
     char text[64];
     char wait[32];
@@ -438,6 +441,7 @@ static void say_event(cli_view *view, const da_event *event)
   case DA_EVENT_CALLED:
   case DA_EVENT_REPLAYED:
   case DA_EVENT_UNSERVED:
+  case DA_EVENT_PROGRESS:
   case DA_EVENT_OUTPUT:
     break;
   }

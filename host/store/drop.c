@@ -1,4 +1,4 @@
-/* drop.c - a promise that nobody needs any more: its row, its values, its task.
+/* drop.c - a promise that nobody needs any more: its row, its values, its task, what it published.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../base/id.h"
 #include "rows.h"
@@ -23,7 +23,7 @@ static int drop(da_store *store, da_slice id)
   there = cut_values(store, da_key_slice(&key), &head);
   if (there >= 0) there = da_rows_del(store, DA_KV_PROM, da_key_slice(&key));
   if (there >= 0) there = da_rows_del(store, DA_KV_TASK, da_key_slice(&key));
-  return there;
+  return there < 0 ? there : da_live_drop(store, id);
 }
 
 da_status da_store_drop(da_store *store, da_slice id, da_err *err)

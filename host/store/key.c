@@ -284,6 +284,22 @@ bool da_key_out_get(da_slice key, da_out_key *out)
   return left(&r) == (out->kind == DA_UNBLOCK ? sizeof(da_digest) : 0);
 }
 
+void da_key_live(da_key *key, uint64_t root, da_slice rest, da_slice name, uint64_t seed)
+{
+  key->len = 0;
+  add_ended_id(key, root, rest, seed);
+  da_key_add(key, name.ptr, name.len);
+}
+
+bool da_key_live_get(da_slice key, da_live_key *out)
+{
+  reader r = reader_of(key);
+  out->id = (da_id_key){0};
+  if (!read_ended_id(&r, &out->id, out->long_id)) return false;
+  out->name = da_slice_make((const char *)r.at, left(&r));
+  return out->name.len > 0 && out->name.len <= DA_LIVE_KEY_MAX;
+}
+
 bool da_key_after_prefix(da_key *key)
 {
   while (key->len > 0 && key->bytes[key->len - 1] == 0xff) key->len--;

@@ -110,6 +110,15 @@ typedef struct da_out_key {
 void da_key_out(da_key *key, da_message_kind kind, uint64_t root, da_slice rest, da_slice address, uint64_t seed);
 bool da_key_out_get(da_slice key, da_out_key *out);
 
+/* live: root | rest, ended | key. Without the key: what all rows of an execution begin with. */
+void da_key_live(da_key *key, uint64_t root, da_slice rest, da_slice name, uint64_t seed);
+typedef struct da_live_key {
+  da_id_key id;
+  da_slice name;
+  char long_id[DA_REST_LONG_LEN];
+} da_live_key;
+bool da_key_live_get(da_slice key, da_live_key *out);
+
 /* The least key above every key that begins with `key`. False if there is none (all bytes 0xff). */
 bool da_key_after_prefix(da_key *key);
 

@@ -32,6 +32,7 @@
   X(WAIT, "wait")         /* kind, id, id or address -> nothing, or the address */              \
   X(OUT, "out")           /* kind, id, address -> message */                                    \
   X(SCHED, "sched")       /* reserved: schedules */                                             \
+  X(LIVE, "live")         /* id, key -> value that the execution published */                   \
   X(BUNDLE, "bundle")     /* content hash -> script text */                                     \
   X(IMAGE, "image")       /* reserved: images of suspended isolates */                          \
   X(GC, "gc")             /* reserved: completed roots, oldest first */

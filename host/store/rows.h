@@ -6,6 +6,7 @@
  * subtree.c what lies below an id, for a replay            search.c all ids in their order
  * drop.c    a promise that nobody needs any more
  * lock.c    one process per directory                      verify.c every row against every other
+ * live.c    what executions publish
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_STORE_ROWS_H
@@ -113,6 +114,10 @@ int da_wait_next(da_view *view, const da_wait *after, da_arena *arena, da_wait *
 /* What the value of a wait's row holds: the text of its first id if that is long, then the text of its second if that
  * is long, or the address. False if it is not so. */
 bool da_wait_value_get(const da_wait_key *key, da_slice value, da_slice *first_text, da_slice *second_text);
+
+/* ---- live.c -------------------------------------------------------------------------------------------- */
+
+int da_live_drop(da_store *store, da_slice id); /* all that an execution published */
 
 /* ---- view.c -------------------------------------------------------------------------------------------- */
 

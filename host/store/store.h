@@ -68,6 +68,15 @@ void da_store_set_newest(da_store *store, int64_t now_ms);
 da_status DA_MUST_USE da_store_bundle_put(da_store *store, const da_digest *hash, da_slice bytes, da_err *err);
 int da_store_bundle_get(da_store *store, const da_digest *hash, da_arena *arena, da_slice *out);
 
+/* What an execution publishes of its state while it runs: one value per key, beside its records and no part of them.
+ * Opaque here. Kept as long as its promise. A value without data (ptr NULL) takes the key away. What is stored already
+ * is not written again. The id has a promise; key and value are within DA_LIVE_KEY_MAX and DA_LIVE_VALUE_MAX. */
+da_status DA_MUST_USE da_store_live_put(da_store *store, da_slice id, da_slice key, da_slice value, da_err *err);
+/* The values of one execution by key. What is handed out is borrowed until visit returns; it must not write. */
+typedef void da_store_live_visit(void *user, da_slice key, da_slice value);
+da_status DA_MUST_USE da_store_live_scan(da_store *store, da_slice id, da_store_live_visit *visit, void *user,
+                                         da_err *err);
+
 /* A secret of this store, made at creation from the system's random source: 16 bytes (hash seeds, boot ids). */
 void da_store_secret(const da_store *store, uint8_t out[16]);
 

@@ -481,6 +481,22 @@ static int check_out_row(verify *v, da_slice key, da_slice value)
   return there < 0 ? there : 0;
 }
 
+static int check_live_row(verify *v, da_slice key, da_slice value)
+{
+  da_live_key k;
+  da_promise promise;
+  if (!da_key_live_get(key, &k)) {
+    fault(v, "live.key", DA_NONE, "the key is not that of a published value");
+    return 0;
+  }
+  int there = promise_at(v, &k.id, &promise);
+  if (there < 0) return there;
+  if (there == 0) fault(v, "live.owner", id_words(v, &k.id, DA_NONE), "a published value of nobody");
+  if (value.len == 0 || value.len > DA_LIVE_VALUE_MAX)
+    fault(v, "live.record", id_words(v, &k.id, DA_NONE), "a published value has a length that none has");
+  return 0;
+}
+
 /* ---- all of it ----------------------------------------------------------------------------------------- */
 
 static int check_word_row(verify *v, da_slice key, da_slice value)
@@ -522,7 +538,7 @@ static int verify_all(verify *v)
       {DA_KV_PROM, check_prom_row},         {DA_KV_BLOB, check_blob_row},   {DA_KV_BUNDLE, check_bundle_row},
       {DA_KV_TASK, check_task_row},         {DA_KV_DUE, check_due_row},     {DA_KV_TIMER, check_timer_row},
       {DA_KV_CALLBACK, check_callback_row}, {DA_KV_AWAIT, check_await_row}, {DA_KV_WAIT, check_wait_row},
-      {DA_KV_OUT, check_out_row},
+      {DA_KV_OUT, check_out_row},           {DA_KV_LIVE, check_live_row},
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
     int walked = walk(v, checks[i].table, checks[i].check);

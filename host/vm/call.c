@@ -218,6 +218,7 @@ void da_call_record(da_child *child, da_promise_state state, da_slice data, da_s
   request->state = state;
   request->value = da_call_value(&op->arena, data, rest);
   da_call_tags(&op->arena, execution, child->scope, request->promise_id, request, true);
+  da_publish_before(execution);
   execution->busy++;
   da_execution_submit(execution, op, child, recorded);
 }

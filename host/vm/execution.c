@@ -87,6 +87,7 @@ void da_execution_unref(da_execution *execution)
   free(execution->by_ordinal);
   free(execution->queue);
   free(execution->park_text);
+  da_publish_free(execution);
   da_bundle_unref(execution->bundle);
   if (execution->load != NULL) da_op_delete(execution->load);
   da_arena_free(&execution->arena);
@@ -507,6 +508,7 @@ void da_execution_pump(da_execution *execution)
     if (execution->sliced || !da_fiber_deliver_next(execution)) break;
   }
   execution->pumping = false;
+  if (execution->state == DA_EXECUTION_RUNNING) da_publish_flush(execution);
   if (execution->state == DA_EXECUTION_RUNNING && execution->sliced && execution->park_code == NULL)
     post_pump(execution);
   else if (execution->state == DA_EXECUTION_RUNNING)
@@ -572,6 +574,7 @@ static void fulfil(da_execution *execution)
   }
   execution->state = DA_EXECUTION_FINISHING;
   free_isolate(execution); /* all that is left of it is the outcome */
+  da_publish_before(execution);
   da_op *op = da_op_new();
   add_withdrawals(execution, op);
   if (execution->begins_again)

@@ -16,6 +16,7 @@
  *   rehearse.c    a replay that carries nothing out   again.c       its generations
  *   patched.c     places where its code was changed   history.c     what old generations left
  *   group.c       groups, their bundles, calls by name
+ *   publish.c     what it shows of its state
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -256,6 +257,9 @@ struct da_execution {
   bool throttled;       /* too many of them: none of its code runs until half are answered */
   size_t busy;          /* steps, retries and records under way: no suspension before they end */
 
+  struct da_live *live; /* what it published (publish.c); NULL: nothing yet */
+  bool catching_up;     /* a replay that is not known to be past what was recorded: nothing of that is written */
+
   bool after_death;             /* a process died that ran it, and no step of it has begun again since */
   const da_child *inline_child; /* the inline step that runs */
   bool cancel_requested;
@@ -359,6 +363,10 @@ bool da_execution_forgets(const da_scope *scope);
 void da_execution_tell_forgotten(da_execution *execution, const da_scope *scope);
 /* A line of print or da.log: told unless replaying. */
 void da_execution_output(da_execution *execution, da_slice text);
+
+/* Shows a value (JSON; ptr NULL: takes the key away) to whoever looks at the execution. Durable with the next recorded
+ * call. Fails on more keys or bytes than limits.h allows. */
+da_status DA_MUST_USE da_execution_publish(da_execution *execution, da_slice key, da_slice value, da_err *err);
 
 /* ---- between the files of the room --------------------------------------------------------------------- */
 
@@ -480,6 +488,11 @@ void da_replay_told(da_execution *execution, const da_promise *promise);
 const da_promise *da_replay_unreached(const da_execution *execution);
 /* Has the program made every recorded call? False: it is being parked. */
 bool da_replay_all_reached(da_execution *execution);
+
+/* publish.c */
+void da_publish_before(da_execution *execution); /* an op that records something is about to be submitted */
+void da_publish_flush(da_execution *execution);  /* nothing of it can run for now */
+void da_publish_free(da_execution *execution);
 
 /* rehearse.c */
 bool da_rehearse_call(da_child *child);         /* is the new call to be left undone? Then it is told */

@@ -167,6 +167,7 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
     request->param = da_call_value(&op->arena, spec->data, DA_NONE);
   wait_for(child);
   if (child->global || child->kind == DA_CALL_PROMISE) hold(child);
+  da_publish_before(execution);
   da_execution_submit(execution, op, child, created);
 }
 

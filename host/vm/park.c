@@ -92,6 +92,7 @@ void da_execution_halt(da_execution *execution)
   for (size_t i = 0; i < execution->child_count; i++) da_step_stop(execution->children[i]);
   da_log(DA_LOG_WARN, "execution.parked", "id=%.*s code=%s text=\"%s\"", DA_FMT(execution->id), execution->park_code,
          execution->park_text);
+  da_publish_before(execution);
   da_op *op = da_op_new();
   op->stop_at_refusal = true; /* somebody else's task is not ours to halt */
   da_request *mark = da_op_request(op, DA_REQ_TASK_STEP);

@@ -150,6 +150,7 @@ void da_replay_load(da_execution *execution, da_op *op)
 {
   const load_result *result = op->call_result;
   execution->load = op;
+  execution->catching_up = true;
   execution->informed = true;
   execution->record_list = da_arena_alloc(&execution->arena, result->count * sizeof *execution->record_list);
   da_slice cancel = da_cancel_id(&execution->arena, execution->id);

@@ -219,6 +219,24 @@ static void attempt_ended(da_child *child, bool ok, da_slice data, da_slice rest
 
 /* ---- named --------------------------------------------------------------------------------------------- */
 
+static void job_progressed(da_step_job *job)
+{
+  const da_child *child = job->user;
+  const da_worker *worker = child->execution->worker;
+  if (worker->options.event == NULL || !goes_on(child->execution)) return;
+  da_buf text = {0};
+  da_progress progress = da_step_job_progress(job);
+  da_progress_text(&progress, &text);
+  da_event event = {.kind = DA_EVENT_PROGRESS,
+                    .execution = child->execution->id,
+                    .child = child->id,
+                    .call = child->kind,
+                    .func = child->call.func,
+                    .text = da_buf_slice(&text)};
+  worker->options.event(worker->options.user, &event);
+  da_buf_free(&text);
+}
+
 static void job_done(da_step_job *job)
 {
   da_child *child = job->user;
@@ -282,6 +300,7 @@ static void attempt_named(da_child *child)
   job->attempt = child->attempt;
   job->deadline_ms = child->timeout_at;
   job->done = job_done;
+  job->progressed = job_progressed;
   job->user = child;
   child->job = job;
   da_execution_ref(execution);

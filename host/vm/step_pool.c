@@ -4,63 +4,17 @@
  * busy or a line of output is on its way: it is counted.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "step_pool.h"
+#include "step_pool_parts.h"
 
 #include <lauxlib.h>
-#include <lua.h>
 #include <lualib.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "../base/clock.h"
 #include "../base/limits.h"
 #include "fault.h"
 
-typedef struct step_state {
-  da_step_pool *pool;
-  da_step_job *job; /* under way */
-  da_bundle *bundle;
-  lua_State *L;
-  uint64_t used; /* for least recently used */
-  size_t memory; /* bytes that L holds */
-  bool outgrown; /* it wanted more than DA_STEP_MEMORY: not kept */
-} step_state;
-
-typedef struct step_thread {
-  da_step_pool *pool;
-  pthread_t thread;
-  bool used;  /* this place holds a thread that is not joined yet */
-  bool ended; /* it may be joined */
-  bool busy;
-  step_state *states[DA_STEP_STATES];
-} step_thread;
-
-struct da_step_pool {
-  da_sched *sched;
-  da_worker_hooks hooks;
-  void (*output)(void *user, da_slice execution, da_slice step, da_slice text);
-  void *user;
-  sigset_t signals; /* the mask of its owner: what steps start inherits it */
-  pthread_mutex_t mutex;
-  pthread_cond_t wake;  /* a job, or the end */
-  pthread_cond_t quiet; /* asking went down */
-  da_step_job *first, *last;
-  bool closing;
-  bool waking; /* a thread was woken and is not there yet: it wakes the next one if there is more to do */
-  int idle;    /* threads asleep */
-  int refs;    /* the owner's, one per thread, one per line of output under way */
-  int wanted;  /* threads that take jobs */
-  int alive;
-  int lost; /* busy with a job that was given up */
-  int busy;
-  int asking; /* threads inside the sched */
-  int places;
-  step_thread *threads;
-};
-
-/* With the mutex held; releases it. */
-static void unlock_and_unref(da_step_pool *pool)
+void da_step_pool_unref(da_step_pool *pool)
 {
   bool last = --pool->refs == 0;
   pthread_mutex_unlock(&pool->mutex);
@@ -84,24 +38,18 @@ void da_step_job_delete(da_step_job *job)
   da_buf_free(&job->data);
   da_buf_free(&job->rest);
   da_arena_free(&job->arena);
+  DA_ASSERT(job->report.timer == NULL);
   free(job);
-}
-
-static step_state *state_of(lua_State *L)
-{
-  step_state *state;
-  memcpy(&state, lua_getextraspace(L), sizeof(void *));
-  return state;
 }
 
 da_step_job *da_step_job_of(lua_State *L)
 {
-  return state_of(L)->job;
+  return da_step_state_of(L)->job;
 }
 
 void da_step_submit_wait(lua_State *L, da_op *op)
 {
-  da_step_pool *pool = state_of(L)->pool;
+  da_step_pool *pool = da_step_state_of(L)->pool;
   pthread_mutex_lock(&pool->mutex);
   bool open = !pool->closing;
   if (open) pool->asking++;
@@ -119,60 +67,13 @@ void da_step_submit_wait(lua_State *L, da_op *op)
 
 void da_step_start_request(lua_State *L, da_op *op, const da_root *root)
 {
-  const step_state *state = state_of(L);
+  const step_state *state = da_step_state_of(L);
   da_root whole = *root;
   if (root->target.len == 0) {
     whole.target = state->job->target;
     whole.bundle = &state->bundle->hash;
   }
   (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, &whole);
-}
-
-typedef struct output_line {
-  da_step_pool *pool;
-  da_buf text;
-  size_t execution_len, step_len;
-} output_line;
-
-static void tell_output(void *arg)
-{
-  output_line *line = arg;
-  da_slice all = da_buf_slice(&line->text);
-  size_t head = line->execution_len + line->step_len;
-  if (!line->pool->closing) /* set on this very thread */
-    line->pool->output(line->pool->user, da_slice_make(all.ptr, line->execution_len),
-                       da_slice_make(all.ptr + line->execution_len, line->step_len),
-                       da_slice_make(all.ptr + head, all.len - head));
-  pthread_mutex_lock(&line->pool->mutex);
-  unlock_and_unref(line->pool);
-  da_buf_free(&line->text);
-  free(line);
-}
-
-void da_step_output(lua_State *L, da_slice text)
-{
-  step_state *state = state_of(L);
-  if (state->job == NULL) return; /* the file loads: its first load, for workflows, has said it */
-  output_line *line = da_xcalloc(1, sizeof *line);
-  line->pool = state->pool;
-  da_buf_add_slice(&line->text, state->job->execution);
-  line->execution_len = line->text.len;
-  da_buf_add_slice(&line->text, state->job->id);
-  line->step_len = line->text.len - line->execution_len;
-  da_buf_add_slice(&line->text, text);
-  da_buf_add_byte(&line->text, '\0');
-  line->text.len--;
-  pthread_mutex_lock(&state->pool->mutex);
-  bool open = !state->pool->closing;
-  if (open) {
-    state->pool->refs++;
-    da_sched_post(state->pool->sched, tell_output, line);
-  }
-  pthread_mutex_unlock(&state->pool->mutex);
-  if (!open) {
-    da_buf_free(&line->text);
-    free(line);
-  }
 }
 
 /* package.searchers entry: a module of the bundle. Upvalue 1: the step state. */
@@ -340,6 +241,7 @@ static void run_job(step_thread *thread, da_step_job *job)
 static void job_done(void *arg)
 {
   da_step_job *job = arg;
+  da_step_report_stop(job);
   job->done(job);
 }
 
@@ -395,14 +297,16 @@ static void take_job(step_thread *thread, da_step_job *job)
   da_step_pool *pool = thread->pool;
   queue_remove(pool, job);
   wake_one(pool);
-  job->running = thread->busy = true;
+  job->running = true;
+  job->begun_ms = da_clock_now_ms();
+  thread->job = job;
   pool->busy++;
   pthread_mutex_unlock(&pool->mutex);
-  job->begun_ms = da_clock_now_ms();
   run_job(thread, job);
   pthread_mutex_lock(&pool->mutex);
   pool->busy--;
-  job->running = thread->busy = false;
+  job->running = false;
+  thread->job = NULL;
   if (job->given_up) pool->lost--;
   if (pool->closing)
     da_step_job_delete(job);
@@ -432,7 +336,7 @@ static void *thread_main(void *arg)
   for (int i = 0; i < DA_STEP_STATES; i++) state_delete(thread->states[i]);
   pthread_mutex_lock(&pool->mutex);
   thread->ended = true;
-  unlock_and_unref(pool);
+  da_step_pool_unref(pool);
   return NULL;
 }
 
@@ -494,7 +398,8 @@ static void end_threads(da_step_pool *pool)
   for (int i = 0; i < pool->places; i++) {
     step_thread *thread = &pool->threads[i];
     if (!thread->used) continue;
-    if (thread->busy) {
+    if (thread->job != NULL) {
+      da_step_report_stop(thread->job);
       pthread_detach(thread->thread);
       continue;
     }
@@ -513,7 +418,7 @@ void da_step_pool_delete(da_step_pool *pool)
   pthread_cond_broadcast(&pool->wake);
   while (pool->asking > 0) pthread_cond_wait(&pool->quiet, &pool->mutex);
   end_threads(pool);
-  unlock_and_unref(pool);
+  da_step_pool_unref(pool);
 }
 
 void da_step_pool_submit(da_step_pool *pool, da_step_job *job)

@@ -36,12 +36,21 @@ struct da_step_job {
   da_buf rest; /* JSON array of further results, or empty */
   da_arena arena;
   void (*done)(da_step_job *job); /* on the loop thread; owns the job */
+  /* On the loop thread: da_step_job_progress() has something new. Not called when user is NULL. */
+  void (*progressed)(da_step_job *job);
   void *user;
   /* The pool's own from here on. */
   bool queued;
   bool running;
   bool given_up;
   da_step_job *prev, *next;
+  struct {
+    da_step_pool *pool;
+    da_progress progress;
+    bool fresh;      /* not told yet */
+    bool posted;     /* it will be */
+    da_timer *timer; /* the loop thread's */
+  } report;          /* step_report.c */
 };
 
 enum { DA_STEP_THREADS_FACTOR = 4 };
@@ -63,6 +72,10 @@ bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job);
 bool da_step_pool_begun(da_step_pool *pool, const da_step_job *job);
 int da_step_pool_busy(da_step_pool *pool);
 bool da_step_pool_at_work(da_step_pool *pool); /* a job that was not given up is queued or runs */
+/* Every job on a thread, then every one in the queue, until visit returns false. It must be quick, and not call the
+ * pool: the mutex is held. */
+void da_step_pool_each(da_step_pool *pool, bool (*visit)(void *user, const da_step_row *row), void *user);
+da_progress da_step_job_progress(const da_step_job *job);
 
 /* For bindings, on a step thread: the job that L runs (NULL while its bundle loads). */
 da_step_job *da_step_job_of(struct lua_State *L);
@@ -70,6 +83,8 @@ da_step_job *da_step_job_of(struct lua_State *L);
 void da_step_submit_wait(struct lua_State *L, da_op *op);
 /* Adds the request that starts an execution: without a target, of the running job's group and bundle. */
 void da_step_start_request(struct lua_State *L, da_op *op, const da_root *root);
+/* How far it is. total < 0: unknown. The job under way must not be NULL. */
+void da_step_progress(struct lua_State *L, double done, double total, da_slice note);
 /* A line of output of the step, told on the loop thread. */
 void da_step_output(struct lua_State *L, da_slice text);
 

@@ -76,6 +76,7 @@ static void suspend(da_execution *execution)
   add_awaits(execution, op);
   add_cancel(execution, op);
   da_worker_unlist(execution->worker, execution);
+  da_publish_before(execution);
   execution->state = DA_EXECUTION_SUSPENDING;
   execution->recalled = false;
   da_execution_submit(execution, op, NULL, suspended);

@@ -595,6 +595,11 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   return DA_OK;
 }
 
+void da_worker_steps(da_worker *worker, bool (*visit)(void *user, const da_step_row *row), void *user)
+{
+  da_step_pool_each(worker->steps, visit, user);
+}
+
 void da_worker_ref(da_worker *worker)
 {
   worker->refs++;

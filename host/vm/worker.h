@@ -20,6 +20,7 @@
 #ifndef DA_VM_WORKER_H
 #define DA_VM_WORKER_H
 
+#include "../base/limits.h"
 #include "../sched/sched.h"
 #include "bundle.h"
 
@@ -44,6 +45,7 @@ typedef enum da_event_kind {
   DA_EVENT_CALLED,    /* it made a durable call (child, kind, func); not told again on replay */
   DA_EVENT_REPLAYED,  /* it met a recorded call on replay */
   DA_EVENT_ATTEMPT,   /* an attempt of a step failed and will be repeated at at_ms; attempt, text */
+  DA_EVENT_PROGRESS,  /* a step says how far it is: text; not more than ten times a second */
   DA_EVENT_SETTLED,   /* a child settled: state */
   DA_EVENT_SUSPENDED, /* it waits for others; child = one awaited id */
   DA_EVENT_PARKED,    /* text says why and which command mends it */
@@ -52,6 +54,16 @@ typedef enum da_event_kind {
                        */
   DA_EVENT_OUTPUT     /* print or da.log of the script; text, without a line end */
 } da_event_kind;
+
+/* How far a step says it is: "3/10 copying". */
+typedef struct da_progress {
+  bool told; /* else it never said anything */
+  double done;
+  double total; /* < 0: unknown */
+  size_t note_len;
+  char note[DA_PROGRESS_NOTE_MAX];
+} da_progress;
+void da_progress_text(const da_progress *progress, da_buf *out); /* appends */
 
 typedef struct da_event {
   da_event_kind kind;
@@ -186,5 +198,19 @@ typedef struct da_worker_stats {
 /* Does any step run, or wait for a thread, whose end somebody waits for? */
 bool da_worker_steps_run(const da_worker *worker);
 da_worker_stats da_worker_get_stats(const da_worker *worker);
+
+/* Named steps on their threads, then those that wait for one, until visit returns false; it must be quick, and call
+ * nothing of the worker. Slices are borrowed until it returns. */
+typedef struct da_step_row {
+  da_slice id;
+  da_slice execution;
+  da_slice func;
+  int attempt;
+  int64_t begun_ms;    /* 0: it waits for a thread */
+  int64_t deadline_ms; /* DA_TIME_MAX: none */
+  bool abandoned;      /* nobody waits for it any more; the thread is lost until it ends */
+  da_progress progress;
+} da_step_row;
+void da_worker_steps(da_worker *worker, bool (*visit)(void *user, const da_step_row *row), void *user);
 
 #endif

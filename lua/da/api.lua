@@ -46,6 +46,9 @@ da.now = core.now
 da.deadline = core.deadline
 da.replaying = core.replaying
 
+-- Shows a value under a key while the execution runs: `dahost get ID`. The last one stays; nil takes it away.
+da.publish = core.publish
+
 -- A random float in [0,1), or as math.random(m, n).
 da.random = math.random
 
@@ -66,6 +69,10 @@ only_in_steps "resolve"
 only_in_steps "reject"
 only_in_steps "start"
 only_in_steps "attempt"
+
+function da.progress()
+  error("da.progress is for named steps; an inline step is quick, and a workflow shows its state with da.publish(key, value)", 2)
+end
 
 -- error(nil): a <close> variable could not tell it from success.
 function core.nil_error() return core.error_new("error", "nil") end

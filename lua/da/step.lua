@@ -27,6 +27,7 @@ rawset(os, "execute", core.execute) -- see bind_step.c
 da.id = core.id
 da.attempt = core.attempt
 da.deadline = core.deadline
+da.progress = core.progress -- how far it is, for people: `dahost ps`, `dahost tree ID`, the progress lines of `dahost run`
 da.now = core.now
 function da.replaying() return false end
 da.random = math.random
@@ -70,6 +71,10 @@ end
 for _, name in ipairs { "await", "pawait", "sleep", "sleep_until", "promise", "all", "any", "race", "outcomes", "map",
   "within", "shield", "saga", "again", "patched" } do
   da[name] = function() refuse(("da.%s is for workflows; a step is a leaf, it just does its work and returns"):format(name)) end
+end
+
+function da.publish()
+  refuse("da.publish is for workflows: what it shows is the workflow's state; a step reports with da.progress(done, total, note)")
 end
 
 function os.exit()

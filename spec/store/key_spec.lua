@@ -72,7 +72,7 @@ describe("the key of an id", function()
 end)
 
 -- Bytes that a table's keys may begin with, so that damage is not refused at the first byte.
-local TABLES = { "root", "prom", "task", "due", "timer", "callback", "await", "wait", "out", "blob" }
+local TABLES = { "root", "prom", "task", "due", "timer", "callback", "await", "wait", "out", "live", "blob" }
 
 describe("bytes that are no key", function()
   it("are refused without reading past them", function()
@@ -86,6 +86,7 @@ describe("bytes that are no key", function()
         assert(world:write_wait(kind, id, "other:x"))
         assert(world:write_wait(kind, id, "a:" .. ("y"):rep(300)))
       end
+      assert(world:write_live(id, "phase", "1"))
       for _, kind in ipairs({ "execute", "unblock" }) do assert(world:write_out(kind, id, "addr")) end
     end
     local refused = 0

@@ -44,6 +44,8 @@ local function furnish(w)
   ask("promise.settle", { id = "done", state = "resolved" })
   assert(w:put_bundle(("b"):rep(9000)))
   assert(w:put_bundle("small"))
+  assert(w:write_live("wf", "phase", '"ship"'))
+  assert(w:write_live(LONG, "phase", "1"))
   return now
 end
 
@@ -72,7 +74,7 @@ kit.both("verify", function(open)
     local stat = w:stat()
     assert.same({ 8, 3, 2 }, { stat.promises, stat.tasks, stat.bundles })
     for _, name in ipairs({ "word", "ids", "root", "prom", "blob", "task", "due", "timer", "callback", "await", "wait",
-      "out", "bundle" }) do
+      "out", "live", "bundle" }) do
       assert.is_true(#w:rows(name) > 0, name)
     end
     w:sweep(50000)
@@ -100,7 +102,7 @@ kit.both("verify", function(open)
     local w = open()
     furnish(w)
     for _, name in ipairs({ "word", "ids", "root", "prom", "task", "due", "timer", "callback", "await", "wait", "out",
-      "bundle", "blob" }) do
+      "live", "bundle", "blob" }) do
       w:poke(name, "\xff\xff\0", "x")
       assert.not_same({}, verdict(w), name)
       w:poke(name, "\xff\xff\0", nil)
@@ -194,5 +196,10 @@ kit.both("verify", function(open)
   end)
   planted("meta.anchors", "root", function(w) w:poke("root", "\125", "\x21ghost") end)
   planted("out.owner", "out", function(w) assert(w:write_out("unblock", "nobody", "http://x")) end)
+  planted("live.owner", "live", function(w)
+    local row = find(w, "live", function(_, value) return value == "1" end)
+    w:poke("live", "\100" .. row[1]:sub(2), row[2])
+  end)
+  planted("live.record", "live", function(w) w:poke("live", w:rows("live")[1][1], ("x"):rep(4001)) end)
   planted("word.record", "word", function(w) w:poke("word", w:rows("word")[1][1], "other words") end)
 end)
