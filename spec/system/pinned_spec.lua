@@ -68,13 +68,18 @@ describe("an execution", function()
     assert.is_truthy(run.err:find("x keeps the code it started with", 1, true), run.err)
   end)
 
-  it("takes its named steps from the newest script that is served and defines them", function()
-    local two = write("two.lua", (MAIN:gsub("step of one", "step of two")))
-    assert.are.equal('["greeting of one","step of two"]\n', dahost("run", two, "main", "0", "--id", "x", "--quiet").out)
+  it("takes its named steps from the newest state of its script that is served and defines them", function()
+    local edited = write("wf.lua", (MAIN:gsub("step of one", "step of two")))
+    assert.are.equal('["greeting of one","step of two"]\n', dahost("run", edited, "main", "0", "--id", "x", "--quiet").out)
   end)
 
-  it("takes them from its own code, if the script that is served has none of that name", function()
-    local other = write("other.lua", MAIN:gsub("step.who", "step.whose"):gsub("greeting", "no"))
+  it("takes them from its own code, if the edited script has none of that name", function()
+    local edited = write("wf.lua", MAIN:gsub("step.who", "step.whose"):gsub("greeting", "no"))
+    assert.are.equal(RESULT, dahost("run", edited, "main", "0", "--id", "x", "--quiet").out)
+  end)
+
+  it("takes none from another script that has steps of the same name", function()
+    local other = write("other.lua", (MAIN:gsub("step of one", "step of two")))
     assert.are.equal(RESULT, dahost("run", other, "main", "0", "--id", "x", "--quiet").out)
   end)
 
