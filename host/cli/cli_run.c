@@ -26,9 +26,21 @@ static volatile sig_atomic_t resume_len;
 static volatile sig_atomic_t interrupted;
 static cli_host *volatile running; /* NULL: another process runs it, this one only looks on */
 
-/* fresh: the cursor stands at the beginning of a line. */
+static sigset_t interrupts(void)
+{
+  sigset_t set;
+  (void)sigemptyset(&set);
+  (void)sigaddset(&set, SIGINT);
+  (void)sigaddset(&set, SIGTERM);
+  (void)sigaddset(&set, SIGALRM);
+  return set;
+}
+
+/* fresh: the cursor stands at the beginning of a line. Another signal must not say it again. */
 static _Noreturn void leave(bool fresh)
 {
+  sigset_t set = interrupts();
+  (void)sigprocmask(SIG_BLOCK, &set, NULL);
   size_t skip = fresh && resume_len > 0 ? 1 : 0;
   ssize_t done = write(STDERR_FILENO, resume_line + skip, (size_t)resume_len - skip);
   (void)done;
@@ -46,8 +58,7 @@ static void on_interrupt(int number)
 
 static void watch_interrupts(void)
 {
-  struct sigaction action = {.sa_handler = on_interrupt};
-  (void)sigemptyset(&action.sa_mask);
+  struct sigaction action = {.sa_handler = on_interrupt, .sa_mask = interrupts()};
   (void)sigaction(SIGINT, &action, NULL);
   (void)sigaction(SIGTERM, &action, NULL);
   (void)sigaction(SIGALRM, &action, NULL);
