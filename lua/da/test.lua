@@ -57,7 +57,8 @@ local scripts = setmetatable({}, { __mode = "k" }) -- what t.script() gave -> {p
 -- A path beside the file that asks: the nearest caller with a file of its own.
 local function beside_caller(path)
   if path:sub(1, 1) == "/" then return path end
-  local level, info = 2, nil
+  local info
+  local level = 2
   repeat
     info = debug.getinfo(level, "S")
     level = level + 1
