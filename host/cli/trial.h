@@ -41,7 +41,9 @@ typedef struct cli_trial_hooks {
 } cli_trial_hooks;
 
 typedef struct cli_trial_options {
-  da_bundle *bundle;
+  const da_slice *targets;   /* addresses of the groups that are served, the default one first */
+  da_bundle *const *bundles; /* ... and the script of each */
+  size_t target_count;
   da_slice id, func, args;
   int64_t begin_ms;    /* what the clock shows first */
   int64_t horizon_ms;  /* virtual time it may take */

@@ -274,6 +274,29 @@ static void read_acts(lua_State *L, cli_trial_options *options)
   options->acts = acts;
 }
 
+/* The spec holds what is borrowed of it. */
+static void read_groups(lua_State *L, cli_trial_options *options)
+{
+  size_t count;
+  da_slice *targets = list_field(L, "targets", sizeof *targets, &options->target_count);
+  for (size_t i = 0; i < options->target_count; i++) {
+    lua_rawgeti(L, -1, (lua_Integer)i + 1);
+    targets[i] = slice_at(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  da_bundle **bundles = list_field(L, "bundles", sizeof *bundles, &count);
+  luaL_argcheck(L, count == options->target_count, SPEC, "a bundle for each target");
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, -1, (lua_Integer)i + 1);
+    bundles[i] = bundle_at(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  options->targets = targets;
+  options->bundles = bundles;
+}
+
 static const char *const end_names[] = {
     [CLI_TRIAL_COMPLETED] = "completed", [CLI_TRIAL_PARKED] = "parked", [CLI_TRIAL_STALLED] = "stalled",
     [CLI_TRIAL_LATE] = "late",           [CLI_TRIAL_WRITES] = "writes", [CLI_TRIAL_HUNG] = "hung",
@@ -299,8 +322,8 @@ static int push_result(lua_State *L)
   return 1;
 }
 
-/* trial(spec, hook) -> result; the spec: bundle, id, func, args (JSON), begin, horizon, real (ms), writes, evict,
- * detached, tables, deaths, acts */
+/* trial(spec, hook) -> result; the spec: targets, bundles, id, func, args (JSON), begin, horizon, real (ms), writes,
+ * evict, detached, tables, deaths, acts */
 static int trial(lua_State *L)
 {
   luaL_checktype(L, SPEC, LUA_TTABLE);
@@ -320,8 +343,7 @@ static int trial(lua_State *L)
   options.evict = flag_field(L, "evict");
   options.detached = flag_field(L, "detached");
   options.watch_tables = flag_field(L, "tables");
-  lua_getfield(L, SPEC, "bundle");
-  options.bundle = bundle_at(L, -1);
+  read_groups(L, &options);
   read_deaths(L, &options);
   read_acts(L, &options);
   const cli_trial_result *result;

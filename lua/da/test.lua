@@ -41,7 +41,7 @@ local function number_option(options, name, default, depth)
 end
 
 local RUN = { id = true, mock = true, resolve = true, reject = true, at = true, now = true, horizon = true, writes = true, real = true,
-  tables = true, detached = true }
+  tables = true, detached = true, groups = true }
 local EVERYWHERE = { twice = true, all = true, seed = true }
 for name in pairs(RUN) do EVERYWHERE[name] = true end
 
@@ -107,15 +107,20 @@ local mocked -- the attempt under way: {id, attempt}
 function da.id() return (mocked or error("da.id: no mock runs here", 2)).id end
 function da.attempt() return (mocked or error("da.attempt: no mock runs here", 2)).attempt end
 
--- name of a step -> function
-local function read_mocks(script, given, depth)
+-- name of a step -> function; `held` are the scripts that may define it
+local function read_mocks(held, given, depth)
   local mocks = {}
   if given ~= nil and type(given) ~= "table" then error("mock is a table of [\"step.NAME\"] = function", depth + 1) end
   for key, mock in pairs(given or {}) do
     local name = type(key) == "string" and key:match("^step%.(.+)$")
     if not name then error(("mock: '%s' names no step; write [\"step.NAME\"] = function"):format(tostring(key)), depth + 1) end
-    if not script.steps[name] then
-      error(("mock: %s defines no step '%s'%s"):format(script.path, name, core.nearest(name, script.steps)), depth + 1)
+    local found, all = false, {}
+    for _, script in ipairs(held) do
+      found = found or script.steps[name]
+      for step in pairs(script.steps) do all[step] = true end
+    end
+    if not found then
+      error(("mock: %s defines no step '%s'%s"):format(held[1].path, name, core.nearest(name, all)), depth + 1)
     end
     if type(mock) == "function" then
       mocks[name] = mock
@@ -158,7 +163,7 @@ end
 -- Values for promises by id, by id below the execution, or by name.
 local function entry_for(entries, root, id)
   local short = id:sub(1, #root + 1) == root .. ":" and id:sub(#root + 2) or id
-  local name = short:match("([^.:]+)%.%d+$")
+  local name = short:match("([^.:=]+)%.%d+$") or short:match("([^.:=]+)=[^.:=]*$")
   for _, key in ipairs { id, short, name } do
     if entries[key] ~= nil then return entries[key], true end
   end
@@ -232,6 +237,23 @@ end
 
 ---------------------------------------------------------------------------------------------------- a run
 
+-- Addresses of the groups that a run serves, the default one first, and the scripts.
+local function read_groups(script, given, depth)
+  local targets, held = { "poll://any@default" }, { script }
+  if given ~= nil and type(given) ~= "table" then error("groups is a table of GROUP = script", depth + 1) end
+  local names = {}
+  for name in pairs(given or {}) do names[#names + 1] = name end
+  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  for i, name in ipairs(names) do
+    if type(name) ~= "string" or not name:find("^[%w_.-]+$") or name == "default" then
+      error(("groups: '%s' is no name of another group"):format(tostring(name)), depth + 1)
+    end
+    held[i + 1] = scripts[given[name]] or error(("groups: %s is no script of t.script()"):format(name), depth + 1)
+    targets[i + 1] = "poll://any@" .. name
+  end
+  return targets, held
+end
+
 -- All that is the same for every run of one test.
 local function prepare(f, args, options, depth)
   if getmetatable(f) ~= false or type(f) ~= "table" or not rawget(f, "script") then
@@ -245,17 +267,21 @@ local function prepare(f, args, options, depth)
       error(name .. " is a table of [\"promise\"] = value", depth + 1)
     end
   end
-  plan.mocks = read_mocks(f.script, options.mock, depth + 1)
+  local targets, held = read_groups(f.script, options.groups, depth + 1)
+  local bundles = {}
+  for i, script in ipairs(held) do bundles[i] = script.bundle end
+  plan.mocks = read_mocks(held, options.mock, depth + 1)
   plan.times, plan.acts = read_at(options.at, depth + 1)
   local now = options.now or EPOCH
   if type(now) ~= "number" or now < 0 or now > 1e11 then error("now is Unix seconds", depth + 1) end
   plan.spec = {
-    bundle = f.script.bundle,
+    targets = targets,
+    bundles = bundles,
     func = f.name,
     id = options.id or f.name:gsub("[^%w_-]", "_") .. "-1",
     args = core.encode_args(f.name, unpack(args, 1, args.n or #args)),
     begin = math.floor(now * 1000),
-    horizon = core.duration(options.horizon or "3650d", "horizon"),
+    horizon = math.min(core.duration(options.horizon or "3650d", "horizon"), 1 << 48),
     real = core.duration(options.real or "60s", "real"),
     writes = number_option(options, "writes", 100000, depth + 1),
     tables = options.tables ~= false,
@@ -287,7 +313,7 @@ end
 
 function Notes:call(id, kind, pending)
   self.last = id
-  if kind == "promise" and pending then return settlement(self.plan.options, self.plan.spec.id, id) end
+  if pending and (kind == "promise" or kind == "workflow") then return settlement(self.plan.options, self.plan.spec.id, id) end
 end
 
 function Notes:output(text)

@@ -17,7 +17,7 @@ describe("dahost test", function()
   end
 
   it("runs workflows with mocks, in virtual time, and leaves no store behind", function()
-    passes("run_tests.lua", 35)
+    passes("run_tests.lua", 36)
     assert.is_nil(uv.fs_stat(place.data))
     assert.is_nil(uv.fs_stat(place.dir .. "/.dahost"))
   end)
