@@ -9,10 +9,13 @@
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "../base/clock.h"
 #include "../base/limits.h"
 #include "fault.h"
+
+enum { FULL_PAUSES = 20 }; /* of 50 ms, before a full store is asked again */
 
 void da_step_pool_unref(da_step_pool *pool)
 {
@@ -47,22 +50,44 @@ da_step_job *da_step_job_of(lua_State *L)
   return da_step_state_of(L)->job;
 }
 
-void da_step_submit_wait(lua_State *L, da_op *op)
+/* False: the program is ending. */
+static bool ask_store(da_step_pool *pool, da_op *op)
 {
-  da_step_pool *pool = da_step_state_of(L)->pool;
   pthread_mutex_lock(&pool->mutex);
   bool open = !pool->closing;
   if (open) pool->asking++;
   pthread_mutex_unlock(&pool->mutex);
   if (!open) {
     op->status = da_fail(&op->err, DA_ECLOSED, "the program is ending");
-    return;
+    return false;
   }
   da_sched_submit_wait(pool->sched, op);
   pthread_mutex_lock(&pool->mutex);
   pool->asking--;
   pthread_cond_signal(&pool->quiet);
   pthread_mutex_unlock(&pool->mutex);
+  return true;
+}
+
+/* Until the op is the caller's alone, and a moment more. False: nobody waits for the step any more. */
+static bool wait_for_room(da_step_pool *pool, const da_step_job *job, da_op *op)
+{
+  const struct timespec pause = {.tv_nsec = 50 * 1000000L};
+  bool wanted = true;
+  for (int i = 0; wanted && (i < FULL_PAUSES || atomic_load(&op->shared) > 0); i++) {
+    (void)nanosleep(&pause, NULL);
+    pthread_mutex_lock(&pool->mutex);
+    wanted = !pool->closing && !job->given_up;
+    pthread_mutex_unlock(&pool->mutex);
+  }
+  return wanted;
+}
+
+/* A full disk is no failure of the step: it waits, as the records of its execution do. */
+void da_step_submit_wait(lua_State *L, da_op *op)
+{
+  const step_state *state = da_step_state_of(L);
+  while (ask_store(state->pool, op) && op->status == DA_EFULL && wait_for_room(state->pool, state->job, op)) continue;
 }
 
 void da_step_start_request(lua_State *L, da_op *op, const da_root *root)

@@ -79,7 +79,7 @@ da_progress da_step_job_progress(const da_step_job *job);
 
 /* For bindings, on a step thread: the job that L runs (NULL while its bundle loads). */
 da_step_job *da_step_job_of(struct lua_State *L);
-/* As da_sched_submit_wait(); DA_ECLOSED when the pool is being deleted. */
+/* As da_sched_submit_wait(), but on a full disk it waits for room; DA_ECLOSED when the pool is being deleted. */
 void da_step_submit_wait(struct lua_State *L, da_op *op);
 /* Adds the request that starts an execution: without a target, of the running job's group and bundle. */
 void da_step_start_request(struct lua_State *L, da_op *op, const da_root *root);

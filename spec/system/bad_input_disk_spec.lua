@@ -32,6 +32,25 @@ local da = require "da"
 function da.async.main() return 1 + da.await(da.promise "p") end
 ]]
 
+-- A step that has one attempt, and asks for more than there is room for.
+local ASKS = [[
+local da = require "da"
+local async, await, step = da.async, da.await, da.step
+function step.settle(id, size)
+  local ledger = assert(io.open(os.getenv "LEDGER", "a"))
+  ledger:write(da.id(), "\n")
+  ledger:close()
+  local state = da.resolve(id, ("x"):rep(size))
+  return state, da.start("other", async.long, ("y"):rep(size))
+end
+function async.long(text) return #text end
+function async.main(size)
+  local p = da.promise "p"
+  local state, other = await(step.settle:with { retry = false }(p.id, size))
+  return state, other, #await(p)
+end
+]]
+
 -- How a script is run with the right to mount, or nil.
 local function namespace()
   for _, words in ipairs { "unshare -m", "unshare -rm" } do
@@ -108,6 +127,21 @@ $dahost verify --data fs/st 2>&1; $dahost tree f --data fs/st --json --limit 100
       if count > 1 then again = again + 1 end
     end
     assert.is_true(again <= 2, "steps that ran again: " .. again) -- those that were under way, one of each part
+  end)
+
+  it("that is full takes no attempt from a step that settles or starts something", function()
+    place:write("asks.lua", ASKS)
+    local text = sh([[
+mount -t tmpfs -o size=4m da-spec fs
+head -c 3500k /dev/zero > fs/ballast
+$dahost run asks.lua main 700000 --data fs/st --id f > out 2> err &
+until_says err 'store.full'
+sleep 1.3
+rm fs/ballast
+wait $!; echo "code $?"; cat out
+$dahost resume other --data fs/st 2>/dev/null; cat ledger; $dahost verify --data fs/st 2>&1
+]])
+    has(text, 'code 0\n["resolved","other",700000]\n700000\nf:settle.1\n' .. place.dir .. "/fs/st is whole\n")
   end)
 
   it("that is full when the process is killed loses nothing of what was recorded", function()
