@@ -45,6 +45,18 @@ static void sweep_deadline(da_change *c, const da_due *row, da_entity **expired,
     expired[(*count)++] = e;
 }
 
+void da_due_settle_before(da_change *c, int64_t at)
+{
+  da_entity **expired = da_arena_alloc(c->arena, DA_SWEEP_MAX * sizeof(da_entity *));
+  size_t count = 0;
+  da_due from = {.class_ = DA_DUE_DEADLINE}, row;
+  for (; count < DA_SWEEP_MAX && due_next(c, &from, &row) && row.at <= at; from = row) {
+    da_entity *e = da_change_load(c, row.id);
+    if (e != NULL && e->stored_armed) expired[count++] = e; /* a stray row is left to the sweep */
+  }
+  da_settle_expired(c, expired, count);
+}
+
 /* A pending task is sent again; an acquired one is taken from its holder, who stays fenced off by state and, once
  * somebody else acquires it, by version. */
 static void sweep_timer(da_change *c, const da_due *row)

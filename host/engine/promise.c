@@ -43,8 +43,16 @@ void da_promise_oblige(da_change *c, da_entity *e)
   if (c->env->profile->arm == DA_ARM_EXTERNAL) arm(c, e);
 }
 
+/* A timer that is made when its instant has passed settles at once: behind those that passed before, which the next
+ * sweep would settle. */
+static bool is_late_timer(const da_change *c, const da_request *req)
+{
+  return c->env->now_ms >= req->timeout_at && da_rule_tag_is(req->tags, DA_TAG_TIMER, DA_LIT("true"));
+}
+
 da_entity *da_promise_birth(da_change *c, da_slice id, const da_request *req)
 {
+  if (is_late_timer(c, req)) da_due_settle_before(c, req->timeout_at);
   da_entity *e = da_change_add(c, id, req->tags);
   da_promise *p = &e->promise;
   p->param = req->param;

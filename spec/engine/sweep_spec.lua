@@ -16,6 +16,18 @@ describe("sweep", function()
     ]])
   end)
 
+  it("is gone before by a timer that is made too late, as far as that timer's own instant", function()
+    run([[
+      create A timeout=20 timer=true
+      create C timeout=28 timer=true
+      create D timeout=20 scope=global
+      at 30
+      create B timeout=25 timer=true -> A resolved at=20, B resolved at=25, C pending, D timedout at=20
+      create E timeout=29            -> C pending, E timedout at=29
+      tick 30                        -> C resolved at=28
+    ]])
+  end)
+
   it("sends a pending task again each time its retry timer is over", function()
     run([[
       create P1 target=w1

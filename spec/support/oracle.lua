@@ -633,6 +633,15 @@ end
 -- Stores a new promise and its task, if it has one. With `pid` the task is born acquired.
 local function create(o, d, now, out, pid, ttl)
   local tags = copy(d.tags or {})
+  if now >= d.timeoutAt and is_timer(tags) then
+    -- It settles at once, behind the deadlines that passed before its own.
+    local earlier = {}
+    for _, id in ipairs(o.ids) do
+      local deadline = o.promises[id].deadline
+      if deadline and deadline <= d.timeoutAt then earlier[#earlier + 1] = id end
+    end
+    expire(o, earlier, now, out)
+  end
   local record = {
     id = d.id,
     state = "pending",
