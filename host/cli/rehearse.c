@@ -31,7 +31,7 @@ typedef struct rehearsal {
   da_bundle *bundle;
   da_slice id;
   da_digest from; /* the code it is pinned to */
-  bool whole; /* of a history: those that have ended too */
+  bool whole;     /* of a history: those that have ended too */
   da_arena arena;
   const da_promise **records; /* of the execution and below */
   size_t count, cap;

@@ -126,7 +126,8 @@ void cli_serve_cancel(cli_request *r);
 /* service_migrate.c */
 void cli_serve_migrate(cli_request *r);
 /* What becomes of an unfinished execution below one that is moved from code `from` to the bundle, which is served: it
- * moves too; it has other code, and the bundle does not define its function, so it keeps that; or it is left behind. from NULL: nothing keeps its code. */
+ * moves too; it has other code, and the bundle does not define its function, so it keeps that; or it is left behind.
+ * from NULL: nothing keeps its code. */
 typedef enum cli_moves { CLI_MOVES, CLI_KEEPS_CODE, CLI_LEFT_BEHIND } cli_moves;
 cli_moves cli_moves_to(da_worker *worker, const da_bundle *bundle, const da_call *call, const da_digest *from);
 

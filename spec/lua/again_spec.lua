@@ -177,6 +177,41 @@ local rows = {
       kid:cancel "enough"
       return await(kid)
     end]], '[false,"canceled","enough"]' },
+  { "undoes nothing of a saga, which ends well with its generation", [[
+    function step.undo(n) return "undone" .. n end
+    function async.main(n)
+      local saga <close> = da.saga()
+      saga:on_fail(step.undo, 1)
+      if not n then return da.again(2) end
+      local ok, e = pcall(function()
+        local inner <close> = da.saga()
+        inner:on_fail(step.undo, 2)
+        error "fails"
+      end)
+      return ok, await(da.get "x:~2.undo.1")
+    end]], '[false,"undone2"]' },
+  { "leaves detached workflows alone, each generation its own", [[
+    function async.mail(n) await(da.sleep(0.01)) return n end
+    function async.main(ids)
+      ids = ids or {}
+      ids[#ids + 1] = async.mail:detach(#ids).id
+      if #ids < 3 then return da.again(ids) end
+      local sum = 0
+      for _, id in ipairs(ids) do sum = sum + await(da.get(id)) end
+      return ids, sum
+    end]], '[["x~mail.1","x~~2.mail.1","x~~3.mail.1"],3]' },
+  { "lets promises of other lineages, and those with an id of their own, go on", [[
+    function async.tail(id) return await(da.get(id)) end
+    function async.main(n)
+      if not n then
+        local p = da.promise("own", { id = "shared" })
+        return da.again(p.id)
+      end
+      local tail = async.tail(n)
+      await(step.settle(n))
+      return await(tail)
+    end
+    function step.settle(id) return da.resolve(id, "settled") end]], '"settled"' },
   { "keeps the deadline, which is that of all generations together", [[
     function async.kid(n)
       local ok, e = pawait(da.sleep(n == 1 and 0.005 or 60))

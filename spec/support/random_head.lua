@@ -77,9 +77,17 @@ local function show(v, depth)
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
--- Collects in `out` what the program saw; quiet: where order is open, so that nothing may be printed.
-local function logger(out, quiet)
-  local count, id = 0, da.id()
+-- What a generation was begun with: its number, and how many lines those before it printed.
+local function generation(first)
+  if type(first) == "table" and first.generation then return first.generation, first.lines end
+  return 1, 0
+end
+
+-- Collects in `out` what the program saw; quiet: where order is open, so that nothing may be printed. Also gives the
+-- function that tells how many lines there were, those of the generations before counted in.
+local function logger(out, quiet, before)
+  local count, id = before or 0, da.id()
+  local function lines() return count end
   return function(...)
     local parts = {}
     for i = 1, select("#", ...) do parts[i] = show((select(i, ...))) end
@@ -87,7 +95,7 @@ local function logger(out, quiet)
     out[#out + 1] = line
     count = count + 1
     if not quiet then print(("@%s #%d %s"):format(id, count, line)) end
-  end
+  end, lines
 end
 
 -- Names that are never given twice: a key twice is the same call.

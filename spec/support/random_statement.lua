@@ -46,6 +46,10 @@ local plain = {
     if g:chance(60) then node.mid, node.other = "else", body(g, deeper(ctx)) end
     return node
   end },
+  { 2, nests = true, function(g, ctx) -- whoever began with this code takes the new path
+    return { ("if da.patched %q then"):format(g:pick { "one", "two", g:fresh("change") }), body = body(g, deeper(ctx)),
+      mid = "else", other = { { "log 'the old path'" } }, tail = "end" }
+  end },
   { 2, nests = true, function(g, ctx)
     local head = g:pick { "for i = 1, 3 do n2 = n2 + i", "for i = 3, 1, -1 do", "for x = 0.5, 2.0, 0.75 do f1 = f1 + x",
       "for i, v in ipairs { 4, s1, true } do log(i, v)", "for k, v in pairs { z = 1, a = s1, [2] = 3, [1] = f1, [true] = 4 } do log(k, v)",
@@ -237,11 +241,29 @@ local falls = {
   { 1, function(g) return ("local _ = %s return out"):format(g:failing_child()) end },
 }
 
+-- What is open when a generation ends: it is joined, or withdrawn.
+local left_open = {
+  { 3, function() return "" end },
+  { 1, function() return "da.sleep(3600):ignore()" end },
+  { 1, function(g) return ("da.promise(%q)"):format(g:pick { "never", "nobody" }) end },
+  { 1, function(g) return ("%s:ignore()"):format(g:failing_child()) end },
+  { 1, function(g, ctx) return ("%s:ignore()"):format(g:quick(deeper(ctx, { depth = 0 }))) end },
+  { 1, function() return 'async("joined", function() await(step.none()) end)' end },
+  { 1, function() return 'local x <close> = setmetatable({}, { __close = function(_, e) await(step.echo(e)) end })' end },
+}
+
+local function again(g, ctx)
+  return ("if generation < %d then %s return da.again { generation = generation + 1, lines = lines() } end")
+    :format(g:int(2, 3), (g:weighted(left_open, ctx)))
+end
+
 local function define(g, name, ctx, low, high)
   local node = block(("function async.%s(...)"):format(name), {
-    { locals(g) .. " local out = {} local log = logger(out) log(...)", kept = true },
+    { locals(g) .. " local generation, before = generation(...) local out = {} local log, lines = logger(out, false, before)"
+      .. " log(generation, ...)", kept = true },
   })
   for _, statement in ipairs(body(g, ctx, low, high)) do table.insert(node.body, statement) end
+  if g:chance(20) then table.insert(node.body, { "do " .. again(g, ctx) .. " end" }) end
   local last = (g:weighted(g:chance(15) and falls or ends, ctx))
   node.tail = "do " .. last .. " end end"
   return node

@@ -23,13 +23,12 @@ end
 -- How many records of old generations are still there depends on how far the process came with dropping them.
 local function forget_old_generations(records)
   for id, record in pairs(records) do
-    local separator = id:find(":", 1, true) and "." or ":"
-    local newest = record.generation and record.kind ~= "mark" and id .. separator .. "~" .. record.generation
-    local mark = newest and records[newest]
+    local above = id .. (id:find(":", 1, true) and "." or ":")
+    local mark = record.generation and record.kind ~= "mark" and records[above .. "~" .. record.generation]
     if mark then
       for other, old in pairs(records) do
-        local below = other ~= newest and other:sub(1, #id) == id and other:find("^[.:]", #id + 1)
-        if below and old.seq and old.seq < mark.seq and other ~= id .. separator .. "~cancel" then records[other] = nil end
+        local below = old ~= mark and other:sub(1, #above) == above and other ~= above .. "~cancel"
+        if below and old.seq and old.seq < mark.seq then records[other] = nil end
       end
     end
   end
@@ -73,7 +72,7 @@ local function parent_of(id)
   local root, rest = id:match("^([^:]*):(.*)$")
   if not root then return nil end
   -- The last name and count: a point inside of a name is escaped.
-  local above = rest:match("^(.*)%.[^.]+%.%d+$") or rest:match("^(.*)%.[^.=]+=[^.]*$")
+  local above = rest:match("^(.*)%.~%d+$") or rest:match("^(.*)%.[^.]+%.%d+$") or rest:match("^(.*)%.[^.=]+=[^.]*$")
   return above and root .. ":" .. above or root
 end
 M.parent_of = parent_of
