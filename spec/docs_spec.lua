@@ -63,6 +63,7 @@ describe("README.md", function()
       "migrate order-7 new.lua", "kind      workflow" },
     ["cancel ID [WHY]"] = { "cancel order-7 enough", "order-7", "cancel order-7 --hard", "completed, canceled" },
     ["continue ID"] = { "continue parks", "running", "resume parks", "" },
+    ["repl [FILE]"] = { "repl wf.lua", "" },
     ["check FILE..."] = { "check fine.lua", "" },
     ["test FILE..."] = { "test t.lua -- -o plainTerminal", "1 success " },
     ["get ID --history"] = { "get order-7 --history", '{"dahost_history":1,"id":"order-7",' },
@@ -73,7 +74,7 @@ describe("README.md", function()
   }
   local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "migrate ID FILE", "cancel ID [WHY]",
-    "continue ID", "check FILE...", "verify", "version", "help",
+    "continue ID", "repl [FILE]", "check FILE...", "verify", "version", "help",
     "test FILE...", "get ID --history", "replay HISTORY FILE" }
 
   it("lists commands that do what they say", function()

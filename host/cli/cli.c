@@ -45,10 +45,6 @@ static const char run_help[] =
     "strings). Words behind -- are operands whatever they look like. If another process holds the store, that process\n"
     "runs it and this one follows; if that process goes away, this one goes on with it.\n"
     "\n"
-    "--timeout counts from the start and holds for what it calls, too: once it has passed, `timedout` is raised at "
-    "what\n"
-    "is awaited, so that it can undo what it did; a minute later its promise is cut off.\n"
-    "\n"
     "Exit code: 0 resolved, 1 rejected, 2 usage or script error, 3 parked, 4 timed out or cancelled, 74 the store\n"
     "failed or stdout takes no result, 130 interrupted (SIGINT or SIGTERM; of one that only follows: detached).\n";
 static const char serve_help[] =
@@ -143,6 +139,14 @@ static const char migrate_help[] =
     "make, and whether it would be parked, would end, or go on. Exit code then: 0 it takes to the code, 1 it would "
     "end\n"
     "rejected, 3 it would be parked.\n";
+static const char repl_help[] =
+    "A prompt in a workflow: each line is Lua, await works, and the functions of FILE are there by their names: foo(3)\n"
+    "starts a child and shows its promise. A value is shown, a global stays, a local lasts for its line. Lines may also\n"
+    "come from a pipe. `:help` at the prompt tells of :tree, :crash, :tick and :load. Ctrl-C cancels what a line\n"
+    "awaits, Ctrl-D ends.\n"
+    "\n"
+    "The session is in memory, or with --data in a store, as one execution; --id goes on with an earlier session:\n"
+    "its lines are run again from its records. Exit code: 0, or 2 if FILE cannot be read or loaded.\n";
 static const char check_help[] =
     "Looks for the slips that a run would only meet by and by, in each script and the modules it requires, without\n"
     "running their functions: names that nobody sets, awaits that were forgotten, promises that are dropped, inline\n"
@@ -159,11 +163,11 @@ static const char help_help[] = "This overview, or the help of one verb.\n";
 
 static const cli_verb verbs[] = {
     {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
-     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT), 1, CLI_OPERANDS_MAX, cli_run},
+     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_run},
     {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0,
      CLI_OPERANDS_MAX, cli_serve},
     {"start", "FILE [FUNCTION] [ARG...]", "submit an execution, do not wait for it", start_help,
-     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT), 1, CLI_OPERANDS_MAX, cli_start},
+     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
      CLI_OPERANDS_MAX, cli_resume},
     {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(LIMIT), 0, 0,
@@ -183,6 +187,7 @@ static const cli_verb verbs[] = {
      cli_promise_reject},
     {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
      cli_promise_cancel},
+    {"repl", "[FILE]", "a prompt in a workflow", repl_help, F_COMMON | F_WORKER | F(ID), 0, 1, cli_repl},
     {"check", "FILE...", "look scripts over for slips", check_help, F(JSON) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
      cli_check},
     {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP), 1, CLI_OPERANDS_MAX, cli_test},

@@ -130,6 +130,7 @@ int cli_migrate_one(const cli_command *command, const char *id, struct da_bundle
 int cli_check(const cli_command *command);
 int cli_test(const cli_command *command);
 int cli_replay(const cli_command *command);
+int cli_repl(const cli_command *command);
 int cli_verify(const cli_command *command);
 int cli_version(const cli_command *command);
 int cli_help(const cli_command *command);

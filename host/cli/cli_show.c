@@ -472,7 +472,7 @@ static bool is_mark(const cJSON *row)
   return da_slice_eq(da_json_text(row, "kind"), DA_LIT("mark"));
 }
 
-static void print_tree(const cJSON *rows)
+void cli_show_tree(const cJSON *rows)
 {
   size_t count;
   const cJSON **list = sorted(rows, &count, by_call);
@@ -527,7 +527,7 @@ int cli_tree(const cli_command *command)
     if (cli_has(command, CLI_JSON))
       print_all(rows);
     else
-      print_tree(rows);
+      cli_show_tree(rows);
     if (more) cli_note(command, "there may be more: --limit N");
   }
   cJSON_Delete(rows);

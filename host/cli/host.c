@@ -24,6 +24,7 @@ struct cli_host {
   uv_timer_t tick; /* followers over the socket redraw on it */
   char pid[32];
   bool leaving;
+  bool alone;
   void (*ready)(void *user);
   void *ready_user;
 };
@@ -182,7 +183,8 @@ da_status cli_host_open(const cli_host_options *given, cli_host **out, da_err *e
     free(host);
     return status;
   }
-  cli_service_create(&host->service, host->sched, host->worker, options->place);
+  host->alone = options->place == NULL;
+  cli_service_create(&host->service, host->sched, host->worker, host->alone ? "memory" : options->place);
   host->service.drives = options->drive;
   host->service.serves = options->serve;
   host->service.target = options->targets[0];
@@ -200,6 +202,10 @@ static void recovered(void *user)
 {
   cli_host *host = user;
   da_err err = {{0}};
+  if (host->alone) {
+    host->ready(host->ready_user);
+    return;
+  }
   da_store_death_known(host->store);
   da_control_handler handler = {.request = on_request, .gone = on_gone, .user = host};
   if (da_control_listen(host->sched, host->service.place, &handler, &host->control, &err) != DA_OK)
@@ -246,6 +252,18 @@ void cli_host_stop(cli_host *host)
 struct uv_loop_s *cli_host_loop(cli_host *host)
 {
   return da_sched_loop(host->sched);
+}
+
+da_store *cli_host_drop(cli_host *host)
+{
+  da_store *store = host->store;
+  if (host->control != NULL) da_control_close(host->control);
+  if (host->tick.loop != NULL) uv_close((uv_handle_t *)&host->tick, NULL);
+  if (host->worker != NULL) da_worker_delete(host->worker);
+  da_sched_delete(host->sched);
+  cli_service_destroy(&host->service);
+  free(host);
+  return store;
 }
 
 static cli_host *volatile left; /* what the process ends with, so that a leak checker sees it is held */

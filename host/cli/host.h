@@ -14,7 +14,7 @@ typedef struct cli_host cli_host;
 
 typedef struct cli_host_options {
   da_store *store;   /* given, also on failure */
-  const char *place; /* absolute path of the store */
+  const char *place; /* absolute path of the store; NULL: nobody else can reach it */
   bool worker;
   bool drive;              /* run what is asked for; else only write */
   bool serve;              /* run everything there is, until it is stopped */
@@ -35,6 +35,9 @@ void cli_host_run(cli_host *host, void (*ready)(void *user), void *user);
 void cli_host_leave(cli_host *host);
 void cli_host_stop(cli_host *host); /* from any thread and from a signal handler */
 struct uv_loop_s *cli_host_loop(cli_host *host);
+/* As a death would: nothing is waited for or settled, what was told is flushed. The store stays open and is the
+ * caller's. Not while it runs. */
+da_store *cli_host_drop(cli_host *host);
 /* Of a host with a worker this is the end of the process, nearly: the store stays open, its lock held, until exit. */
 void cli_host_close(cli_host *host);
 

@@ -15,6 +15,7 @@ void cli_show_record(const cJSON *row);
 int cli_show_history(const cli_command *command);
 /* The rows of ps --steps, for people. */
 void cli_show_steps(const cli_command *command, const cJSON *rows);
+void cli_show_tree(const cJSON *rows);
 /* Whichever --json asks for. */
 void cli_show_row(const cli_command *command, const cJSON *row);
 

@@ -68,7 +68,7 @@ static void on_swept(da_op *op)
 static void submit_sweep(da_sched *s)
 {
   da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_SWEEP)->fires = s->fires;
+  (void)da_op_request(op, DA_REQ_SWEEP);
   op->background = true;
   op->user = s;
   op->done = on_swept;

@@ -213,6 +213,29 @@ da_status da_bundle_read(const char *path, da_bundle **out, da_err *err)
   return status;
 }
 
+static void add_module(da_buf *out, da_slice file, da_slice module, da_slice text)
+{
+  add_part(out, file.ptr, file.len);
+  add_part(out, module.ptr, module.len);
+  add_part(out, text.ptr, text.len);
+}
+
+da_status da_bundle_around(const char *file, da_slice text, const char *name, const da_bundle *inner, da_bundle **out,
+                           da_err *err)
+{
+  da_buf bytes = {0};
+  add_module(&bytes, da_slice_of(file), da_slice_of(file), text);
+  if (inner == NULL) add_module(&bytes, da_slice_of(name), da_slice_of(name), DA_LIT(""));
+  for (size_t i = 0; inner != NULL && i < inner->module_count; i++)
+    add_module(&bytes, inner->modules[i].file, i == 0 ? da_slice_of(name) : inner->modules[i].module,
+               inner->modules[i].text);
+  da_status status = da_bundle_decode(da_buf_slice(&bytes), out, err);
+  if (status == DA_OK && inner != NULL && inner->directory != NULL)
+    (*out)->directory = da_xstrndup(da_slice_of(inner->directory));
+  da_buf_free(&bytes);
+  return status;
+}
+
 const da_module *da_bundle_find(const da_bundle *bundle, da_slice module)
 {
   for (size_t i = 0; i < bundle->module_count; i++)

@@ -30,6 +30,10 @@ typedef struct da_bundle {
 /* Reads the script at path and every module it, or one of its modules, requires with a literal name and that lies
  * beside the script (name.lua or name/init.lua). Missing or unreadable: DA_ENOTFOUND or DA_EIO with the path. */
 da_status DA_MUST_USE da_bundle_read(const char *path, da_bundle **out, da_err *err);
+/* A bundle whose script is `text`, called `file`, beside the modules of `inner`, whose own script is the module `name`;
+ * inner NULL: that module is empty. */
+da_status DA_MUST_USE da_bundle_around(const char *file, da_slice text, const char *name, const da_bundle *inner,
+                                       da_bundle **out, da_err *err);
 /* From the bytes of a store. */
 da_status DA_MUST_USE da_bundle_decode(da_slice bytes, da_bundle **out, da_err *err);
 const da_module *da_bundle_find(const da_bundle *bundle, da_slice module); /* NULL if absent */
