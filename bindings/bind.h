@@ -3,7 +3,8 @@
  * Here:     what every binding shares: the natives' table `core`, checks of arguments, where a call stands.
  * Rule:     a native checks its arguments, does one call into vm, translates one result. It decides nothing.
  * Three kinds of state: an isolate (an execution's own, deterministic), a step state (ordinary Lua on a step thread),
- * and the state of `dahost test` (ordinary Lua, in which no execution runs). Each gets its own natives, and the Lua files of lua/da/ that belong to it.
+ * and the state of `dahost test` (ordinary Lua, in which no execution runs). Each gets its own natives, and the Lua
+ * files of lua/da/ that belong to it.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_BINDINGS_BIND_H
@@ -17,7 +18,8 @@
 /* For da_worker_options.hooks. */
 int bind_open_isolate(lua_State *L);
 int bind_open_step(lua_State *L);
-/* `da` and `da.test` for a state that runs tests; `natives` are what lua/da/test.lua is given beside those of values. */
+/* `da` and `da.test` for a state that runs tests; `natives` are what lua/da/test.lua is given beside those of values.
+ */
 void bind_open_test(lua_State *L, const luaL_Reg *natives);
 /* Sets the process-wide hooks of the determinism library. Once, before the first isolate. */
 void bind_setup(void);
@@ -73,12 +75,17 @@ typedef struct bind_options {
   int64_t version;            /* 0: none */
   int64_t timeout_ms;         /* -1: none */
   int64_t attempt_timeout_ms; /* 0: none */
+  int64_t delay_ms;           /* 0: none */
   bool has_retry;
   da_retry retry;
 } bind_options;
 extern const char *const bind_call_options[];
 extern const char *const bind_inline_options[];
 void bind_options_read(lua_State *L, int index, const char *const *names, const char *what, bind_options *out);
+/* Checks the tags at key `tags` of the table at index and pushes a copy of them, or nil. */
+void bind_tags_copy(lua_State *L, int index);
+/* The pairs of such a copy at index, by key, in the arena; none if it is nil. Borrowed while the table lives. */
+da_map bind_tags(lua_State *L, int index, da_arena *arena);
 /* The string at key of the table at index; empty if absent; raises on another type. Borrowed while the table lives. */
 da_slice bind_string_field(lua_State *L, int index, const char *key);
 /* The line of the script that made the running call. */

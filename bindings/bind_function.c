@@ -1,7 +1,7 @@
 /* bind_function.c - durable functions as values: what `step.charge` and `async.order` are, and calling them.
  *
- * A handle is a userdata: the function's kind and options; its name, key, id and target (the address of another group)
- * are user values 1 to 4. `with` and `at` make a new handle, the original is untouched.
+ * A handle is a userdata: the function's kind and options; its name, key, id, target (the address of another group) and
+ * tags are user values 1 to 5. `with` and `at` make a new handle, the original is untouched.
  * A name may be defined in several versions: the registry holds the definition made last, which leads to the older
  * ones.
  *
@@ -24,7 +24,8 @@ enum {
   KEY = 2,
   ID = 3,
   TARGET = 4,
-  USER_VALUES = 4,
+  TAGS = 5,
+  USER_VALUES = 5,
   SCRATCH = 2,
   NAME_MAX_BYTES = 200 /* a root id of 255 holds it and the suffix it is given */
 };
@@ -361,7 +362,10 @@ static int call_handle(lua_State *L, const handle *h, bool detached)
                        .timeout_ms = h->options.timeout_ms,
                        .attempt_timeout_ms = h->options.attempt_timeout_ms,
                        .retry = h->options.has_retry ? &h->options.retry : NULL,
-                       .detached = detached};
+                       .detached = detached,
+                       .delay_ms = h->options.delay_ms};
+  lua_getiuservalue(L, 1, TAGS);
+  spec.tags = bind_tags(L, -1, &execution->arena);
   return finish_call(L, execution, &spec);
 }
 
@@ -407,7 +411,23 @@ static void refuse_options(lua_State *L, const handle *h, da_slice id)
     bind_raise(L, "retry is for steps; a workflow is not repeated, its steps are");
   if (h->workflow && h->options.attempt_timeout_ms > 0)
     bind_raise(L, "attempt_timeout is for steps; a workflow has timeout");
+  if (!h->workflow && h->options.delay_ms > 0)
+    bind_raise(L, "delay is for workflows; await(da.sleep(...)) before the step");
+  if (h->options.delay_ms > 0 && h->options.timeout_ms >= 0 && h->options.delay_ms >= h->options.timeout_ms)
+    bind_raise(L, "delay must be shorter than timeout, which counts from the call");
   if (!h->workflow && id.len > 0) bind_raise(L, "id is for workflows and promises; give a step a key");
+}
+
+/* Gives to the handle at index the tags of the options at 2, if there are any. */
+static void take_tags(lua_State *L, const handle *h, int index)
+{
+  bind_tags_copy(L, 2);
+  if (!lua_isnil(L, -1) && !h->workflow)
+    bind_raise(L, "tags are for workflows and promises; a step is found below its execution");
+  if (lua_isnil(L, -1))
+    lua_pop(L, 1);
+  else
+    lua_setiuservalue(L, index, TAGS);
 }
 
 /* f:with{...}, f:defaults{...} */
@@ -486,6 +506,7 @@ static int function_with(lua_State *L)
   da_slice id = take_string(L, 2, "id", 3, ID);
   if (key.len != 0 && id.len != 0) return bind_raise(L, "give key or id, not both");
   refuse_options(L, to, id);
+  take_tags(L, to, 3);
   return 1;
 }
 
@@ -564,6 +585,7 @@ static int function_defaults(lua_State *L)
   options.version = 0; /* a call that names none takes the highest */
   h->options = options;
   refuse_options(L, h, DA_NONE);
+  take_tags(L, h, 1);
   lua_settop(L, 1);
   return 1;
 }
@@ -797,6 +819,8 @@ static int call_promise(lua_State *L)
       spec.has_data = true;
       spec.data = da_buf_slice(data);
     }
+    bind_tags_copy(L, 2);
+    spec.tags = bind_tags(L, -1, &execution->arena);
   }
   return finish_call(L, execution, &spec);
 }

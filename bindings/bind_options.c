@@ -48,8 +48,8 @@ int64_t bind_duration_ms(lua_State *L, int index, const char *what)
   return ms >= 9e15 ? (int64_t)9e15 : (int64_t)ceil(ms);
 }
 
-const char *const bind_call_options[] = {"timeout", "attempt_timeout", "retry",   "key", "id",
-                                         "group",   "address",         "version", NULL};
+const char *const bind_call_options[] = {"timeout", "attempt_timeout", "retry", "key",  "id", "group",
+                                         "address", "version",         "delay", "tags", NULL};
 const char *const bind_inline_options[] = {"timeout", "retry", "key", NULL};
 static const char *const retry_names[] = {"max", "first", "factor", "cap", "jitter", NULL};
 
@@ -184,7 +184,60 @@ void bind_options_read(lua_State *L, int index, const char *const *names, const 
     out->has_retry = true;
     read_retry(L, lua_gettop(L), &out->retry);
   }
-  lua_pop(L, 3);
+  lua_getfield(L, index, "delay");
+  if (!lua_isnil(L, -1)) out->delay_ms = bind_duration_ms(L, lua_gettop(L), "delay");
+  lua_pop(L, 4);
+}
+
+enum { TAGS_MAX = 16, TAG_BYTES_MAX = 256 };
+
+static void check_tag(lua_State *L)
+{
+  static const char *const reserved[] = {"resonate:", "dahost:"};
+  if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+    bind_raise(L,
+               "tags must be a table of strings by name, such as {customer = \"ada\"}; one is %s with a key that is %s",
+               bind_what(L, -1), bind_what(L, -2));
+  const char *name = lua_tostring(L, -2);
+  for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+    if (strncmp(name, reserved[i], strlen(reserved[i])) == 0)
+      bind_raise(L, "tags: the name '%s' is reserved, as are all that begin with '%s'", name, reserved[i]);
+  if (*name == '\0' || lua_rawlen(L, -2) > TAG_BYTES_MAX || lua_rawlen(L, -1) > TAG_BYTES_MAX)
+    bind_raise(L, "tags: a name has 1 to %d bytes, a value at most as many", (int)TAG_BYTES_MAX);
+}
+
+void bind_tags_copy(lua_State *L, int index)
+{
+  int type = lua_getfield(L, index, "tags");
+  if (type == LUA_TNIL) return;
+  if (type != LUA_TTABLE) bind_raise(L, "tags must be a table of strings by name, got %s", bind_what(L, -1));
+  int from = lua_gettop(L), count = 0;
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, from) != 0; count++) {
+    check_tag(L);
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, from + 1);
+  }
+  if (count > TAGS_MAX) bind_raise(L, "%d tags; %d are the most", count, (int)TAGS_MAX);
+  lua_remove(L, from);
+}
+
+da_map bind_tags(lua_State *L, int index, da_arena *arena)
+{
+  if (!lua_istable(L, index)) return (da_map){NULL, 0};
+  index = lua_absindex(L, index);
+  da_pair *pairs = da_arena_alloc(arena, TAGS_MAX * sizeof *pairs);
+  size_t count = 0;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    da_pair pair;
+    pair.key.ptr = lua_tolstring(L, -2, &pair.key.len);
+    pair.value.ptr = lua_tolstring(L, -1, &pair.value.len);
+    size_t at = count++;
+    for (; at > 0 && da_slice_cmp(pairs[at - 1].key, pair.key) > 0; at--) pairs[at] = pairs[at - 1];
+    pairs[at] = pair;
+  }
+  return (da_map){pairs, count};
 }
 
 da_slice bind_string_field(lua_State *L, int index, const char *key)

@@ -283,7 +283,7 @@ static int world_apply(lua_State *L)
 static int world_sweep(lua_State *L)
 {
   da_world *w = da_probe_world(L);
-  da_request request = {.kind = DA_REQ_SWEEP, .limit = (size_t)luaL_optinteger(L, 3, 0)};
+  da_request request = {.kind = DA_REQ_SWEEP, .fires = true, .limit = (size_t)luaL_optinteger(L, 3, 0)};
   return answer(L, w, &request, luaL_checkinteger(L, 2), DA_NONE);
 }
 
@@ -367,6 +367,12 @@ static int check_all(da_world *w, checks *c, int64_t now, da_err *err)
     da_arena_reset(&each);
     broken = da_check_promise(da_store_view(w->store), &w->profile, c->ids[i], now, &each, report_broken, c);
   }
+  da_view *view = da_store_view(w->store);
+  da_schedule s = {0};
+  int there = 0;
+  while (broken >= 0 && (there = view->ops->schedule_next(view, s.id, c->arena, &s)) > 0)
+    broken = da_check_schedule(view, s.id, now, c->arena, report_broken, c);
+  if (there < 0) broken = there;
   da_arena_free(&each);
   if (broken < 0) return da_fail(err, (da_status)broken, "%s", da_store_fault_words(w->store));
   return DA_OK;

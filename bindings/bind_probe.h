@@ -36,6 +36,7 @@ const char *da_probe_read_request(lua_State *L, int index, da_arena *arena, da_r
 /* Records as the store has them. Raise what is wrong. */
 void da_probe_read_promise(lua_State *L, int index, da_arena *arena, da_promise *out);
 void da_probe_read_task(lua_State *L, int index, da_task *out);
+void da_probe_read_schedule(lua_State *L, int index, da_arena *arena, da_schedule *out);
 void da_probe_read_profile(lua_State *L, int index, da_profile *out);
 da_slice da_probe_check_slice(lua_State *L, int index);
 
@@ -47,6 +48,8 @@ void da_probe_set_integer(lua_State *L, const char *key, int64_t n);
 void da_probe_push_promise(lua_State *L, const da_promise *promise); /* as on the wire */
 void da_probe_push_record(lua_State *L, const da_promise *promise); /* all of it, as da_probe_read_promise() takes it */
 void da_probe_push_task(lua_State *L, const da_task *task);
+void da_probe_push_schedule(lua_State *L, const da_schedule *schedule);        /* as on the wire */
+void da_probe_push_schedule_record(lua_State *L, const da_schedule *schedule); /* all of it */
 void da_probe_push_reply(lua_State *L, const da_request *request, const da_reply *reply, da_slice corr_id);
 void da_probe_push_messages(lua_State *L, const da_message *messages, size_t count);
 

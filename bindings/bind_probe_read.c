@@ -176,6 +176,58 @@ static da_promise_state get_verdict(shape *s, int table, bool step)
   return state;
 }
 
+/* ---- members of records ----------------------------------------------------------------------------------- */
+
+static da_slice optional_string(lua_State *L, int table, const char *name)
+{
+  size_t len = 0;
+  const char *text = NULL;
+  if (lua_getfield(L, table, name) != LUA_TNIL) text = luaL_checklstring(L, -1, &len);
+  lua_pop(L, 1);
+  return da_slice_make(text, len);
+}
+
+static int64_t optional_integer(lua_State *L, int table, const char *name)
+{
+  int64_t n = lua_getfield(L, table, name) != LUA_TNIL ? luaL_checkinteger(L, -1) : 0;
+  lua_pop(L, 1);
+  return n;
+}
+
+static bool flag(lua_State *L, int table, const char *name)
+{
+  lua_getfield(L, table, name);
+  bool set = lua_toboolean(L, -1) != 0;
+  lua_pop(L, 1);
+  return set;
+}
+
+static void read_digest(lua_State *L, int table, const char *name, da_digest *out, bool *there)
+{
+  da_slice bytes = optional_string(L, table, name);
+  if (there != NULL) *there = bytes.len != 0;
+  if (bytes.len == 0) return;
+  if (bytes.len != sizeof out->bytes) luaL_error(L, "%s is not 16 bytes", name);
+  memcpy(out->bytes, bytes.ptr, sizeof out->bytes);
+}
+
+static void read_call(lua_State *L, int table, da_call *out)
+{
+  if (lua_getfield(L, table, "call") == LUA_TTABLE) {
+    int at = lua_gettop(L);
+    out->kind = (da_call_kind)optional_integer(L, at, "kind");
+    out->ordinal = (uint32_t)optional_integer(L, at, "ordinal");
+    out->line = (uint32_t)optional_integer(L, at, "line");
+    out->file = optional_string(L, at, "file");
+    out->func = optional_string(L, at, "func");
+    read_digest(L, at, "args", &out->args, NULL);
+    read_digest(L, at, "bundle", &out->bundle, &out->has_bundle);
+    out->generation = (uint32_t)optional_integer(L, at, "generation");
+    out->awaited_elsewhere = flag(L, at, "awaitedElsewhere");
+  }
+  lua_pop(L, 1);
+}
+
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
 static void read_create(shape *s, int data, da_slice *id, da_request *out)
@@ -306,6 +358,51 @@ static void read_lease(shape *s, int data, da_request *out)
   out->ttl = get_integer(s, data, "ttl");
 }
 
+static const char *const catch_up_names[] = {"all", "last", "none", NULL};
+
+static da_catch_up catch_up_field(lua_State *L, int table)
+{
+  lua_getfield(L, table, "catchUp");
+  const char *name = lua_tostring(L, -1);
+  int found = DA_CATCH_UP_ALL;
+  for (int i = 0; name != NULL && catch_up_names[i] != NULL; i++)
+    if (strcmp(catch_up_names[i], name) == 0) found = i;
+  lua_pop(L, 1);
+  return (da_catch_up)found;
+}
+
+static void read_schedule(shape *s, int data, da_request *out)
+{
+  out->id = get_string(s, data, "id");
+  out->cron = get_string(s, data, "cron");
+  out->promise_id = get_string(s, data, "promiseId");
+  out->timeout_at = get_integer(s, data, "promiseTimeout");
+  out->param = get_value(s, data, "promiseParam");
+  out->tags = get_map(s, data, "promiseTags");
+  out->zone = optional_string(s->L, data, "zone");
+  out->zone_bytes = optional_string(s->L, data, "zoneBytes");
+  out->cron_unix = flag(s->L, data, "unix");
+  out->catch_up = catch_up_field(s->L, data);
+  read_call(s->L, data, &out->call);
+}
+
+/* Absent and null are one here. */
+static bool has_member(shape *s, int table, const char *name)
+{
+  lua_getfield(s->L, table, name);
+  bool there = !lua_isnil(s->L, -1) && !is_null(s->L, -1);
+  lua_pop(s->L, 1);
+  return there;
+}
+
+static void read_search(shape *s, int data, da_request *out)
+{
+  out->has_search_limit = has_member(s, data, "limit");
+  if (out->has_search_limit) out->search_limit = get_integer(s, data, "limit");
+  if (has_member(s, data, "cursor")) out->search_after = get_string(s, data, "cursor");
+  if (has_member(s, data, "tags")) out->tags = get_map(s, data, "tags");
+}
+
 static void read_data(shape *s, int data, da_request *out)
 {
   int action;
@@ -367,6 +464,17 @@ static void read_data(shape *s, int data, da_request *out)
     out->held = held;
     break;
   }
+  case DA_REQ_SCHEDULE_GET:
+  case DA_REQ_SCHEDULE_DELETE:
+    out->id = get_string(s, data, "id");
+    break;
+  case DA_REQ_SCHEDULE_CREATE:
+  case DA_REQ_SCHEDULE_DECLARE:
+    read_schedule(s, data, out);
+    break;
+  case DA_REQ_SCHEDULE_SEARCH:
+    read_search(s, data, out);
+    break;
   case DA_REQ_TASK_STEP:
     read_task(s, data, out);
     read_inner(s, data, out);
@@ -393,6 +501,7 @@ static void read_data(shape *s, int data, da_request *out)
     break;
   case DA_REQ_SWEEP:
   case DA_REQ_CLAIM:
+    out->fires = !flag(s->L, data, "rests");
     out->limit = (size_t)get_optional_integer(s, data, "limit");
     break;
   }
@@ -444,30 +553,6 @@ da_slice da_probe_check_slice(lua_State *L, int index)
   return da_slice_make(text, len);
 }
 
-static da_slice optional_string(lua_State *L, int table, const char *name)
-{
-  size_t len = 0;
-  const char *text = NULL;
-  if (lua_getfield(L, table, name) != LUA_TNIL) text = luaL_checklstring(L, -1, &len);
-  lua_pop(L, 1);
-  return da_slice_make(text, len);
-}
-
-static int64_t optional_integer(lua_State *L, int table, const char *name)
-{
-  int64_t n = lua_getfield(L, table, name) != LUA_TNIL ? luaL_checkinteger(L, -1) : 0;
-  lua_pop(L, 1);
-  return n;
-}
-
-static bool flag(lua_State *L, int table, const char *name)
-{
-  lua_getfield(L, table, name);
-  bool set = lua_toboolean(L, -1) != 0;
-  lua_pop(L, 1);
-  return set;
-}
-
 static da_value record_value(shape *s, int table, const char *name)
 {
   da_value value = get_value(s, table, name);
@@ -477,32 +562,6 @@ static da_value record_value(shape *s, int table, const char *name)
   }
   lua_pop(s->L, 1);
   return value;
-}
-
-static void read_digest(lua_State *L, int table, const char *name, da_digest *out, bool *there)
-{
-  da_slice bytes = optional_string(L, table, name);
-  if (there != NULL) *there = bytes.len != 0;
-  if (bytes.len == 0) return;
-  if (bytes.len != sizeof out->bytes) luaL_error(L, "%s is not 16 bytes", name);
-  memcpy(out->bytes, bytes.ptr, sizeof out->bytes);
-}
-
-static void read_call(lua_State *L, int table, da_call *out)
-{
-  if (lua_getfield(L, table, "call") == LUA_TTABLE) {
-    int at = lua_gettop(L);
-    out->kind = (da_call_kind)optional_integer(L, at, "kind");
-    out->ordinal = (uint32_t)optional_integer(L, at, "ordinal");
-    out->line = (uint32_t)optional_integer(L, at, "line");
-    out->file = optional_string(L, at, "file");
-    out->func = optional_string(L, at, "func");
-    read_digest(L, at, "args", &out->args, NULL);
-    read_digest(L, at, "bundle", &out->bundle, &out->has_bundle);
-    out->generation = (uint32_t)optional_integer(L, at, "generation");
-    out->awaited_elsewhere = flag(L, at, "awaitedElsewhere");
-  }
-  lua_pop(L, 1);
 }
 
 void da_probe_read_promise(lua_State *L, int index, da_arena *arena, da_promise *out)
@@ -522,6 +581,30 @@ void da_probe_read_promise(lua_State *L, int index, da_arena *arena, da_promise 
   out->settle_seq = (uint64_t)optional_integer(L, index, "settleSeq");
   read_call(L, index, &out->call);
   if (s.fault != NULL) luaL_error(L, "%s", s.fault);
+}
+
+/* As a request declares one, with its instants. */
+void da_probe_read_schedule(lua_State *L, int index, da_arena *arena, da_schedule *out)
+{
+  shape s = {.L = L, .arena = arena};
+  da_request req = {0};
+  luaL_checktype(L, index, LUA_TTABLE);
+  read_schedule(&s, index, &req);
+  if (s.fault != NULL) luaL_error(L, "%s", s.fault);
+  *out = (da_schedule){.id = req.id,
+                       .cron = req.cron,
+                       .style = req.cron_unix ? DA_CRON_UNIX : DA_CRON_QUARTZ,
+                       .zone = req.zone,
+                       .zone_bytes = req.zone_bytes,
+                       .catch_up = req.catch_up,
+                       .promise_id = req.promise_id,
+                       .promise_timeout = req.timeout_at,
+                       .promise_param = record_value(&s, index, "promiseParam"),
+                       .promise_tags = req.tags,
+                       .call = req.call,
+                       .created_at = optional_integer(L, index, "createdAt"),
+                       .next_run_at = optional_integer(L, index, "nextRunAt"),
+                       .last_run_at = optional_integer(L, index, "lastRunAt")};
 }
 
 void da_probe_read_task(lua_State *L, int index, da_task *out)
@@ -587,6 +670,10 @@ void da_probe_read_profile(lua_State *L, int index, da_profile *out)
   out->timer_target_reject = rejects(L, index, "timer_target");
   out->suspend_dups_reject = rejects(L, index, "suspend_dups");
   out->heartbeat_mixed_reject = rejects(L, index, "heartbeat_mixed");
+  static const char *const weekdays[] = {"quartz", "unix", NULL};
+  out->cron_dow = choice(L, index, "cron_dow", weekdays, 0) == 1 ? DA_CRON_DOW_UNIX : DA_CRON_DOW_QUARTZ;
+  static const char *const nevers[] = {"minute", "reject", NULL};
+  out->cron_never_reject = choice(L, index, "cron_never", nevers, 0) == 1;
   if (lua_getfield(L, index, "preload_limit") != LUA_TNIL) out->preload_limit = luaL_checkinteger(L, -1);
   if (lua_getfield(L, index, "retry_timeout_ms") != LUA_TNIL) out->retry_timeout_ms = luaL_checkinteger(L, -1);
   lua_pop(L, 2);

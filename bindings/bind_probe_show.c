@@ -112,6 +112,36 @@ void da_probe_push_task(lua_State *L, const da_task *task)
   da_probe_set_slice(L, "pid", task->pid);
 }
 
+void da_probe_push_schedule(lua_State *L, const da_schedule *schedule)
+{
+  lua_newtable(L);
+  da_probe_set_slice(L, "id", schedule->id);
+  da_probe_set_slice(L, "cron", schedule->cron);
+  da_probe_set_slice(L, "promiseId", schedule->promise_id);
+  da_probe_set_integer(L, "promiseTimeout", schedule->promise_timeout);
+  set_value(L, "promiseParam", &schedule->promise_param);
+  set_map(L, "promiseTags", schedule->promise_tags);
+  da_probe_set_integer(L, "createdAt", schedule->created_at);
+  da_probe_set_integer(L, "nextRunAt", schedule->next_run_at);
+  if (schedule->last_run_at != 0) da_probe_set_integer(L, "lastRunAt", schedule->last_run_at);
+}
+
+void da_probe_push_schedule_record(lua_State *L, const da_schedule *schedule)
+{
+  da_probe_push_schedule(L, schedule);
+  set_encoding(L, "promiseParam", &schedule->promise_param);
+  set_call(L, &schedule->call);
+  if (schedule->catch_up != DA_CATCH_UP_ALL)
+    da_probe_set_slice(L, "catchUp", da_slice_of(da_catch_up_name(schedule->catch_up)));
+  if (schedule->zone.len != 0) {
+    da_probe_set_slice(L, "zone", schedule->zone);
+    da_probe_set_slice(L, "zoneBytes", schedule->zone_bytes);
+  }
+  if (schedule->style == DA_CRON_QUARTZ) return;
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "unix");
+}
+
 /* ---- answers ------------------------------------------------------------------------------------------- */
 
 static void set_preload(lua_State *L, const da_reply *reply)
@@ -140,6 +170,21 @@ static void push_reply_data(lua_State *L, const da_reply *reply)
     lua_setfield(L, -2, "task");
   }
   if (reply->has_preload) set_preload(L, reply);
+  if (reply->schedule != NULL) {
+    da_probe_push_schedule(L, reply->schedule);
+    lua_setfield(L, -2, "schedule");
+  }
+}
+
+static void set_schedules(lua_State *L, const da_reply *reply)
+{
+  lua_createtable(L, (int)reply->schedule_count, 0);
+  for (size_t i = 0; i < reply->schedule_count; i++) {
+    da_probe_push_schedule(L, &reply->schedules[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  lua_setfield(L, -2, "schedules");
+  if (reply->more) da_probe_set_slice(L, "cursor", reply->schedules[reply->schedule_count - 1].id);
 }
 
 /* The answer of the action inside a fence, in an envelope of its own. */
@@ -181,6 +226,9 @@ void da_probe_push_reply(lua_State *L, const da_request *request, const da_reply
   da_probe_set_integer(L, "status", reply->status);
   push_reply_data(L, reply);
   if (reply->inner != NULL) set_action(L, request, reply->inner, corr_id);
+  if (request->kind == DA_REQ_SCHEDULE_SEARCH && reply->status == 200) set_schedules(L, reply);
+  if (request->kind == DA_REQ_SCHEDULE_DECLARE && reply->status == 200)
+    da_probe_set_integer(L, "count", (int64_t)reply->count);
   if (is_background(request->kind) && lua_istable(L, -1)) set_progress(L, reply);
   lua_setfield(L, -2, "data");
 }

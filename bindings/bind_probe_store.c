@@ -52,6 +52,33 @@ static int store_task(lua_State *L)
   return 1;
 }
 
+static int store_schedule(lua_State *L)
+{
+  da_schedule schedule;
+  da_world *w = da_probe_world(L);
+  da_slice id = da_probe_check_slice(L, 2);
+  da_view *view = enter(L, w);
+  if (check_read(L, w, view->ops->schedule(view, id, &w->arena, &schedule)) == 0) return 0;
+  da_probe_push_schedule_record(L, &schedule);
+  return 1;
+}
+
+/* schedules([after]) -> records */
+static int store_schedules(lua_State *L)
+{
+  da_schedule schedule = {.id = lua_isnoneornil(L, 2) ? DA_NONE : da_probe_check_slice(L, 2)};
+  da_world *w = da_probe_world(L);
+  da_view *view = enter(L, w);
+  int there;
+  lua_newtable(L);
+  for (lua_Integer i = 1; (there = view->ops->schedule_next(view, schedule.id, &w->arena, &schedule)) > 0; i++) {
+    da_probe_push_schedule_record(L, &schedule);
+    lua_rawseti(L, -2, i);
+  }
+  check_read(L, w, there);
+  return 1;
+}
+
 static da_wait_kind wait_kind(lua_State *L, int index)
 {
   static const char *const names[] = {"callback", "awaited", "resume", "listener", NULL};
@@ -183,6 +210,15 @@ static int store_write_task(lua_State *L)
   da_world *w = da_probe_world(L);
   da_probe_read_task(L, 2, &task);
   da_write write = {.table = DA_TABLE_TASK, .del = is_del(L, 3), .row.task = &task};
+  return write_row(L, w, &write);
+}
+
+static int store_write_schedule(lua_State *L)
+{
+  da_schedule schedule;
+  da_world *w = da_probe_world(L);
+  da_probe_read_schedule(L, 2, &w->arena, &schedule);
+  da_write write = {.table = DA_TABLE_SCHEDULE, .del = is_del(L, 3), .row.schedule = &schedule};
   return write_row(L, w, &write);
 }
 
@@ -477,6 +513,19 @@ static int add_by_promise(lua_State *L, da_view *view, da_arena *arena, const al
   return there;
 }
 
+static int add_schedules(lua_State *L, da_view *view, da_arena *arena, int snapshot)
+{
+  da_schedule schedule = {0};
+  int there;
+  lua_newtable(L);
+  for (lua_Integer i = 1; (there = view->ops->schedule_next(view, schedule.id, arena, &schedule)) > 0; i++) {
+    da_probe_push_schedule(L, &schedule);
+    lua_rawseti(L, -2, i);
+  }
+  lua_setfield(L, snapshot, "schedules");
+  return there;
+}
+
 static int store_snapshot(lua_State *L)
 {
   da_err err;
@@ -497,6 +546,7 @@ static int store_snapshot(lua_State *L)
   lua_newtable(L);
   if (there >= 0) there = add_dues(L, view, &w->arena, DA_DUE_RETRY, DA_DUE_LEASE);
   lua_setfield(L, snapshot, "taskTimeouts");
+  if (there >= 0) there = add_schedules(L, view, &w->arena, snapshot);
   check_read(L, w, there);
   lua_settop(L, snapshot);
   return 1;
@@ -518,6 +568,7 @@ static int store_stat(lua_State *L)
   da_probe_set_integer(L, "dues", (int64_t)stats.dues);
   da_probe_set_integer(L, "outs", (int64_t)stats.outs);
   da_probe_set_integer(L, "bundles", (int64_t)stats.bundles);
+  da_probe_set_integer(L, "schedules", (int64_t)stats.schedules);
   da_probe_set_integer(L, "file_bytes", (int64_t)stats.file_bytes);
   da_probe_set_integer(L, "rows_read", (int64_t)stats.rows_read);
   return 1;
@@ -564,6 +615,9 @@ const luaL_Reg da_probe_store_methods[] = {{"promise", store_promise},
                                            {"write_promise", store_write_promise},
                                            {"write_task", store_write_task},
                                            {"write_wait", store_write_wait},
+                                           {"schedule", store_schedule},
+                                           {"schedules", store_schedules},
+                                           {"write_schedule", store_write_schedule},
                                            {"write_due", store_write_due},
                                            {"write_out", store_write_out},
                                            {"write_live", store_write_live},

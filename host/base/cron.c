@@ -436,3 +436,18 @@ int64_t da_cron_next(const da_cron *cron, const da_zone *zone, int64_t after_ms)
   int64_t at = cron->every_hour ? next_elapsed(cron, zone, second + 1) : next_wall(cron, zone, second + 1);
   return at >= DA_TIME_MAX / 1000 ? DA_TIME_MAX : at * 1000;
 }
+
+int64_t da_cron_last(const da_cron *cron, const da_zone *zone, int64_t first_ms, int64_t now_ms)
+{
+  if (cron->every_ms != 0) return first_ms + (now_ms - first_ms) / cron->every_ms * cron->every_ms;
+  /* The least instant behind which nothing more comes until now is the last one. */
+  int64_t low = first_ms, high = now_ms;
+  while (low < high) {
+    int64_t middle = low + (high - low) / 2;
+    if (da_cron_next(cron, zone, middle) > now_ms)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return low;
+}

@@ -41,5 +41,8 @@ da_status DA_MUST_USE da_cron_parse(da_slice text, da_cron_style style, da_cron 
 /* The first instant the expression allows that lies behind the whole second of after_ms; DA_TIME_MAX if none ever
  * does. */
 int64_t da_cron_next(const da_cron *cron, const da_zone *zone, int64_t after_ms);
+/* The last of the instants that begin with first_ms, itself one, and do not lie behind now_ms. Its cost does not grow
+ * with their number. */
+int64_t da_cron_last(const da_cron *cron, const da_zone *zone, int64_t first_ms, int64_t now_ms);
 
 #endif

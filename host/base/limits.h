@@ -12,7 +12,13 @@ enum {
   DA_BATCH_BYTES_MAX = 1 << 20, /* bytes of requests in one commit, as above */
   DA_QUEUE_OPS_MAX = 8 * 1024,  /* queued ops: eight batches, then the network is told 503 */
   DA_SWEEP_MAX = 256,           /* expiries in one sweep, so that a sweep never holds up a batch */
-  DA_CLAIM_MAX = 100, /* messages in one claim of the outbox: what a transport can be made to buffer at once */
+  DA_SCHEDULE_FIRE_MAX =
+      16, /* instants of one schedule in one sweep, so that none that catches up keeps others waiting */
+  DA_SCHEDULE_LATE_MS = 60000, /* what catches up nothing fires this late still, as crond does */
+  DA_SCHEDULE_MAX = 1 << 20,   /* bytes of a schedule's param and tags: its record is written anew with each firing */
+  DA_SCHEDULE_ID_MAX = 200,    /* bytes of its id: the id of a firing adds the instant */
+  DA_SEARCH_MAX = 1000,        /* records in one answer to a search */
+  DA_CLAIM_MAX = 100,          /* messages in one claim of the outbox: what a transport can be made to buffer at once */
   DA_CONTROL_LINE_MAX = 20 << 20,  /* bytes of a request on the control socket: a value of DA_VALUE_MAX and its words */
   DA_CONTROL_QUEUE_MAX = 64 << 20, /* bytes a slow reader of the control socket may owe before it is dropped */
   DA_CONTROL_CONNS_MAX = 256,      /* connections to the control socket: people and scripts, not a network */

@@ -45,6 +45,10 @@ static const char run_help[] =
     "strings). Words behind -- are operands whatever they look like. If another process holds the store, that process\n"
     "runs it and this one follows; if that process goes away, this one goes on with it.\n"
     "\n"
+    "--timeout counts from the start and holds for what it calls, too: once it has passed, `timedout` is raised at "
+    "what\n"
+    "is awaited, so that it can undo what it did; a minute later its promise is cut off.\n"
+    "\n"
     "Exit code: 0 resolved, 1 rejected, 2 usage or script error, 3 parked, 4 timed out or cancelled, 74 the store\n"
     "failed or stdout takes no result, 130 interrupted (SIGINT or SIGTERM; of one that only follows: detached).\n";
 static const char serve_help[] =
@@ -163,11 +167,11 @@ static const char help_help[] = "This overview, or the help of one verb.\n";
 
 static const cli_verb verbs[] = {
     {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
-     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_run},
+     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT), 1, CLI_OPERANDS_MAX, cli_run},
     {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0,
      CLI_OPERANDS_MAX, cli_serve},
     {"start", "FILE [FUNCTION] [ARG...]", "submit an execution, do not wait for it", start_help,
-     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR), 1, CLI_OPERANDS_MAX, cli_start},
+     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
      CLI_OPERANDS_MAX, cli_resume},
     {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(LIMIT), 0, 0,

@@ -326,8 +326,14 @@ static void make_suffix(char out[5])
   out[4] = '\0';
 }
 
+/* NULL: refused. */
 static cJSON *run_request(const cli_command *command, const da_bundle *bundle, bool start)
 {
+  int64_t timeout = 0;
+  if (cli_has(command, CLI_TIMEOUT) && !cli_duration_read(command->flags[CLI_TIMEOUT], &timeout)) {
+    cli_fail(CLI_EXIT_USAGE, "--timeout wants a duration: 90, 250ms, 1h30m, 3d; not '%s'", command->flags[CLI_TIMEOUT]);
+    return NULL;
+  }
   cJSON *json = da_json_object();
   char suffix[5];
   make_suffix(suffix);
@@ -339,6 +345,7 @@ static cJSON *run_request(const cli_command *command, const da_bundle *bundle, b
   if (cli_has(command, CLI_STR)) da_json_put_flag(json, "str", true);
   if (cli_has(command, CLI_QUIET)) da_json_put_flag(json, "quiet", true);
   if (start) da_json_put_flag(json, "start", true);
+  if (cli_has(command, CLI_TIMEOUT)) da_json_put_int(json, "timeout", timeout);
   cJSON *operands = da_json_array();
   for (size_t i = 1; i < command->operand_count; i++)
     da_json_add(operands, da_json_string(da_slice_of(command->operands[i])));
@@ -358,7 +365,7 @@ int cli_run(const cli_command *command)
                     .create = true,
                     .worker = true,
                     .drive = true};
-  int code = look_on(&l);
+  int code = l.ask.json != NULL ? look_on(&l) : CLI_EXIT_USAGE;
   cJSON_Delete(l.ask.json);
   da_bundle_unref(bundle);
   return code;
@@ -415,7 +422,7 @@ int cli_start(const cli_command *command)
   cli_client client = {.row = start_row, .event = start_event, .here = start_here, .user = &s};
   cli_ask ask = {
       .command = command, .json = run_request(command, bundle, true), .bundle = bundle, .create = true, .worker = true};
-  int code = cli_reach(&ask, &client);
+  int code = ask.json != NULL ? cli_reach(&ask, &client) : CLI_EXIT_USAGE;
   cJSON_Delete(ask.json);
   da_bundle_unref(bundle);
   return code;

@@ -112,12 +112,26 @@ static const char *const ends[] = {[DA_PENDING] = "pending",
                                    [DA_CANCELED] = "canceled",
                                    [DA_TIMEDOUT] = "timedout"};
 
+/* Is it the error that its own deadline raised, or one that came of it? */
+static bool is_timed_out(const da_promise *promise)
+{
+  if (promise->state != DA_REJECTED || promise->settled_at < da_deadline_of(promise)) return false;
+  da_buf value = {0}, text = {0}, code = {0};
+  cli_value_results(&promise->value, &value);
+  cli_value_error_text(da_buf_slice(&value), &text, &code);
+  bool timed_out = da_slice_eq(da_buf_slice(&code), DA_LIT("timedout"));
+  da_buf_free(&value);
+  da_buf_free(&text);
+  da_buf_free(&code);
+  return timed_out;
+}
+
 static void on_settled(void *user, const da_promise *promise)
 {
   cli_following *f = user;
   f->settled = true;
   if (f->r != NULL && promise != NULL) {
-    tell_end(f, ends[promise->state], promise, da_json_object());
+    tell_end(f, ends[is_timed_out(promise) ? DA_TIMEDOUT : promise->state], promise, da_json_object());
   } else if (f->r != NULL) {
     tell_failure(f, "its record could not be read");
   }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../../bindings/bind_text.h"
+#include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
 #include "cli.h"
@@ -362,6 +363,7 @@ static void record_start(cli_request *r)
                         .func = da_slice_of(state->func),
                         .args = da_slice_of(state->args),
                         .version = state->version,
+                        .deadline_at = state->deadline_at,
                         .bundle = &r->bundle->hash};
   (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, &root);
   da_sched_submit(r->service->sched, op, false);
@@ -396,6 +398,8 @@ void cli_serve_run(cli_request *r)
   state->start_only = da_json_flag(r->json, "start");
   state->no_rest = da_json_flag(r->json, "quiet");
   state->asking = 1;
+  int64_t timeout;
+  state->deadline_at = da_json_int(r->json, "timeout", &timeout) ? da_clock_now_ms() + timeout : 0;
   da_err err = {{0}};
   if (r->bundle == NULL) r->bundle = take_bundle(r->json, &err);
   r->service->loading = r;
@@ -414,8 +418,8 @@ void cli_serve_run(cli_request *r)
     record_start(r);
     return;
   }
-  da_worker_start(r->service->worker, da_slice_of(state->id), da_slice_of(state->func), state->version,
-                  da_slice_of(state->args), r->bundle, started, r);
+  da_worker_start_until(r->service->worker, da_slice_of(state->id), da_slice_of(state->func), state->version,
+                        da_slice_of(state->args), r->bundle, state->deadline_at, started, r);
 }
 
 /* ---- resume -------------------------------------------------------------------------------------------- */

@@ -10,7 +10,8 @@ typedef struct cli_run_state {
   const char *id; /* in the request's arena, as are the next two */
   const char *func;
   const char *args;
-  int64_t version; /* of func */
+  int64_t version;     /* of func */
+  int64_t deadline_at; /* of what is started; 0: none */
   bool start_only;
   bool no_rest;    /* do not name the resting ones */
   int asking;      /* ops and starts under way: the request cannot end yet */

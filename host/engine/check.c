@@ -477,5 +477,7 @@ int da_check_apply(da_view *view, const da_request *request, const da_outcome *o
   for (size_t i = 0; i < w.task_count; i++)
     if (written_promise(&w, w.tasks[i]->id) == NULL) judge_step_of(&j, &r, &w, w.tasks[i]->id);
   if (request->kind != DA_REQ_CLAIM) judge_messages(&j, &w, out); /* what is claimed was sent before */
-  return r.status < 0 ? r.status : j.broken;
+  int schedules = da_check_schedules_apply(view, request, out, arena, report, user);
+  if (schedules < 0) return schedules;
+  return r.status < 0 ? r.status : j.broken + schedules;
 }

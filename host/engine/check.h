@@ -30,4 +30,10 @@ int da_check_step(const da_promise *promise_before, const da_promise *promise_af
 int da_check_apply(da_view *view, const da_request *request, const da_outcome *out, da_arena *arena,
                    da_check_fn *report, void *user);
 
+/* One schedule, as da_check_promise(). check_schedule.c */
+int da_check_schedule(da_view *view, da_slice id, int64_t now_ms, da_arena *arena, da_check_fn *report, void *user);
+/* Its part of da_check_apply(). */
+int da_check_schedules_apply(da_view *view, const da_request *request, const da_outcome *out, da_arena *arena,
+                             da_check_fn *report, void *user);
+
 #endif

@@ -79,22 +79,31 @@ static void sweep_timer(da_change *c, const da_due *row)
   }
 }
 
+/* One that has more to catch up keeps a row in the past, for the next sweep. */
+static void sweep_schedule(da_change *c, const da_due *row)
+{
+  if (!da_schedule_fire(c, row)) drop_stray(c, row);
+}
+
 void da_due_sweep(da_change *c, const da_request *req)
 {
-  static const da_due_class classes[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE};
+  static const da_due_class classes[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
   da_reply *reply = &c->out->reply;
   size_t limit = limit_of(req), expired_count = 0;
   da_entity **expired = da_arena_alloc(c->arena, limit * sizeof(da_entity *));
-  for (size_t i = 0; i < sizeof classes / sizeof classes[0] && !reply->more; i++) {
+  size_t class_count = sizeof classes / sizeof classes[0] - (req->fires ? 0 : 1);
+  for (size_t i = 0; i < class_count && !reply->more; i++) {
     da_due at = {.class_ = classes[i]}, row;
     while (due_next(c, &at, &row) && row.at <= c->env->now_ms) {
-      if (reply->count == limit) {
+      if (reply->count >= limit) {
         reply->more = true;
         break;
       }
       reply->count++;
       if (row.class_ == DA_DUE_DEADLINE)
         sweep_deadline(c, &row, expired, &expired_count);
+      else if (row.class_ == DA_DUE_SCHEDULE)
+        sweep_schedule(c, &row);
       else
         sweep_timer(c, &row);
       at = row;

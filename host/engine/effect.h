@@ -10,7 +10,14 @@
 
 #include "record.h"
 
-typedef enum da_table_id { DA_TABLE_PROMISE, DA_TABLE_TASK, DA_TABLE_WAIT, DA_TABLE_DUE, DA_TABLE_OUT } da_table_id;
+typedef enum da_table_id {
+  DA_TABLE_PROMISE,
+  DA_TABLE_TASK,
+  DA_TABLE_WAIT,
+  DA_TABLE_DUE,
+  DA_TABLE_OUT,
+  DA_TABLE_SCHEDULE
+} da_table_id;
 
 typedef struct da_write {
   da_table_id table;
@@ -21,6 +28,7 @@ typedef struct da_write {
     da_wait wait;
     da_due due;
     da_message out;
+    const da_schedule *schedule;
   } row;
 } da_write;
 

@@ -58,6 +58,21 @@ static void handle(da_change *c, const da_request *req)
   case DA_REQ_TASK_CONTINUE:
     da_task_continue(c, req);
     break;
+  case DA_REQ_SCHEDULE_GET:
+    da_schedule_get(c, req);
+    break;
+  case DA_REQ_SCHEDULE_CREATE:
+    da_schedule_create(c, req);
+    break;
+  case DA_REQ_SCHEDULE_DELETE:
+    da_schedule_delete(c, req);
+    break;
+  case DA_REQ_SCHEDULE_SEARCH:
+    da_schedule_search(c, req);
+    break;
+  case DA_REQ_SCHEDULE_DECLARE:
+    da_schedule_declare(c, req);
+    break;
   case DA_REQ_TASK_STEP:
     da_task_step(c, req);
     break;

@@ -25,6 +25,8 @@ void da_promise_register_listener(da_change *c, const da_request *req);
 /* Makes the promise `id` the request describes, pending or born dead, with its task if it has one (pending, without a
  * timer: the caller dispatches or acquires it). The promise must be absent. */
 da_entity *da_promise_birth(da_change *c, da_slice id, const da_request *req);
+/* Makes the promise of a schedule that the request describes, as of created_at, unless there is one. */
+void da_promise_fire(da_change *c, const da_request *req, int64_t created_at);
 /* What promise.create and promise.settle do once their request is found right; the fence wraps them. */
 void da_promise_do_create(da_change *c, da_slice id, const da_request *req, da_reply *reply);
 void da_promise_do_settle(da_change *c, da_slice id, const da_request *req, da_reply *reply);
@@ -45,6 +47,17 @@ void da_task_continue(da_change *c, const da_request *req);
 void da_task_step(da_change *c, const da_request *req);
 void da_task_spawn(da_change *c, const da_request *req);
 void da_task_again(da_change *c, const da_request *req);
+
+/* schedule.c */
+void da_schedule_get(da_change *c, const da_request *req);
+void da_schedule_create(da_change *c, const da_request *req);
+void da_schedule_delete(da_change *c, const da_request *req);
+void da_schedule_search(da_change *c, const da_request *req);
+void da_schedule_declare(da_change *c, const da_request *req);
+/* NULL, or why no schedule can be made as the request says, whatever the store holds. */
+const char *da_schedule_fault(const da_profile *profile, const da_request *req, da_arena *arena);
+/* Its due row has come: fires what is due of it. False if the row is not the one of a schedule. */
+bool da_schedule_fire(da_change *c, const da_due *row);
 
 /* turn.c: the turns of a task. They change state, timer and messages together and decide nothing. */
 void da_turn_dispatch(da_change *c, da_entity *e); /* to pending, retry armed, execute sent */

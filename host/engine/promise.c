@@ -50,7 +50,7 @@ static bool is_late_timer(const da_change *c, const da_request *req)
   return c->env->now_ms >= req->timeout_at && da_rule_tag_is(req->tags, DA_TAG_TIMER, DA_LIT("true"));
 }
 
-da_entity *da_promise_birth(da_change *c, da_slice id, const da_request *req)
+static da_entity *birth(da_change *c, da_slice id, const da_request *req, int64_t created_at)
 {
   if (is_late_timer(c, req)) da_due_settle_before(c, req->timeout_at);
   da_entity *e = da_change_add(c, id, req->tags);
@@ -58,14 +58,18 @@ da_entity *da_promise_birth(da_change *c, da_slice id, const da_request *req)
   p->param = req->param;
   p->timeout_at = req->timeout_at;
   p->call = req->call;
-  p->created_at = c->env->now_ms;
+  p->created_at = created_at < p->timeout_at ? created_at : p->timeout_at;
   if (c->env->now_ms < p->timeout_at) {
     if (armed_at_birth(c->env->profile, e)) arm(c, e);
     return e;
   }
-  p->created_at = p->timeout_at;
   da_settle_born(c, e, da_rule_verdict(p), NULL, p->timeout_at);
   return e;
+}
+
+da_entity *da_promise_birth(da_change *c, da_slice id, const da_request *req)
+{
+  return birth(c, id, req, c->env->now_ms);
 }
 
 static void dispatch_newborn(da_change *c, da_entity *e)
@@ -76,6 +80,13 @@ static void dispatch_newborn(da_change *c, da_entity *e)
     da_turn_delay(e, at);
   else
     da_turn_dispatch(c, e);
+}
+
+void da_promise_fire(da_change *c, const da_request *req, int64_t created_at)
+{
+  if (da_settle_load(c, req->id) != NULL) return;
+  da_entity *e = birth(c, req->id, req, created_at);
+  if (e->has_task && e->promise.state == DA_PENDING) dispatch_newborn(c, e);
 }
 
 void da_promise_do_create(da_change *c, da_slice id, const da_request *req, da_reply *reply)

@@ -62,6 +62,19 @@ const char *da_call_kind_name(da_call_kind kind)
   return "call";
 }
 
+const char *da_catch_up_name(da_catch_up catch_up)
+{
+  switch (catch_up) {
+  case DA_CATCH_UP_ALL:
+    return "all";
+  case DA_CATCH_UP_LAST:
+    return "last";
+  case DA_CATCH_UP_NONE:
+    return "none";
+  }
+  return "unknown";
+}
+
 const char *da_req_kind_name(da_req_kind kind)
 {
   static const char *const names[] = {

@@ -26,6 +26,7 @@
 #define DA_ENGINE_RECORD_H
 
 #include "../base/arena.h"
+#include "../base/cron.h"
 #include "../base/hash.h"
 
 /* ---- records ------------------------------------------------------------------------------------------- */
@@ -129,6 +130,33 @@ typedef struct da_task {
   int64_t timer_at; /* retry (pending) or lease (acquired) instant, else 0 */
 } da_task;
 
+/* What a schedule does about instants that passed while nobody fired it. */
+typedef enum da_catch_up {
+  DA_CATCH_UP_ALL,  /* fires each of them, one after another */
+  DA_CATCH_UP_LAST, /* the last of them */
+  DA_CATCH_UP_NONE  /* none, but one that is at most DA_SCHEDULE_LATE_MS old */
+} da_catch_up;
+
+const char *da_catch_up_name(da_catch_up catch_up); /* "all", "last", "none" */
+
+/* Makes a promise at each instant its expression allows. */
+typedef struct da_schedule {
+  da_slice id; /* a space of its own beside that of promises */
+  da_slice cron;
+  da_cron_style style;
+  da_slice zone;       /* name, empty: UTC */
+  da_slice zone_bytes; /* for da_zone_read() */
+  da_catch_up catch_up;
+  da_slice promise_id; /* with {{.id}} and {{.timestamp}} */
+  int64_t promise_timeout;
+  da_value promise_param;
+  da_map promise_tags;
+  da_call call; /* of each promise it makes */
+  int64_t created_at;
+  int64_t next_run_at; /* its due row; DA_TIME_MAX: never, and no row */
+  int64_t last_run_at; /* 0: it has not fired yet */
+} da_schedule;
+
 /* Who waits for what. `first` and `second` are promise ids, but for the address of a listener. */
 typedef enum da_wait_kind {
   DA_WAIT_CALLBACK, /* first: awaited, second: awaiter */
@@ -179,7 +207,9 @@ typedef struct da_profile {
   bool timer_target_reject;
   bool suspend_dups_reject;
   bool heartbeat_mixed_reject;
-  int64_t preload_limit; /* -1: no limit */
+  enum { DA_CRON_DOW_QUARTZ, DA_CRON_DOW_UNIX } cron_dow; /* how schedule.create reads an expression */
+  bool cron_never_reject;                                 /* of one that never comes; else it comes each minute */
+  int64_t preload_limit;                                  /* -1: no limit */
   int64_t retry_timeout_ms;
 } da_profile;
 
@@ -188,28 +218,33 @@ extern const da_profile da_profile_default;
 
 /* ---- requests and replies ------------------------------------------------------------------------------ */
 
-#define DA_REQ_MAP(X)                                                                                   \
-  X(PROMISE_GET, "promise.get")                                                                         \
-  X(PROMISE_CREATE, "promise.create")                                                                   \
-  X(PROMISE_SETTLE, "promise.settle")                                                                   \
-  X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                             \
-  X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                             \
-  X(TASK_GET, "task.get")                                                                               \
-  X(TASK_CREATE, "task.create")                                                                         \
-  X(TASK_ACQUIRE, "task.acquire")                                                                       \
-  X(TASK_RELEASE, "task.release")                                                                       \
-  X(TASK_FULFILL, "task.fulfill")                                                                       \
-  X(TASK_SUSPEND, "task.suspend")                                                                       \
-  X(TASK_FENCE, "task.fence")                                                                           \
-  X(TASK_HEARTBEAT, "task.heartbeat")                                                                   \
-  X(TASK_HALT, "task.halt")                                                                             \
-  X(TASK_CONTINUE, "task.continue")                                                                     \
-  X(TASK_STEP, "task.step")   /* in process only: fused fence{create} + fence{settle} */                \
-  X(TASK_SPAWN, "task.spawn") /* in process only: fence{create} + acquire of the child's task */        \
-  X(TASK_AGAIN, "task.again") /* in process only: the next generation of the task's execution begins */ \
-  X(SWEEP, "sweep")           /* background: what is due at now, at most DA_SWEEP_MAX */                \
-  X(RECOVER, "recover")       /* background, at open: take back what dead local workers held */         \
-  X(CLAIM, "claim")           /* background: take messages out of the outbox */
+#define DA_REQ_MAP(X)                                                                                               \
+  X(PROMISE_GET, "promise.get")                                                                                     \
+  X(PROMISE_CREATE, "promise.create")                                                                               \
+  X(PROMISE_SETTLE, "promise.settle")                                                                               \
+  X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                                         \
+  X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                                         \
+  X(TASK_GET, "task.get")                                                                                           \
+  X(TASK_CREATE, "task.create")                                                                                     \
+  X(TASK_ACQUIRE, "task.acquire")                                                                                   \
+  X(TASK_RELEASE, "task.release")                                                                                   \
+  X(TASK_FULFILL, "task.fulfill")                                                                                   \
+  X(TASK_SUSPEND, "task.suspend")                                                                                   \
+  X(TASK_FENCE, "task.fence")                                                                                       \
+  X(TASK_HEARTBEAT, "task.heartbeat")                                                                               \
+  X(TASK_HALT, "task.halt")                                                                                         \
+  X(TASK_CONTINUE, "task.continue")                                                                                 \
+  X(SCHEDULE_GET, "schedule.get")                                                                                   \
+  X(SCHEDULE_CREATE, "schedule.create")                                                                             \
+  X(SCHEDULE_DELETE, "schedule.delete")                                                                             \
+  X(SCHEDULE_SEARCH, "schedule.search")                                                                             \
+  X(SCHEDULE_DECLARE, "schedule.declare") /* in process only: create, or replace what differs */                    \
+  X(TASK_STEP, "task.step")               /* in process only: fused fence{create} + fence{settle} */                \
+  X(TASK_SPAWN, "task.spawn")             /* in process only: fence{create} + acquire of the child's task */        \
+  X(TASK_AGAIN, "task.again")             /* in process only: the next generation of the task's execution begins */ \
+  X(SWEEP, "sweep")                       /* background: what is due at now, at most DA_SWEEP_MAX */                \
+  X(RECOVER, "recover")                   /* background, at open: take back what dead local workers held */         \
+  X(CLAIM, "claim")                       /* background: take messages out of the outbox */
 
 typedef enum da_req_kind {
 #define X(name, text) DA_REQ_##name,
@@ -252,12 +287,25 @@ struct da_request {
   da_promise_state state;
   da_value value;
 
+  /* schedule.create, schedule.declare; promise_id is the template, timeout_at the promises' time-out */
+  da_slice cron;
+  bool cron_unix; /* else as the profile says */
+  da_slice zone;
+  da_slice zone_bytes;
+  da_catch_up catch_up;
+
+  /* schedule.search; tags is what promiseTags must hold */
+  bool has_search_limit;
+  int64_t search_limit;
+  da_slice search_after; /* ids behind it */
+
   bool fence_settles;     /* fence: promise.settle, else promise.create */
   const da_await *awaits; /* suspend */
   size_t await_count;
   const da_held *held; /* heartbeat */
   size_t held_count;
   bool no_preload; /* the caller reads what it needs itself */
+  bool fires;      /* sweep: schedules too */
   size_t limit;    /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX) */
   da_due after;    /* recover: the cursor of the reply before (id.len 0: from the start) */
 };
@@ -272,9 +320,12 @@ struct da_reply {
   size_t preload_count;
   bool has_preload;
   const da_reply *inner; /* fence */
-  size_t count;          /* sweep, recover, claim: rows done */
-  bool more;             /* sweep, recover, claim: call again */
-  da_due cursor;         /* recover, when there is more: opaque, to be handed back as it is */
+  const da_schedule *schedule;
+  const da_schedule *schedules; /* search: sorted by id */
+  size_t schedule_count;
+  size_t count;  /* sweep, recover, claim: rows done; declare: 1 if the record is new or another */
+  bool more;     /* sweep, recover, claim: call again; search: there are more behind the last */
+  da_due cursor; /* recover, when there is more: opaque, to be handed back as it is */
 };
 
 #endif

@@ -219,6 +219,23 @@ static void check_again(faults *f)
   fault_if(f, !da_id_below(req->promise_id, req->id), "Action ID must lie below the task ID");
 }
 
+static void check_schedule(faults *f)
+{
+  const da_request *req = f->req;
+  fault_if(f, req->id.len == 0, "Schedule ID is required");
+  fault_if(f, req->cron.len == 0, "Cron expression is required");
+  fault_if(f, req->promise_id.len == 0, "Promise ID template is required");
+  fault_if(f, req->timeout_at < 0, "Promise timeout must be a non-negative integer");
+}
+
+static void check_search(faults *f)
+{
+  const da_request *req = f->req;
+  fault_if(f, req->has_search_limit && req->search_limit < 1, "Limit must be a positive integer");
+  fault_if(f, req->has_search_limit && req->search_limit > DA_SEARCH_MAX,
+           "Invalid 'limit' \xe2\x80\x94 must be between 1 and 1000");
+}
+
 static void check_fields(faults *f)
 {
   const da_request *req = f->req;
@@ -267,6 +284,17 @@ static void check_fields(faults *f)
   case DA_REQ_TASK_HEARTBEAT:
     check_heartbeat(f);
     break;
+  case DA_REQ_SCHEDULE_GET:
+  case DA_REQ_SCHEDULE_DELETE:
+    fault_if(f, req->id.len == 0, "Schedule ID is required");
+    break;
+  case DA_REQ_SCHEDULE_CREATE:
+  case DA_REQ_SCHEDULE_DECLARE:
+    check_schedule(f);
+    break;
+  case DA_REQ_SCHEDULE_SEARCH:
+    check_search(f);
+    break;
   case DA_REQ_TASK_STEP:
     check_step(f);
     break;
@@ -301,7 +329,7 @@ static const char *birth_fault(const da_profile *profile, da_slice id, const da_
   return da_rule_address_ok(*target) ? NULL : "Invalid resonate:target address";
 }
 
-static const char *second_fault(const da_profile *profile, const da_request *req)
+static const char *second_fault(const da_profile *profile, const da_request *req, da_arena *arena)
 {
   switch (req->kind) {
   case DA_REQ_PROMISE_CREATE:
@@ -315,9 +343,15 @@ static const char *second_fault(const da_profile *profile, const da_request *req
     return req->fence_settles ? NULL : birth_fault(profile, req->promise_id, req);
   case DA_REQ_PROMISE_REGISTER_LISTENER:
     return da_rule_address_ok(req->address) ? NULL : "Invalid listener address";
+  case DA_REQ_SCHEDULE_CREATE:
+  case DA_REQ_SCHEDULE_DECLARE:
+    return da_schedule_fault(profile, req, arena);
   case DA_REQ_PROMISE_GET:
   case DA_REQ_PROMISE_SETTLE:
   case DA_REQ_PROMISE_REGISTER_CALLBACK:
+  case DA_REQ_SCHEDULE_GET:
+  case DA_REQ_SCHEDULE_DELETE:
+  case DA_REQ_SCHEDULE_SEARCH:
   case DA_REQ_TASK_GET:
   case DA_REQ_TASK_ACQUIRE:
   case DA_REQ_TASK_RELEASE:
@@ -339,7 +373,7 @@ bool da_request_check(const da_engine_env *env, const da_request *req, da_arena 
   faults f = {.env = env, .req = req, .arena = arena};
   check_fields(&f);
   if (f.text.len == 0) {
-    const char *words = second_fault(env->profile, req);
+    const char *words = second_fault(env->profile, req, arena);
     fault_if(&f, words != NULL, words);
   }
   if (f.text.len == 0) return true;

@@ -15,6 +15,7 @@
 #define DA_TAG_BRANCH DA_LIT("resonate:branch")
 #define DA_TAG_PARENT DA_LIT("resonate:parent")
 #define DA_TAG_PREFIX DA_LIT("resonate:prefix")
+#define DA_TAG_SCHEDULE DA_LIT("resonate:schedule")
 
 /* The pid of a worker inside a host process begins so. */
 #define DA_PID_LOCAL DA_LIT("local/")

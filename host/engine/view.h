@@ -33,6 +33,9 @@ typedef struct da_view_ops {
   int (*below_next)(da_view *view, da_slice ancestor, da_slice after, da_arena *arena, da_promise *out);
   /* The first message of the outbox (executes before unblocks) behind `after` (after->id.ptr NULL: the very first). */
   int (*out_next)(da_view *view, const da_message *after, da_arena *arena, da_message *out);
+  int (*schedule)(da_view *view, da_slice id, da_arena *arena, da_schedule *out);
+  /* The next schedule behind the id `after` (there or not; empty: the first), in byte order. */
+  int (*schedule_next)(da_view *view, da_slice after, da_arena *arena, da_schedule *out);
 } da_view_ops;
 
 struct da_view {

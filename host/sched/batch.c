@@ -141,6 +141,12 @@ static void check_touched(da_sched *s, const da_request *request, const da_outco
   da_slice last = DA_NONE;
   for (size_t i = 0; i < out->write_count; i++) {
     const da_write *write = &out->writes[i];
+    if (write->table == DA_TABLE_SCHEDULE) {
+      da_arena_reset(&s->scratch);
+      int wrong = da_check_schedule(da_store_view(s->store), write->row.schedule->id, now_ms, &s->scratch, broken,
+                                    (void *)(uintptr_t)request);
+      DA_ASSERT_OP(wrong, ==, 0);
+    }
     if (write->table != DA_TABLE_PROMISE && write->table != DA_TABLE_TASK) continue;
     da_slice id = write->table == DA_TABLE_PROMISE ? write->row.promise->id : write->row.task->id;
     if (da_slice_eq(id, last)) continue;
@@ -232,8 +238,7 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
 
 /* ---- flushing ------------------------------------------------------------------------------------------ */
 
-/* Schedules have no sweep yet that would take their rows. */
-static const da_due_class swept[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE};
+static const da_due_class swept[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
 
 static da_status find_due(da_sched *s, da_batch *batch, da_err *err)
 {
@@ -241,7 +246,8 @@ static da_status find_due(da_sched *s, da_batch *batch, da_err *err)
   da_view *view = da_store_view(s->store);
   batch->due_at = DA_TIME_MAX;
   da_arena_reset(&s->scratch);
-  for (size_t i = 0; i < sizeof swept / sizeof *swept; i++) {
+  size_t count = sizeof swept / sizeof *swept - (s->fires ? 0 : 1);
+  for (size_t i = 0; i < count; i++) {
     da_due first;
     da_due from = {.class_ = swept[i], .at = INT64_MIN, .id = DA_NONE};
     int found = view->ops->due_next(view, &from, &s->scratch, &first);

@@ -132,6 +132,7 @@ struct da_sched {
   char *pid; /* owned, may be NULL */
   da_sched_trial trial;
   bool in_trial;
+  bool fires; /* schedules */
   pthread_t thread;
 
   da_queue queue;

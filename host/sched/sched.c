@@ -302,6 +302,7 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   s->pid = copy(options->pid);
   s->in_trial = options->trial != NULL;
   if (s->in_trial) s->trial = *options->trial;
+  s->fires = options->fires;
   s->hand.batches_end = &s->hand.batches;
   s->hand.posts_end = &s->hand.posts;
   s->sweep.due_at = DA_TIME_MAX;

@@ -87,6 +87,7 @@ typedef struct da_sched_options {
   size_t local_target_count;
   const char *pid;             /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
   const da_sched_trial *trial; /* copied; NULL: none */
+  bool fires;                  /* schedules fire: a process that stays up; else their rows rest */
 } da_sched_options;
 
 da_status DA_MUST_USE da_sched_new(const da_sched_options *options, da_sched **out, da_err *err);

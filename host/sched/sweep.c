@@ -68,7 +68,7 @@ static void on_swept(da_op *op)
 static void submit_sweep(da_sched *s)
 {
   da_op *op = da_op_new();
-  (void)da_op_request(op, DA_REQ_SWEEP);
+  da_op_request(op, DA_REQ_SWEEP)->fires = s->fires;
   op->background = true;
   op->user = s;
   op->done = on_swept;

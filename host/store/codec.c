@@ -5,7 +5,7 @@
 #include "../base/id.h"
 #include "key.h"
 
-enum { KIND_PROMISE = 1, KIND_ANCHOR, KIND_TASK, KIND_OUT, KIND_BUNDLE, KIND_COUNTERS };
+enum { KIND_PROMISE = 1, KIND_ANCHOR, KIND_TASK, KIND_OUT, KIND_BUNDLE, KIND_COUNTERS, KIND_SCHEDULE };
 enum { VERSION = 1 };
 
 /* Flags of a promise, beside the state in the low three bits. */
@@ -16,6 +16,8 @@ enum { C_FILE = 1, C_FUNC = 2, C_FUNC_IN_ID = 4, C_ARGS = 8, C_BUNDLE = 16, C_GE
 /* Flags of a task, beside the state in the low three bits. */
 enum { T_PID = 0x08, T_TTL = 0x10, T_TIMER = 0x20, T_RESUMES = 0x40, T_TEXT = 0x80 };
 enum { STATE_MASK = 0x07 };
+/* Flags of a schedule, beside what it catches up in the low two bits. */
+enum { S_QUARTZ = 0x04, S_ZONE = 0x08, S_LAST = 0x10, S_CALL = 0x20, S_TAGS = 0x40, S_NEVER = 0x80, CATCH_UP_MASK = 3 };
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
@@ -555,6 +557,63 @@ da_status da_codec_task_get(da_slice record, da_arena *arena, da_task *out, da_s
   if ((flags & T_TIMER) != 0) out->timer_at = get_instant(&r);
   if ((flags & T_PID) != 0) out->pid = get_pid(&r);
   if ((flags & T_TEXT) != 0) *text = get_text(&r);
+  return close_record(&r);
+}
+
+/* ---- schedules ----------------------------------------------------------------------------------------- */
+
+/* Values never lie in `blob`: a schedule is bounded (DA_SCHEDULE_MAX). */
+void da_codec_schedule_put(da_buf *out, const da_schedule *s, da_words *words)
+{
+  unsigned param = value_flags(&s->promise_param) & ~(unsigned)V_BLOB;
+  unsigned flags = (unsigned)s->catch_up | (s->style == DA_CRON_QUARTZ ? S_QUARTZ : 0u) |
+                   (s->zone.len != 0 ? S_ZONE : 0u) | (s->last_run_at != 0 ? S_LAST : 0u) |
+                   (s->call.kind != DA_CALL_NONE ? S_CALL : 0u) | (s->promise_tags.count != 0 ? S_TAGS : 0u) |
+                   (s->next_run_at == DA_TIME_MAX ? S_NEVER : 0u);
+  put_head(out, KIND_SCHEDULE);
+  put_byte(out, flags);
+  put_byte(out, param);
+  put_number(out, (uint64_t)s->created_at);
+  if ((flags & S_NEVER) == 0) put_distance(out, s->created_at, s->next_run_at);
+  if ((flags & S_LAST) != 0) put_distance(out, s->created_at, s->last_run_at);
+  put_text(out, s->cron);
+  if ((flags & S_ZONE) != 0) {
+    put_word(out, s->zone, words);
+    put_word(out, s->zone_bytes, words);
+  }
+  put_text(out, s->promise_id);
+  put_number(out, (uint64_t)s->promise_timeout);
+  if ((flags & S_TAGS) != 0) put_map(out, s->promise_tags, s->id, words);
+  put_value(out, &s->promise_param, param, s->id, words);
+  if ((flags & S_CALL) != 0) put_call(out, &s->call, s->id, words);
+}
+
+da_status da_codec_schedule_get(da_slice record, da_slice id, const da_words *words, da_arena *arena, da_schedule *out)
+{
+  reader r;
+  *out = (da_schedule){.id = id, .next_run_at = DA_TIME_MAX};
+  da_status status = open_record(&r, record, KIND_SCHEDULE);
+  if (status != DA_OK) return status;
+  r.words = words;
+  r.arena = arena;
+  unsigned flags = get_byte(&r);
+  unsigned param = get_byte(&r);
+  if ((flags & CATCH_UP_MASK) > DA_CATCH_UP_NONE || param >= V_BLOB) return DA_ECORRUPT;
+  out->catch_up = (da_catch_up)(flags & CATCH_UP_MASK);
+  out->style = (flags & S_QUARTZ) != 0 ? DA_CRON_QUARTZ : DA_CRON_UNIX;
+  out->created_at = (int64_t)get_number(&r);
+  if ((flags & S_NEVER) == 0) out->next_run_at = get_distance(&r, out->created_at);
+  if ((flags & S_LAST) != 0) out->last_run_at = get_distance(&r, out->created_at);
+  out->cron = get_text(&r);
+  if ((flags & S_ZONE) != 0) {
+    out->zone = get_word(&r);
+    out->zone_bytes = get_word(&r);
+  }
+  out->promise_id = get_text(&r);
+  out->promise_timeout = (int64_t)get_number(&r);
+  if ((flags & S_TAGS) != 0) get_map(&r, id, &out->promise_tags);
+  get_value(&r, param, 0, id, &out->promise_param);
+  if ((flags & S_CALL) != 0) get_call(&r, id, &out->call);
   return close_record(&r);
 }
 

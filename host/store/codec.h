@@ -14,6 +14,8 @@
  *   anchor    kind+version | text of the root. Holds the place of a root promise that does not exist.
  *   task      kind+version | state, flags | version | [resumes] | [ttl] | [timer] | [pid] | [text]
  *   out       kind+version | version of the task (execute) | address | [text]
+ *   schedule  kind+version | flags | flags of param | created | [next - created] | [last - created] | cron
+ *             | [zone, its bytes] | template | time-out | [tags] | param | [call]
  *   bundle    kind+version | length | bytes, unless they are in `blob`
  *   counters  kind+version | next root number | next settle_seq | anchors | words | clock of the last commit
  *   [text]    root text of a root, whole rest of a long id
@@ -65,6 +67,11 @@ da_status DA_MUST_USE da_codec_task_get(da_slice record, da_arena *arena, da_tas
 void da_codec_out_put(da_buf *out, const da_message *message, da_slice text);
 /* kind is that of the key; out->id is left empty. */
 da_status DA_MUST_USE da_codec_out_get(da_slice record, da_message_kind kind, da_message *out, da_slice *text);
+
+void da_codec_schedule_put(da_buf *out, const da_schedule *schedule, da_words *words);
+/* As da_codec_promise_get(). */
+da_status DA_MUST_USE da_codec_schedule_get(da_slice record, da_slice id, const da_words *words, da_arena *arena,
+                                            da_schedule *out);
 
 /* inline_ is DA_NONE when the bytes lie in `blob`. */
 void da_codec_bundle_put(da_buf *out, da_slice bytes);

@@ -26,12 +26,12 @@
   X(BLOB, "blob")         /* id, piece -> bytes of a value too long for its record */           \
   X(TASK, "task")         /* id -> task */                                                      \
   X(DUE, "due")           /* instant, id -> nothing: deadlines of promises */                   \
-  X(TIMER, "timer")       /* class, instant, id -> nothing: retries, leases */                  \
+  X(TIMER, "timer")       /* class, instant, id -> nothing: retries, leases, schedules */       \
   X(CALLBACK, "callback") /* awaited, awaiter -> nothing */                                     \
   X(AWAIT, "await")       /* awaiter, awaited -> nothing; not for what it awaits of its own */  \
   X(WAIT, "wait")         /* kind, id, id or address -> nothing, or the address */              \
   X(OUT, "out")           /* kind, id, address -> message */                                    \
-  X(SCHED, "sched")       /* reserved: schedules */                                             \
+  X(SCHED, "sched")       /* id -> schedule */                                                  \
   X(LIVE, "live")         /* id, key -> value that the execution published */                   \
   X(BUNDLE, "bundle")     /* content hash -> script text */                                     \
   X(IMAGE, "image")       /* reserved: images of suspended isolates */                          \

@@ -296,6 +296,20 @@ static int write_out(da_store *store, const da_message *message, bool del)
   return da_rows_put_or_del(store, DA_KV_OUT, &key, del);
 }
 
+static int write_schedule(da_store *store, const da_schedule *schedule, bool del)
+{
+  if (schedule->id.len == 0 || schedule->id.len > DA_SCHEDULE_ID_MAX)
+    return da_store_fail(store, DA_EINVAL, "no schedule has an id of %zu bytes", schedule->id.len);
+  if (del) {
+    int gone = da_rows_del(store, DA_KV_SCHED, schedule->id);
+    return gone < 0 ? gone : DA_OK;
+  }
+  da_buf_clear(&store->record);
+  da_codec_schedule_put(&store->record, schedule, store->words);
+  int status = put_new_words(store);
+  return status == DA_OK ? da_rows_put(store, DA_KV_SCHED, schedule->id, da_buf_slice(&store->record)) : status;
+}
+
 static int write_row(da_store *store, const da_write *write)
 {
   switch (write->table) {
@@ -310,6 +324,8 @@ static int write_row(da_store *store, const da_write *write)
     return write_due(store, &write->row.due, write->del);
   case DA_TABLE_OUT:
     return write_out(store, &write->row.out, write->del);
+  case DA_TABLE_SCHEDULE:
+    return write_schedule(store, write->row.schedule, write->del);
   }
   return da_store_fail(store, DA_EINVAL, "a write to no table");
 }

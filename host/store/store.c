@@ -467,10 +467,10 @@ static int count_all(da_store *store, da_store_stats *out)
   const struct {
     da_kv_table table;
     uint64_t *rows;
-  } counts[] = {{DA_KV_ROOT, &out->promises}, {DA_KV_PROM, &out->promises}, {DA_KV_TASK, &out->tasks},
-                {DA_KV_DUE, &out->dues},      {DA_KV_TIMER, &out->dues},    {DA_KV_CALLBACK, &out->waits},
-                {DA_KV_AWAIT, &out->waits},   {DA_KV_WAIT, &out->waits},    {DA_KV_OUT, &out->outs},
-                {DA_KV_BUNDLE, &out->bundles}};
+  } counts[] = {{DA_KV_ROOT, &out->promises},  {DA_KV_PROM, &out->promises},  {DA_KV_TASK, &out->tasks},
+                {DA_KV_DUE, &out->dues},       {DA_KV_TIMER, &out->dues},     {DA_KV_CALLBACK, &out->waits},
+                {DA_KV_AWAIT, &out->waits},    {DA_KV_WAIT, &out->waits},     {DA_KV_OUT, &out->outs},
+                {DA_KV_BUNDLE, &out->bundles}, {DA_KV_SCHED, &out->schedules}};
   for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
     int status = count_rows(store, counts[i].table, counts[i].rows);
     if (status != DA_OK) return status;

@@ -115,6 +115,7 @@ typedef struct da_store_stats {
   uint64_t dues;
   uint64_t outs;
   uint64_t bundles;
+  uint64_t schedules;
   uint64_t file_bytes; /* of the file as far as it was ever used; 0 in memory */
   uint64_t rows_read;  /* since the store was opened, this call not counted: what a scan costs */
 } da_store_stats;

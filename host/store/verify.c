@@ -349,6 +349,7 @@ static int check_due(verify *v, da_slice key, da_slice value, bool in_timer)
   da_id_key id;
   da_promise promise;
   da_task task;
+  da_schedule schedule;
   if (!da_key_due_get(key, in_timer, &class_, &at, &id)) {
     fault(v, "due.key", DA_NONE, "the key is not that of an instant and an id");
     return 0;
@@ -356,12 +357,15 @@ static int check_due(verify *v, da_slice key, da_slice value, bool in_timer)
   da_slice name = id_words(v, &id, value);
   if (id.is_long ? !long_text_fits(v, &id, value) : value.len != 0)
     fault(v, "due.record", name, "the row does not hold the text of its id");
-  if (class_ == DA_DUE_SCHEDULE) return 0;
   int there;
   bool asked;
   if (class_ == DA_DUE_DEADLINE) {
     there = promise_at(v, &id, &promise);
     asked = there > 0 && promise.armed && promise.timeout_at == at;
+  } else if (class_ == DA_DUE_SCHEDULE) {
+    there = v->store->view.ops->schedule(&v->store->view, name, &v->arena, &schedule);
+    if (there == DA_ECORRUPT || there == DA_EVERSION) return 0; /* told where its own row is checked */
+    asked = there > 0 && schedule.next_run_at == at;
   } else {
     there = task_at(v, &id, &task);
     asked = there > 0 && has_timer(task.state) && timer_class(task.state) == class_ && task.timer_at == at;
@@ -378,6 +382,28 @@ static int check_due_row(verify *v, da_slice key, da_slice value)
 static int check_timer_row(verify *v, da_slice key, da_slice value)
 {
   return check_due(v, key, value, true);
+}
+
+/* ---- schedules ----------------------------------------------------------------------------------------- */
+
+static int check_sched_row(verify *v, da_slice key, da_slice value)
+{
+  da_schedule schedule;
+  da_cron cron;
+  da_zone zone;
+  da_status status = da_codec_schedule_get(value, key, v->store->words, &v->arena, &schedule);
+  if (status != DA_OK) {
+    fault(v, "sched.record", key, da_status_text(status));
+    return 0;
+  }
+  if (da_cron_parse(schedule.cron, schedule.style, &cron, NULL) != DA_OK)
+    fault(v, "sched.cron", key, "its expression cannot be read");
+  if (da_zone_read(schedule.zone_bytes, &zone, NULL) != DA_OK) fault(v, "sched.zone", key, "its zone cannot be read");
+  if (schedule.next_run_at == DA_TIME_MAX) return 0;
+  da_due due = {DA_DUE_SCHEDULE, schedule.next_run_at, key};
+  int there = v->store->view.ops->due_has(&v->store->view, &due);
+  if (there == 0) fault(v, "sched.due", key, "is to run, but timer has no row for it");
+  return there < 0 ? there : 0;
 }
 
 /* ---- wait and out -------------------------------------------------------------------------------------- */
@@ -538,7 +564,7 @@ static int verify_all(verify *v)
       {DA_KV_PROM, check_prom_row},         {DA_KV_BLOB, check_blob_row},   {DA_KV_BUNDLE, check_bundle_row},
       {DA_KV_TASK, check_task_row},         {DA_KV_DUE, check_due_row},     {DA_KV_TIMER, check_timer_row},
       {DA_KV_CALLBACK, check_callback_row}, {DA_KV_AWAIT, check_await_row}, {DA_KV_WAIT, check_wait_row},
-      {DA_KV_OUT, check_out_row},           {DA_KV_LIVE, check_live_row},
+      {DA_KV_OUT, check_out_row},           {DA_KV_LIVE, check_live_row},   {DA_KV_SCHED, check_sched_row},
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
     int walked = walk(v, checks[i].table, checks[i].check);

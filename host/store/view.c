@@ -220,6 +220,33 @@ static int view_below_next(da_view *view, da_slice ancestor, da_slice after, da_
   return there <= 0 ? there : da_prom_row_load(store, &row, id, arena, out);
 }
 
+/* ---- schedules ----------------------------------------------------------------------------------------- */
+
+static int load_schedule(da_store *store, da_slice id, da_slice row, da_arena *arena, da_schedule *out)
+{
+  da_status status = da_codec_schedule_get(da_arena_dup(arena, row), da_arena_dup(arena, id), store->words, arena, out);
+  return status == DA_OK ? 1 : da_store_bad_row(store, DA_KV_SCHED, id, status);
+}
+
+static int view_schedule(da_view *view, da_slice id, da_arena *arena, da_schedule *out)
+{
+  da_slice row;
+  if (id.len == 0 || id.len > DA_SCHEDULE_ID_MAX) return 0;
+  int there = da_rows_get(store_of(view), DA_KV_SCHED, id, &row);
+  return there <= 0 ? there : load_schedule(store_of(view), id, row, arena, out);
+}
+
+static int view_schedule_next(da_view *view, da_slice after, da_arena *arena, da_schedule *out)
+{
+  da_slice id;
+  da_slice row;
+  da_key key = {0};
+  size_t len = after.len < DA_SCHEDULE_ID_MAX + 1 ? after.len : DA_SCHEDULE_ID_MAX + 1; /* longer than any id */
+  da_key_add(&key, len != 0 ? after.ptr : "\0", len != 0 ? len : 1);
+  int there = da_view_seek(store_of(view), DA_KV_SCHED, &key, len == after.len, &id, &row);
+  return there <= 0 ? there : load_schedule(store_of(view), id, row, arena, out);
+}
+
 const da_view_ops da_store_view_ops = {
     .promise = view_promise,
     .promise_head = view_promise_head,
@@ -230,4 +257,6 @@ const da_view_ops da_store_view_ops = {
     .due_next = view_due_next,
     .below_next = view_below_next,
     .out_next = view_out_next,
+    .schedule = view_schedule,
+    .schedule_next = view_schedule_next,
 };

@@ -409,6 +409,8 @@ void da_execution_cancel_child(da_execution *execution, da_child *child, const c
     child->canceled = true; /* it ends in its own time */
     if (!child->settled)
       da_execution_submit(execution, da_cancel_op(child->id, da_slice_of(why)), child, da_execution_op_over);
+    if (!child->settled && child->delay_at > da_clock_now_ms())
+      da_execution_submit(execution, da_cancel_unbegun_op(child->id, da_slice_of(why)), child, da_execution_op_over);
     return;
   case DA_CALL_BRANCH:
   case DA_CALL_NONE:

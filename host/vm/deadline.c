@@ -51,30 +51,54 @@ void da_deadline_set(da_child *child, const da_call_spec *spec)
     at = least(at, present(child));
   }
   child->timeout_at = least(at, child->timeout_at);
+  if (spec->delay_ms > 0) child->delay_at = least(child->created_at + spec->delay_ms, child->timeout_at - 1);
+}
+
+static void add_tag(da_op *op, da_request *request, const char *name, int64_t at)
+{
+  da_slice text = da_arena_printf(&op->arena, "%lld", (long long)at);
+  da_call_add_tag(&op->arena, request, da_slice_of(name), text);
 }
 
 void da_deadline_tag(da_op *op, da_request *request, const da_child *child)
 {
-  if (child->deadline_at >= DA_TIME_MAX) return;
-  da_buf text = {0};
-  da_buf_addf(&text, "%lld", (long long)child->deadline_at);
-  da_call_add_tag(&op->arena, request, da_slice_of(tag), da_arena_dup(&op->arena, da_buf_slice(&text)));
-  da_buf_free(&text);
+  if (child->deadline_at < DA_TIME_MAX) add_tag(op, request, tag, child->deadline_at);
+  if (child->delay_at > 0) add_tag(op, request, "resonate:delay", child->delay_at);
 }
 
 /* ---- of the execution ---------------------------------------------------------------------------------- */
 
-void da_deadline_take(da_execution *execution, const da_promise *promise)
+int64_t da_deadline_instant(const da_promise *promise, const char *name)
 {
-  const da_slice *text = da_map_get(promise->tags, da_slice_of(tag));
-  execution->deadline_at = DA_TIME_MAX;
-  if (text == NULL) return;
+  const da_slice *text = da_map_get(promise->tags, da_slice_of(name));
+  if (text == NULL) return DA_TIME_MAX;
   int64_t at = 0;
   for (size_t i = 0; i < text->len && i < 16; i++) {
-    if (text->ptr[i] < '0' || text->ptr[i] > '9') return; /* somebody else's */
+    if (text->ptr[i] < '0' || text->ptr[i] > '9') return DA_TIME_MAX; /* somebody else's */
     at = at * 10 + (text->ptr[i] - '0');
   }
-  execution->deadline_at = least(at, promise->timeout_at);
+  return at;
+}
+
+int64_t da_deadline_of(const da_promise *promise)
+{
+  int64_t at = da_deadline_instant(promise, tag);
+  return at < DA_TIME_MAX ? least(at, promise->timeout_at) : at;
+}
+
+/* Its clock begins when it does. */
+void da_deadline_take(da_execution *execution, const da_promise *promise)
+{
+  execution->deadline_at = da_deadline_of(promise);
+  int64_t delayed = da_deadline_instant(promise, "resonate:delay");
+  if (delayed < DA_TIME_MAX && delayed > execution->clock_ms) execution->clock_ms = delayed;
+}
+
+void da_deadline_root(da_op *op, da_request *request, int64_t at)
+{
+  if (at == 0) return;
+  request->timeout_at = at + GRACE_MS;
+  add_tag(op, request, tag, at);
 }
 
 void da_deadline_begin(da_execution *execution)

@@ -131,6 +131,7 @@ struct da_child {
   int attempt;
   int64_t created_at;
   int64_t timeout_at;
+  int64_t delay_at;           /* workflow: when it begins; 0: at once */
   int64_t deadline_at;        /* workflow: when `timedout` is raised in it; DA_TIME_MAX: never */
   int64_t attempt_timeout_ms; /* 0: none */
   da_slice args;              /* named; owned while it is under way */
@@ -307,6 +308,8 @@ typedef struct da_call_spec {
   int64_t attempt_timeout_ms;
   const da_retry *retry; /* NULL: the default */
   bool detached;         /* a workflow with a life of its own */
+  int64_t delay_ms;      /* workflow: it begins so much later */
+  da_map tags;           /* workflow, promise: of the script's; borrowed */
   int64_t at_ms;         /* sleep: the instant; -1: timeout_ms from now */
   bool has_data;
   da_slice data;   /* promise: JSON for its param */
@@ -525,10 +528,13 @@ void da_step_over(da_child *child); /* what it needed while it was under way goe
 void da_step_stop(da_child *child); /* its timers and its job: the execution is gone */
 
 /* deadline.c */
+/* The instant that the tag `name` holds, or DA_TIME_MAX. */
+int64_t da_deadline_instant(const da_promise *promise, const char *name);
 /* When a call starts: its created_at, timeout_at, deadline_at. */
 void da_deadline_set(da_child *child, const da_call_spec *spec);
 void da_deadline_tag(da_op *op, da_request *request, const da_child *child); /* of a workflow's promise */
 void da_deadline_take(da_execution *execution, const da_promise *promise);   /* what that says */
+void da_deadline_root(da_op *op, da_request *request, int64_t at);           /* of a root's request; 0: none */
 void da_deadline_begin(da_execution *execution);                             /* before its code runs */
 void da_deadline_delivered(da_execution *execution);
 
@@ -624,5 +630,8 @@ void da_start_free_follows(da_worker *worker);
 void da_start_attach(da_worker *worker, da_slice id);
 /* The op that asks execution `id` to cancel; not submitted. */
 da_op *da_cancel_op(da_slice id, da_slice why);
+/* The op that ends as canceled an execution that has not begun, since it is delayed; refused if it has. Not submitted.
+ */
+da_op *da_cancel_unbegun_op(da_slice id, da_slice why);
 
 #endif

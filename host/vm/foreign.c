@@ -156,8 +156,8 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
   da_execution *execution = child->execution;
   da_op *op = da_op_new();
   bool workflow = child->kind == DA_CALL_WORKFLOW;
-  bool spawns = workflow && !is_elsewhere(child, spec);
-  da_request *request = da_call_request(op, execution, spawns ? DA_REQ_TASK_SPAWN : DA_REQ_TASK_FENCE, child);
+  bool begins = workflow && child->delay_at == 0 && !is_elsewhere(child, spec);
+  da_request *request = da_call_request(op, execution, begins ? DA_REQ_TASK_SPAWN : DA_REQ_TASK_FENCE, child);
   da_call_tags(&op->arena, execution, child->scope, request->promise_id, request, false);
   if (workflow)
     describe_workflow(op, request, child, spec);
@@ -165,6 +165,10 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
     da_call_add_tag(&op->arena, request, DA_LIT("resonate:timer"), DA_LIT("true"));
   else if (spec->has_data)
     request->param = da_call_value(&op->arena, spec->data, DA_NONE);
+  for (size_t i = 0; i < spec->tags.count; i++)
+    da_call_add_tag(&op->arena, request, da_arena_dup(&op->arena, spec->tags.items[i].key),
+                    da_arena_dup(&op->arena, spec->tags.items[i].value));
+  if (child->delay_at > 0) da_worker_admit(execution->worker, da_id_root(child->id));
   wait_for(child);
   if (child->global || child->kind == DA_CALL_PROMISE) hold(child);
   da_publish_before(execution);

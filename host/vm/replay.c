@@ -231,6 +231,8 @@ void da_replay_meet(da_child *child, da_record *found)
   found->child = child;
   child->created_at = promise->created_at;
   child->timeout_at = promise->timeout_at;
+  int64_t delayed = da_deadline_instant(promise, "resonate:delay");
+  child->delay_at = delayed < DA_TIME_MAX ? delayed : 0;
   if (promise->state == DA_PENDING) {
     child->interested = found->interested;
     found->interested = false;

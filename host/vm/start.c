@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
 #include "execution.h"
@@ -123,6 +124,7 @@ da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *r
                             .args = da_hash128(root->args),
                             .has_bundle = root->bundle != NULL};
   if (root->bundle != NULL) request->call.bundle = *root->bundle;
+  da_deadline_root(op, request, root->deadline_at);
   return request;
 }
 
@@ -138,6 +140,12 @@ static start_request *copy_start(da_op *op, const start_request *start)
 
 void da_worker_start(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
                      const da_bundle *bundle, da_worker_started *done, void *user)
+{
+  da_worker_start_until(worker, id, func, version, args, bundle, 0, done, user);
+}
+
+void da_worker_start_until(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
+                           const da_bundle *bundle, int64_t deadline_at, da_worker_started *done, void *user)
 {
   const start_request start = {.worker = worker,
                                .id = id,
@@ -156,11 +164,20 @@ void da_worker_start(da_worker *worker, da_slice id, da_slice func, int64_t vers
                         .func = copy->func,
                         .args = copy->args,
                         .version = copy->version,
+                        .deadline_at = deadline_at,
                         .bundle = &copy->bundle};
   da_request *request = da_worker_root_request(op, DA_REQ_TASK_CREATE, &root);
   request->pid = worker->pid;
   request->ttl = DA_TIME_MAX;
   submit_start(copy, op, start_made);
+}
+
+/* ---- delayed ---------------------------------------------------------------------------------------- */
+
+static bool is_delayed(const da_promise *promise)
+{
+  int64_t at = da_deadline_instant(promise, "resonate:delay");
+  return promise->state == DA_PENDING && at < DA_TIME_MAX && at > da_clock_now_ms();
 }
 
 /* ---- attaching ----------------------------------------------------------------------------------------- */
@@ -209,6 +226,7 @@ static int read_target(da_view *view, da_arena *arena, reached *item)
   int found = view->ops->promise(view, item->id, arena, &promise);
   const da_slice *target = found > 0 ? da_map_get(promise.tags, DA_LIT("resonate:target")) : NULL;
   if (target != NULL) item->target = *target;
+  if (found > 0 && item->version == 0 && is_delayed(&promise)) item->pending = false; /* a message will begin it */
   return found;
 }
 
@@ -375,6 +393,11 @@ da_slice da_cancel_id(da_arena *arena, da_slice id)
   return da_arena_join(arena, parts, 3);
 }
 
+static void put_reason(da_op *op, da_request *settle, da_slice json)
+{
+  settle->value = (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, json)};
+}
+
 static void add_mark(da_op *op, da_slice id, da_slice mark)
 {
   da_request *create = da_op_request(op, DA_REQ_PROMISE_CREATE);
@@ -405,8 +428,30 @@ da_op *da_cancel_op(da_slice id, da_slice why)
   da_fault_string(&json, why.len != 0 ? why : DA_LIT("canceled"));
   settle->id = mark;
   settle->state = DA_RESOLVED;
-  settle->value =
-      (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, da_buf_slice(&json))};
+  put_reason(op, settle, da_buf_slice(&json));
+  da_buf_free(&json);
+  return op;
+}
+
+/* Its task, which nobody ever held, is claimed by its first version and ended in one. */
+da_op *da_cancel_unbegun_op(da_slice id, da_slice why)
+{
+  da_op *op = da_op_new();
+  op->stop_at_refusal = true;
+  da_request *acquire = da_op_request(op, DA_REQ_TASK_ACQUIRE);
+  acquire->id = da_arena_dup(&op->arena, id);
+  acquire->version = 0;
+  acquire->pid = DA_LIT("local/cancel");
+  acquire->ttl = DA_TIME_MAX;
+  acquire->no_preload = true;
+  da_slice own = acquire->id;
+  da_request *fulfill = da_op_request(op, DA_REQ_TASK_FULFILL);
+  da_buf json = {0};
+  da_fault_json(&json, "canceled", why.len != 0 ? why : DA_LIT("canceled"));
+  fulfill->id = own;
+  fulfill->version = 1;
+  fulfill->state = DA_CANCELED;
+  put_reason(op, fulfill, da_buf_slice(&json));
   da_buf_free(&json);
   return op;
 }
@@ -414,25 +459,52 @@ da_op *da_cancel_op(da_slice id, da_slice why)
 typedef struct cancel_request {
   void (*done)(void *user, int status);
   void *user;
+  da_sched *sched;
+  da_slice id, why; /* of the op */
+  int status;
 } cancel_request;
+
+static void tell_cancel(da_op *op, const cancel_request *request)
+{
+  if (request->done != NULL) request->done(request->user, request->status);
+  da_op_delete(op);
+}
+
+static void unbegun_ended(da_op *op)
+{
+  tell_cancel(op, op->user);
+}
 
 static void cancel_done(da_op *op)
 {
-  const cancel_request *request = op->user;
-  int status = 503;
+  cancel_request *request = op->user;
+  request->status = 503;
   if (op->status == DA_OK) {
     const da_reply *target = &op->outcomes[0].reply;
-    status = target->status == 200 && target->promise->state != DA_PENDING ? 409 : target->status;
+    request->status = target->status == 200 && target->promise->state != DA_PENDING ? 409 : target->status;
+    if (target->status == 200 && is_delayed(target->promise)) {
+      da_op *end = da_cancel_unbegun_op(request->id, request->why);
+      cancel_request *copy = da_arena_alloc(&end->arena, sizeof *copy);
+      *copy = *request;
+      end->user = copy;
+      end->done = unbegun_ended;
+      da_op_delete(op);
+      da_sched_submit(copy->sched, end, false);
+      return;
+    }
   }
-  if (request->done != NULL) request->done(request->user, status);
-  da_op_delete(op);
+  tell_cancel(op, request);
 }
 
 void da_worker_cancel(da_sched *sched, da_slice id, da_slice why, void (*done)(void *user, int status), void *user)
 {
   da_op *op = da_cancel_op(id, why);
   cancel_request *state = da_arena_alloc(&op->arena, sizeof *state);
-  *state = (cancel_request){done, user};
+  *state = (cancel_request){.done = done,
+                            .user = user,
+                            .sched = sched,
+                            .id = da_arena_dup(&op->arena, id),
+                            .why = da_arena_dup(&op->arena, why)};
   op->user = state;
   op->done = cancel_done;
   da_sched_submit(sched, op, false);

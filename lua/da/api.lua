@@ -10,7 +10,7 @@ da.pawait = core.pawait
 function da.sleep(duration) return core.sleep(duration) end
 function da.sleep_until(instant) return core.sleep_until(instant) end
 
-local promise_options = { timeout = true, data = true, key = true, id = true }
+local promise_options = { timeout = true, data = true, key = true, id = true, tags = true }
 
 -- A promise somebody outside settles: `dahost promise resolve ID JSON`, da.resolve(id, ...) in a step.
 function da.promise(name, options)
@@ -20,7 +20,7 @@ function da.promise(name, options)
   end
   for option in pairs(options or {}) do
     if not promise_options[option] then
-      error(("unknown option '%s' of da.promise; it takes timeout, data, key, id"):format(tostring(option)), 2)
+      error(("unknown option '%s' of da.promise; it takes timeout, data, key, id, tags"):format(tostring(option)), 2)
     end
   end
   return core.promise(name, options)

@@ -11,7 +11,7 @@ function step.nap(ms) os.execute("sleep " .. ms / 1000); return "napped" end
 function async.never() await(da.promise "never") end
 function async.undoes(what)
   local s <close> = da.saga()
-  s:on_fail(step.act, "undid " .. what)
+  s:on_fail(step.act, "undid " .. tostring(what))
   await(step.act(what))
   await(da.promise "never")
 end
@@ -165,6 +165,27 @@ local rows = {
     function async.kid() return da.deadline() == nil end
     function async.parent() return await(async.kid:detach()) end
     function async.main() return await(async.parent:with { timeout = "1h" }()) end]], "true" },
+  { times = true, "a delayed workflow begins when its delay is over, and so does its clock", [[
+    function async.kid() return da.now() end
+    function async.main()
+      local t = da.now()
+      local p = async.kid:with { delay = "60ms" }()
+      local q = async.kid:with { delay = 0.06 }:detach()
+      return { await(p) - t >= 0.059, await(q) - t >= 0.059 }
+    end]], "[true,true]" },
+  { times = true, "a delayed workflow that is cancelled before it begins never begins", [[
+    function async.kid() await(step.act "began") end
+    function async.main()
+      local p, q = async.kid:with { delay = "1h" }(), async.kid:with { delay = "1h" }():ignore()
+      await(da.sleep(0.01))
+      p:cancel "changed my mind"
+      q:cancel()
+      return { ended(p), (pawait(da.get "x:kid.1.act.1")) }
+    end]], '["canceled: changed my mind",false]' },
+  { times = true, "a delayed workflow whose parent fails never begins, and its parent does not wait for it", [[
+    function async.kid() await(step.act "began") end
+    function async.parent() async.kid:with { delay = "1h" }(); await(step.act(1)); da.error("mine", "no") end
+    function async.main() return ended(async.parent()) end]], '"mine: no"' },
 }
 
 describe("lifetimes:", function()
@@ -259,12 +280,92 @@ describe("lifetimes:", function()
     assert.are.equal(202 + 32 + 2, #result.out)
   end)
 
+  it("a delayed workflow rests over a death, and neither resume nor a replay begins it early", function()
+    local text = HEAD .. [[
+      function async.kid() await(step.act "began"); return "began" end
+      function async.main()
+        local t = da.now()
+        local v = await(async.kid:with { delay = "1s" }())
+        return { v, da.now() - t >= 1 }
+      end]]
+    local life = { script = text, func = "main", keep = true, env = { DAHOST_KILL = "commit.after:3" }, in_memory = true }
+    local first = script.run(life)
+    assert.are.equal(9, first.signal, first.err)
+    local result = dahost(first.place, "resume", "x")
+    assert.are.equal('["began",true]\n', result.out, result.err)
+    harness.remove(first.place)
+  end)
+
+  it("cancel ends a delayed execution that has not begun at once", function()
+    local text = HEAD .. "function async.main() return await(async.never:with { delay = '1h' }()) end"
+    local first = script.run { script = text, func = "main", keep = true, env = { DAHOST_KILL = "commit.after:3" } }
+    assert.are.equal(9, first.signal, first.err)
+    local got = dahost(first.place, "cancel", "x:never.1", "enough")
+    assert.truthy(got.out:find("completed, canceled", 1, true), got.out .. got.err)
+    local result = dahost(first.place, "resume", "x")
+    assert.truthy(result.err:find("[canceled] enough", 1, true), result.err)
+    harness.remove(first.place)
+  end)
+
+  it("tags of workflows and promises are kept in their records, those of defaults too", function()
+    local text = HEAD .. [[
+      function async.kid() return da.id() end
+      async.kid:defaults { tags = { team = "red" } }
+      function async.main()
+        await(async.kid(), async.kid:with { tags = { b = "2", a = "1" } }())
+        return await(da.promise("p", { timeout = "1ms", tags = { ["a key"] = "" } }):ignore())
+      end]]
+    local result = script.run { script = text, func = "main", read = true, in_memory = true }
+    assert.truthy(result.records["x:kid.1"].tags:find("team=red", 1, true))
+    assert.truthy(result.records["x:kid.2"].tags:find("a=1 b=2", 1, true))
+    assert.truthy(result.records["x:p.1"].tags:find("a key=", 1, true))
+  end)
+
+  it("run --timeout gives an execution a deadline: it undoes, and the exit code is 4", function()
+    local text = HEAD .. [[
+      function async.main() local t = da.deadline() - da.now(); await(async.undoes(t > 0.2 and t <= 0.3)) end]]
+    local place = harness.place(true)
+    local path = place.dir .. "/s.lua"
+    local file = assert(io.open(path, "w"))
+    file:write(text)
+    file:close()
+    local got = dahost(place, "run", path, "main", "--id", "x", "--timeout", "300ms")
+    assert.are.equal(4, got.code, got.err)
+    assert.truthy(got.err:find("[timedout] the deadline passed", 1, true), got.err)
+    assert.truthy(dahost(place, "get", "x:undoes.1.act.2").out:find("value     undid true", 1, true)
+      or dahost(place, "get", "x:undoes.1.act.2").out:find('"undid true"', 1, true))
+    assert.are.equal(0, dahost(place, "start", path, "main", "--id", "y", "--timeout", "1ms").code)
+    assert.are.equal(4, dahost(place, "resume", "y").code)
+    local bad = dahost(place, "start", path, "main", "--timeout", "soon")
+    assert.are.equal(2, bad.code)
+    assert.truthy(bad.err:find("--timeout wants a duration: 90, 250ms, 1h30m, 3d; not 'soon'", 1, true), bad.err)
+    harness.remove(place)
+  end)
+
   -- What is misused, the words.
   for what, case in pairs {
     ["detaching a step"] = { "step.act:detach(1)", "s.lua:18: step.act:detach: a step lives in the execution that calls it and "
       .. "cannot outlive it; detach a workflow that calls the step" },
     ["detach with a dot"] = { "async.never.detach(1)", "write f:detach(...), with a colon; got number" },
     ["a reason that is no text"] = { "step.act(1):cancel({})", "the reason to cancel must be a string, got a table" },
+    ["a delay as long as the timeout"] = { 'async.never:with { delay = "1m", timeout = 60 }()',
+      "delay must be shorter than timeout, which counts from the call" },
+    ["a delay of a step"] = { 'step.act:with { delay = "1m" }()', "delay is for workflows; await(da.sleep(...)) before the step" },
+    ["a delay that is none"] = { 'async.never:with { delay = "soon" }()', "delay must be seconds as a number, or text like" },
+    ["tags of a step"] = { "step.act:with { tags = { a = 'b' } }()", "tags are for workflows and promises" },
+    ["tags that are no table"] = { "async.never:with { tags = 'red' }()", "tags must be a table of strings by name, got string" },
+    ["tags that are no strings"] = { "async.never:with { tags = { a = 1 } }()", "tags must be a table of strings by name, such as "
+      .. '{customer = "ada"}; one is number with a key that is string' },
+    ["a list of tags"] = { "async.never:with { tags = { 'red' } }()", "one is string with a key that is number" },
+    ["reserved tags"] = { "da.promise('p', { tags = { ['resonate:target'] = 'x' } })",
+      "tags: the name 'resonate:target' is reserved, as are all that begin with 'resonate:'" },
+    ["our own reserved tags"] = { "async.never:with { tags = { ['dahost:x'] = 'x' } }()", "the name 'dahost:x' is reserved" },
+    ["a long tag"] = {
+      "async.never:with { tags = { a = ('x'):rep(257) } }()", "tags: a name has 1 to 256 bytes, a value at most as many" },
+    ["too many tags"] = {
+      "local t = {} for i = 1, 17 do t['k' .. i] = 'v' end; async.never:with { tags = t }()", "17 tags; 16 are the most" },
+    ["an option there is not"] = {
+      "async.never:with { delays = 1 }()", "unknown option 'delays' of a durable call; did you mean 'delay'?" },
     ["detach in a step"] = { "await(step.inner())", "a step is a leaf" },
   } do
     it("refuses " .. what, function()

@@ -150,6 +150,8 @@ function M.run(options)
   return self
 end
 
+M.apply, M.same_messages, M.as_kept = apply, same_messages, as_kept
+
 -- A request as text, for whoever has to look at it.
 function M.show(value)
   if type(value) ~= "table" then return type(value) == "string" and ("%q"):format(value) or tostring(value) end

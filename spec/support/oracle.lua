@@ -1,9 +1,10 @@
 -- oracle.lua - the promise and task machine of the Resonate protocol as a plain Lua model.
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Here:    every promise.* and task.* request, the background sweep, snapshots. The invariants that a
---          snapshot (ours or anybody's) can be held against are in invariants.lua.
--- Not yet: schedules, search and debug requests; a handler joins `handle` below.
+-- Here:    every promise.* and task.* request, the background sweep, snapshots. Schedules are in
+--          oracle_schedule.lua. The invariants that a snapshot (ours or anybody's) can be held
+--          against are in invariants.lua.
+-- Not yet: promise.search, task.search and debug requests; a handler joins `handle` below.
 -- Written from the text of the protocol, never from the engine: its worth is that it is a second
 -- opinion. So it prefers the shape of the text to speed or cleverness, and does without the engine.
 -- Sharing: replies, messages and snapshots share records with the model. Records are replaced,
@@ -35,6 +36,8 @@ M.profile = {
   timer_target = "allow",
   suspend_dups = "dedupe",
   heartbeat_mixed = "allow",
+  cron_dow = "quartz",
+  cron_never = "minute",
   retry_timeout_ms = 30000,
 }
 
@@ -47,6 +50,8 @@ local SWITCHES = {
   suspend_dups = { dedupe = true, reject = true },
   heartbeat_mixed = { allow = true, reject = true },
   listener_external_only = { [true] = true, [false] = true },
+  cron_dow = { quartz = true, unix = true },
+  cron_never = { minute = true, reject = true },
   preload_limit = "integer",
   retry_timeout_ms = "integer",
 }
@@ -431,6 +436,8 @@ function M.new(options)
     tasks = {},
     ids = {}, -- of all promises, sorted bytewise
     branches = {}, -- branch tag to the sorted ids that carry it
+    schedules = {}, -- id to record; records are replaced here too
+    catch_up = {}, -- id to "last" or "none"
   }, Oracle)
 end
 
@@ -630,8 +637,9 @@ local function arm_for_waiter(o, p)
   end
 end
 
--- Stores a new promise and its task, if it has one. With `pid` the task is born acquired.
-local function create(o, d, now, out, pid, ttl)
+-- Stores a new promise and its task, if it has one. With `pid` the task is born acquired. A schedule
+-- makes its promise as of the instant it is for.
+local function create(o, d, now, out, pid, ttl, instant)
   local tags = copy(d.tags or {})
   if now >= d.timeoutAt and is_timer(tags) then
     -- It settles at once, behind the deadlines that passed before its own.
@@ -649,11 +657,11 @@ local function create(o, d, now, out, pid, ttl)
     value = {},
     tags = tags,
     timeoutAt = d.timeoutAt,
-    createdAt = now,
+    createdAt = instant or now,
   }
   local alive = now < d.timeoutAt
   if not alive then
-    record.createdAt = d.timeoutAt
+    record.createdAt = math.min(instant or d.timeoutAt, d.timeoutAt)
     record = verdict(record)
   end
   local p = { id = d.id, record = record, callbacks = {}, listeners = {} }
@@ -1293,6 +1301,7 @@ function Oracle:sweep(now)
       dispatch(self, t, now, out)
     end
   end
+  M.sweep_schedules(self, now, out)
   return ok({}), collect(out)
 end
 
@@ -1306,7 +1315,11 @@ function Oracle:snapshot()
     listeners = {},
     tasks = {},
     taskTimeouts = {},
+    schedules = {},
   }
+  for i, id in ipairs(sorted_keys(self.schedules)) do
+    s.schedules[i] = self.schedules[id]
+  end
   for i, id in ipairs(self.ids) do
     local p, t = self.promises[id], self.tasks[id]
     s.promises[i] = p.record
@@ -1346,6 +1359,7 @@ function Oracle:clone()
     twin.callbacks, twin.listeners = copy(p.callbacks), copy(p.listeners)
     new.promises[id] = twin
   end
+  new.schedules, new.catch_up = copy(self.schedules), copy(self.catch_up)
   for id, t in pairs(self.tasks) do
     local twin = copy(t)
     twin.resumes, twin.awaits = copy(t.resumes), copy(t.awaits)
@@ -1426,6 +1440,12 @@ end
 -- For the generator, the rows and the invariants, which speak the same language of tags.
 M.is_alive, M.is_timer, M.is_external, M.projected = is_alive, is_timer, is_external, projected
 M.external_only, M.arms_at_birth, M.is_address, M.later = external_only, arms_at_birth, is_address, later
+
+require("spec.support.oracle_schedule")(M, {
+  shapes = SHAPES, is = is, check = check, run = run, ok = ok, fail = fail, loose = loose, broken = broken,
+  copy = copy, copy_value = copy_value, is_null = is_null, sorted_keys = sorted_keys, too_long = too_long,
+  expire = expire, create = create,
+})
 
 local invariants = require("spec.support.invariants")(M)
 M.index, M.violations = invariants.index, invariants.violations

@@ -75,7 +75,7 @@ local cases = {
   { 'await(da.promise(""))', "the name of a promise must not be empty" },
   { 'await(da.promise("~p"))', "the name of a promise must not begin with '~'" },
   { 'await(da.promise("p", 5))', "da.promise's options must be a table, got number" },
-  { 'await(da.promise("p", { timout = 1 }))', "unknown option 'timout' of da.promise; it takes timeout, data, key, id" },
+  { 'await(da.promise("p", { timout = 1 }))', "unknown option 'timout' of da.promise; it takes timeout, data, key, id, tags" },
   { 'await(da.promise("p", { timeout = -1 }))', "timeout must be seconds" },
   { 'await(da.promise("p", { key = {} }))', "key must be a string" },
   { 'await(da.promise("p", { id = "" }))', "id must not be empty" },
