@@ -18,6 +18,7 @@
 
 enum {
   STEP_THREADS = 2,
+  SLOTS = 64,         /* a small region is mapped and unmapped sooner, life by life */
   QUIET_NS = 200000,  /* how often it is looked whether the steps of a life that died have ended */
   QUIET_TIMES = 10000 /* ... and how many times: 2 s */
 };
@@ -257,6 +258,7 @@ static da_status open_worker(cli_trial *t, da_err *err)
                               .step_threads = STEP_THREADS,
                               .warm_bytes = t->options.evict ? 0 : SIZE_MAX,
                               .after_death = t->life > 0,
+                              .slots = SLOTS,
                               .watch_tables = t->options.watch_tables,
                               .take_step = take_step,
                               .event = hear,

@@ -579,7 +579,8 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   worker->span_limit_ms = options->span_limit_ms > 0 ? options->span_limit_ms : DA_WATCH_SPAN_MS;
   worker->watch = da_watch_new();
   da_groups_create(worker);
-  da_isolates_options isolates = {.seed = options->secret != NULL ? da_get_u32(options->secret) : 0};
+  da_isolates_options isolates = {.seed = options->secret != NULL ? da_get_u32(options->secret) : 0,
+                                  .slot_count = options->slots};
   da_status status = da_region_new(&isolates, &worker->region, err);
   if (status != DA_OK) {
     da_watch_delete(worker->watch);

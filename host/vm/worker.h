@@ -94,6 +94,7 @@ typedef struct da_worker_options {
   bool after_death;      /* the process that had the store before died: what it held is watched (crash.c) */
   int deaths_max;        /* so many deaths in one step park an execution; 0: DA_DEATHS_MAX */
   size_t warm_bytes;     /* memory for suspended isolates; SIZE_MAX: default 64 MiB; 0: evict at every await */
+  size_t slots;          /* isolates in memory at a time, at most; 0: the default */
   bool watch_tables;     /* of a trial: an inline step that changes a table outside of itself parks its execution */
   /* Of a trial: is told of every attempt of a named step, before it is queued. True: it has taken the job, and calls
    * job->done() on the loop thread; not from within this call. NULL: none is taken. */

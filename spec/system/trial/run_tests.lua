@@ -162,7 +162,7 @@ describe("t.run", function()
     t.everywhere(front.film, { "m", 2 }, { groups = { gpu = gpu } })
   end)
 
-  it("leaves detached workflows, or sees them to their end", function()
+  it("leaves detached workflows, or sees them to their end #many", function()
     local mock = { ["step.charge"] = function(n) return n end }
     local r = t.run(wf.detaches, {}, { mock = mock })
     assert.is_nil(r.steps[2])
