@@ -59,6 +59,7 @@ describe("README.md", function()
       "promise create q", "pending", "promise reject q no", "rejected", "promise create r", "pending",
       "promise cancel r", "canceled",
     },
+    ["promise search [PREFIX]"] = { "promise search order- --tag phase=waiting", "order-7  pending    workflow order" },
     ["migrate ID FILE"] = { "migrate order-7 new.lua --dry-run", "would wait, waiting for order-7:approval.1",
       "migrate order-7 new.lua", "kind      workflow" },
     ["cancel ID [WHY]"] = { "cancel order-7 enough", "order-7", "cancel order-7 --hard", "completed, canceled" },
@@ -73,7 +74,8 @@ describe("README.md", function()
     ["help"] = { "help", "usage: dahost VERB" },
   }
   local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
-    "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "migrate ID FILE", "cancel ID [WHY]",
+    "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "promise search [PREFIX]",
+    "migrate ID FILE", "cancel ID [WHY]",
     "continue ID", "repl [FILE]", "check FILE...", "verify", "version", "help",
     "test FILE...", "get ID --history", "replay HISTORY FILE" }
 
@@ -87,7 +89,7 @@ describe("README.md", function()
 local da = require "da"
 local async, await, step = da.async, da.await, da.step
 function async.double(n) return 2 * n end
-function async.order() return await(da.promise("approval")) end
+function async.order() da.publish("phase", "waiting") return await(da.promise("approval")) end
 function step.f(n) return n end
 function async.parks()
   local n = 0

@@ -12,7 +12,8 @@
 
 #include "text.h"
 
-#define F(name) (1u << CLI_##name)
+#define BIT(flag) ((uint64_t)1 << (flag))
+#define F(name) BIT(CLI_##name)
 #define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
 #define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS))
 
@@ -27,6 +28,10 @@ static const flag flags[CLI_FLAG_COUNT] = {
     CLI_FLAG_MAP(X)
 #undef X
 };
+
+static const uint64_t REPEATED = F(TAG);
+/* Only as a word: a condition that lies in the environment would be forgotten there. */
+static const uint64_t NEVER_FROM_ENVIRONMENT = F(HELP) | F(WHERE);
 
 /* ---- verbs --------------------------------------------------------------------------------------------- */
 
@@ -83,7 +88,24 @@ static const char ps_help[] =
     "--steps shows the steps under way in the process that drives this store: running (on a thread, since when, how "
     "far\n"
     "it says it is), abandoned (nobody waits for it any more, but it keeps its thread until it ends), queued (for a\n"
-    "thread), retrying (when the next attempt begins, and how the last one failed).\n";
+    "thread), retrying (when the next attempt begins, and how the last one failed).\n"
+    "\n"
+    "--where COND shows those for which all conditions hold, joined by commas or by `and`; NAME!=VALUE is the\n"
+    "opposite, * stands for any text:\n"
+    "  id=order-*, func=order       its id, its function\n"
+    "  state=suspended              or running, parked, completed, all; resolved, rejected, canceled, timedout\n"
+    "  parked=memory                why it is parked (its code; * is any); at any depth, as state=parked is\n"
+    "  awaits=order-7:approval.1    a promise that it awaits\n"
+    "  older=1h, younger=5m         the time since it was created\n"
+    "  tag.customer=ada             a tag\n"
+    "  published.phase=ship         what it published\n"
+    "cancel, continue and migrate take the same conditions in place of an id.\n";
+static const char where_help[] =
+    "\n"
+    "--where COND in place of ID: every unfinished execution that `dahost ps --where COND` lists, a line for each; "
+    "one\n"
+    "that is refused does not stop the others. Exit code: the highest of them, 0 if there is none. --dry-run changes\n"
+    "nothing.\n";
 static const char tree_help[] =
     "An execution and everything it invoked: indentation shows who called whom, an arrow what is awaited. Functions\n"
     "are running, suspended, completed or parked; promises are pending, resolved, rejected, canceled or timed out.\n";
@@ -109,6 +131,11 @@ static const char replay_help[] =
 static const char promise_create_help[] =
     "Creates a promise that something outside settles. An existing one is left as it is.\n";
 static const char promise_get_help[] = "Shows a promise. The same as `dahost get`.\n";
+static const char promise_search_help[] =
+    "All promises, those of executions and steps too, in the order of their ids: those that begin with PREFIX, are in\n"
+    "state S (pending, resolved, rejected, canceled, timedout), and have every --tag KEY=VALUE, be it among their "
+    "tags\n"
+    "or published. At most N (default 100, at most 1000); if there are more, it tells the --cursor to go on with.\n";
 static const char promise_resolve_help[] =
     "Resolves a pending promise with a value (JSON if it parses as JSON, else a string); whoever awaits it goes on.\n"
     "Exit code 1 if there is no such promise, or it was settled otherwise before.\n";
@@ -144,8 +171,10 @@ static const char migrate_help[] =
     "end\n"
     "rejected, 3 it would be parked.\n";
 static const char repl_help[] =
-    "A prompt in a workflow: each line is Lua, await works, and the functions of FILE are there by their names: foo(3)\n"
-    "starts a child and shows its promise. A value is shown, a global stays, a local lasts for its line. Lines may also\n"
+    "A prompt in a workflow: each line is Lua, await works, and the functions of FILE are there by their names: "
+    "foo(3)\n"
+    "starts a child and shows its promise. A value is shown, a global stays, a local lasts for its line. Lines may "
+    "also\n"
     "come from a pipe. `:help` at the prompt tells of :tree, :crash, :tick and :load. Ctrl-C cancels what a line\n"
     "awaits, Ctrl-D ends.\n"
     "\n"
@@ -167,24 +196,28 @@ static const char help_help[] = "This overview, or the help of one verb.\n";
 
 static const cli_verb verbs[] = {
     {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
-     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT), 1, CLI_OPERANDS_MAX, cli_run},
+     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT) | F(TAGS), 1, CLI_OPERANDS_MAX, cli_run},
     {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0,
      CLI_OPERANDS_MAX, cli_serve},
     {"start", "FILE [FUNCTION] [ARG...]", "submit an execution, do not wait for it", start_help,
-     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT), 1, CLI_OPERANDS_MAX, cli_start},
+     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT) | F(TAGS), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
      CLI_OPERANDS_MAX, cli_resume},
-    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(LIMIT), 0, 0,
-     cli_ps},
+    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(WHERE) | F(LIMIT),
+     0, 0, cli_ps},
     {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
-    {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD), 1, 2, cli_cancel},
-    {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON), 1, 1, cli_continue},
+    {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD) | F(WHERE) | F(DRY_RUN),
+     1, 2, cli_cancel},
+    {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON) | F(WHERE) | F(DRY_RUN), 1,
+     1, cli_continue},
     {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help,
-     F_COMMON | F(JSON) | F(DRY_RUN) | F(FORCE), 2, 2, cli_migrate},
+     F_COMMON | F(JSON) | F(WHERE) | F(DRY_RUN) | F(FORCE), 2, 2, cli_migrate},
     {"promise create", "ID", "make a promise to be settled from outside", promise_create_help,
      F_COMMON | F(JSON) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_promise_create},
     {"promise get", "ID", "show a promise", promise_get_help, F_COMMON | F(JSON), 1, 1, cli_promise_get},
+    {"promise search", "[PREFIX]", "promises by id, state and tags", promise_search_help,
+     F_COMMON | F(JSON) | F(STATE) | F(TAG) | F(LIMIT) | F(CURSOR), 0, 1, cli_promise_search},
     {"promise resolve", "ID [JSON]", "resolve a promise", promise_resolve_help, F_COMMON | F(JSON) | F(STR), 1, 2,
      cli_promise_resolve},
     {"promise reject", "ID [JSON]", "reject a promise", promise_reject_help, F_COMMON | F(JSON) | F(STR), 1, 2,
@@ -211,15 +244,15 @@ static void variable_name(const flag *f, char out[40])
   for (size_t i = 7; i < len; i++) out[i] = (char)(out[i] == '-' ? '_' : out[i] - ('a' - 'A'));
 }
 
-static void add_flags(da_buf *out, uint32_t wanted)
+static void add_flags(da_buf *out, uint64_t wanted)
 {
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
-    if ((wanted & 1u << i) == 0) continue;
+    if ((wanted & BIT(i)) == 0) continue;
     const flag *f = &flags[i];
     char left[40];
     char variable[40] = "";
     (void)snprintf(left, sizeof left, "--%s %s", f->name, f->metavar != NULL ? f->metavar : "");
-    if (i != CLI_HELP) variable_name(f, variable);
+    if ((NEVER_FROM_ENVIRONMENT & BIT(i)) == 0) variable_name(f, variable);
     da_buf_addf(out, "  %-18s %s%s%s%s\n", left, f->help, *variable != '\0' ? " [" : "", variable,
                 *variable != '\0' ? "]" : "");
   }
@@ -228,8 +261,10 @@ static void add_flags(da_buf *out, uint32_t wanted)
 static void print_help(const cli_verb *verb)
 {
   da_buf out = {0};
-  da_buf_addf(&out, "usage: dahost %s%s%s [flags]\n\n%s\nflags, before or after the operands [environment variable]:\n",
-              verb->name, *verb->operands != '\0' ? " " : "", verb->operands, verb->help);
+  bool many = (verb->flags & F(WHERE)) != 0 && verb->operands_min > 0;
+  da_buf_addf(&out,
+              "usage: dahost %s%s%s [flags]\n\n%s%s\nflags, before or after the operands [environment variable]:\n",
+              verb->name, *verb->operands != '\0' ? " " : "", verb->operands, verb->help, many ? where_help : "");
   add_flags(&out, verb->flags);
   out.len--; /* cli_print() ends the line */
   cli_print(da_buf_slice(&out));
@@ -295,7 +330,7 @@ static int unknown_flag(const cli_verb *verb, da_slice name)
   bool elsewhere = false;
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
     da_slice candidate = da_slice_of(flags[i].name);
-    if (verb == NULL || (verb->flags & 1u << i) != 0)
+    if (verb == NULL || (verb->flags & BIT(i)) != 0)
       cli_nearest_offer(&nearest, candidate);
     else if (da_slice_eq(candidate, name))
       elsewhere = true;
@@ -314,6 +349,26 @@ static bool is_flag(const char *word)
   return word[0] == '-' && word[1] != '\0' && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
 }
 
+static bool add_repeated(cli_command *command, cli_flag_id which)
+{
+  if (command->repeated_count == CLI_REPEATED_MAX) {
+    cli_fail(CLI_EXIT_USAGE, "more than %d times --%s", CLI_REPEATED_MAX, flags[which].name);
+    return false;
+  }
+  command->repeated[command->repeated_count].flag = which;
+  command->repeated[command->repeated_count++].value = command->flags[which];
+  return true;
+}
+
+const char *cli_each(const cli_command *command, cli_flag_id which, size_t *at)
+{
+  while (*at < command->repeated_count) {
+    size_t i = (*at)++;
+    if (command->repeated[i].flag == which) return command->repeated[i].value;
+  }
+  return NULL;
+}
+
 /* Reads the flag at argv[*at]; *at stands at its last word afterwards. Returns 0 or an exit code. */
 static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_command *command)
 {
@@ -327,7 +382,7 @@ static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_c
   da_slice name = da_slice_make(word + 2, equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2));
   int found = -1;
   for (int i = 0; i < CLI_FLAG_COUNT; i++)
-    if (da_slice_eq(name, da_slice_of(flags[i].name)) && (verb == NULL || (verb->flags & 1u << i) != 0)) found = i;
+    if (da_slice_eq(name, da_slice_of(flags[i].name)) && (verb == NULL || (verb->flags & BIT(i)) != 0)) found = i;
   if (found < 0) return unknown_flag(verb, name);
   if (flags[found].metavar == NULL) {
     if (equals != NULL) return cli_fail(CLI_EXIT_USAGE, "--%s takes no value", flags[found].name);
@@ -338,6 +393,7 @@ static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_c
     return cli_fail(CLI_EXIT_USAGE, "--%s needs a value: --%s %s", flags[found].name, flags[found].name,
                     flags[found].metavar);
   command->flags[found] = equals != NULL ? equals + 1 : argv[++*at];
+  if ((REPEATED & BIT(found)) != 0 && !add_repeated(command, (cli_flag_id)found)) return CLI_EXIT_USAGE;
   bool name_wanted = found == CLI_DATA || found == CLI_ID;
   if (name_wanted && *command->flags[found] == '\0')
     return cli_fail(CLI_EXIT_USAGE, "--%s wants %s, not nothing", flags[found].name,
@@ -350,7 +406,8 @@ static void take_environment(cli_command *command)
 {
   static const char *const off[] = {"", "0", "no", "false", "off"};
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
-    if (command->flags[i] != NULL || i == CLI_HELP || (command->verb->flags & 1u << i) == 0) continue;
+    if (command->flags[i] != NULL || (NEVER_FROM_ENVIRONMENT & BIT(i)) != 0 || (command->verb->flags & BIT(i)) == 0)
+      continue;
     char variable[40];
     variable_name(&flags[i], variable);
     const char *value = getenv(variable);
@@ -359,6 +416,7 @@ static void take_environment(cli_command *command)
     for (size_t k = 0; k < sizeof off / sizeof *off; k++)
       if (strcmp(value, off[k]) == 0) on = flags[i].metavar != NULL && *value != '\0';
     if (on) command->flags[i] = flags[i].metavar != NULL ? value : "";
+    if (on && (REPEATED & BIT(i)) != 0) (void)add_repeated(command, (cli_flag_id)i);
   }
 }
 
@@ -382,8 +440,13 @@ static int take_words(int argc, char **argv, int at, cli_command *command)
       command->operands[command->operand_count++] = argv[at];
     }
   }
-  if (command->operand_count < verb->operands_min && !cli_has(command, CLI_HELP))
+  if (cli_has(command, CLI_HELP)) return 0;
+  size_t fewer = cli_has(command, CLI_WHERE) && verb->operands_min > 0 ? 1 : 0; /* conditions stand for the id */
+  if (command->operand_count < verb->operands_min - fewer)
     return cli_fail(CLI_EXIT_USAGE, "an operand is missing; usage: dahost %s %s", verb->name, verb->operands);
+  if (command->operand_count > verb->operands_max - fewer)
+    return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many: --where stands in place of the ID",
+                    command->operands[command->operand_count - 1]);
   return 0;
 }
 
@@ -459,7 +522,7 @@ static int answer(int argc, char **argv)
   int code = take_verb(argc, argv, &at, &command.verb);
   if (code != 0 || command.verb == NULL) return code;
   for (int i = 0; i < CLI_FLAG_COUNT; i++)
-    if (command.flags[i] != NULL && (command.verb->flags & 1u << i) == 0)
+    if (command.flags[i] != NULL && (command.verb->flags & BIT(i)) == 0)
       return unknown_flag(command.verb, da_slice_of(flags[i].name));
   code = take_words(argc, argv, at, &command);
   if (code != 0) return code;

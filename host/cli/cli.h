@@ -26,29 +26,32 @@ enum {
 };
 
 /* X(NAME, "name", "METAVAR" or NULL for a switch, "help") */
-#define CLI_FLAG_MAP(X)                                                                                \
-  X(DATA, "data", "DIR", "directory of the store (default ./.dahost)")                                 \
-  X(JSON, "json", NULL, "print JSON instead of the human view")                                        \
-  X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay); -q")           \
-  X(HELP, "help", NULL, "this text")                                                                   \
-  X(ID, "id", "ID", "id of the execution (default: FUNCTION and four random characters)")              \
-  X(ARGS, "args", "JSON", "all arguments as one JSON array")                                           \
-  X(STR, "str", NULL, "every ARG is a string")                                                         \
-  X(WARM, "warm", "BYTES", "memory for suspended executions (default 64M; 0: recover each by replay)") \
-  X(STEP_THREADS, "step-threads", "N", "threads that run steps (default 4)")                           \
-  X(SPAN_LIMIT, "span-limit", "D", "time workflow code may run without an await (default 30s)")        \
-  X(DEATHS, "deaths", "N", "deaths of the process in one step that park an execution (default 10)")    \
-  X(ALL, "all", NULL, "everything that is not finished")                                               \
-  X(STATE, "state", "S", "running, suspended, completed, parked, or all")                              \
-  X(STEPS, "steps", NULL, "steps under way: on threads, queued, to be tried again")                    \
-  X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                  \
-  X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")             \
-  X(FORCE, "force", NULL, "migrate it though the new code would park it")                              \
-  X(DRY_RUN, "dry-run", NULL, "change nothing; tell how the execution would take to the code")         \
-  X(HISTORY, "history", NULL, "all it and what is below it recorded, as one JSON document")            \
-  X(LIMIT, "limit", "N", "at most N rows (default 1000)")                                              \
-  X(TIMEOUT, "timeout", "D", "deadline from now: 90, 250ms, 1h30m, 3d (default: none)")                \
-  X(PARAM, "param", "JSON", "what the promise is about")                                               \
+#define CLI_FLAG_MAP(X)                                                                                     \
+  X(DATA, "data", "DIR", "directory of the store (default ./.dahost)")                                      \
+  X(JSON, "json", NULL, "print JSON instead of the human view")                                             \
+  X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay); -q")                \
+  X(HELP, "help", NULL, "this text")                                                                        \
+  X(ID, "id", "ID", "id of the execution (default: FUNCTION and four random characters)")                   \
+  X(ARGS, "args", "JSON", "all arguments as one JSON array")                                                \
+  X(STR, "str", NULL, "every ARG is a string")                                                              \
+  X(WARM, "warm", "BYTES", "memory for suspended executions (default 64M; 0: recover each by replay)")      \
+  X(STEP_THREADS, "step-threads", "N", "threads that run steps (default 4)")                                \
+  X(SPAN_LIMIT, "span-limit", "D", "time workflow code may run without an await (default 30s)")             \
+  X(DEATHS, "deaths", "N", "deaths of the process in one step that park an execution (default 10)")         \
+  X(ALL, "all", NULL, "everything that is not finished")                                                    \
+  X(STATE, "state", "S", "running, suspended, completed, parked, or all")                                   \
+  X(STEPS, "steps", NULL, "steps under way: on threads, queued, to be tried again")                         \
+  X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                       \
+  X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")                  \
+  X(FORCE, "force", NULL, "migrate it though the new code would park it")                                   \
+  X(DRY_RUN, "dry-run", NULL, "change nothing; tell what would come of it")                                 \
+  X(HISTORY, "history", NULL, "all it and what is below it recorded, as one JSON document")                 \
+  X(LIMIT, "limit", "N", "at most N rows (default 1000)")                                                   \
+  X(TIMEOUT, "timeout", "D", "deadline from now: 90, 250ms, 1h30m, 3d (default: none)")                     \
+  X(PARAM, "param", "JSON", "what the promise is about")                                                    \
+  X(WHERE, "where", "COND", "conditions, joined by commas: func=order, state=parked, id=order-*, older=1h") \
+  X(TAG, "tag", "KEY=VALUE", "with this tag, or with this published; may be given several times")           \
+  X(CURSOR, "cursor", "ID", "only ids behind this one")                                                     \
   X(TAGS, "tags", "JSON", "an object of strings")
 
 typedef enum cli_flag_id {
@@ -58,7 +61,8 @@ typedef enum cli_flag_id {
       CLI_FLAG_COUNT
 } cli_flag_id;
 
-enum { CLI_OPERANDS_MAX = 256 };
+enum { CLI_OPERANDS_MAX = 256, CLI_REPEATED_MAX = 32 };
+_Static_assert(CLI_FLAG_COUNT <= 64, "a flag has a bit");
 
 typedef struct cli_verb cli_verb;
 
@@ -67,6 +71,11 @@ typedef struct cli_command {
   const char *operands[CLI_OPERANDS_MAX]; /* borrowed from argv */
   size_t operand_count;
   const char *flags[CLI_FLAG_COUNT]; /* borrowed from argv or the environment; NULL: not given; a switch: "" */
+  struct {
+    cli_flag_id flag;
+    const char *value;
+  } repeated[CLI_REPEATED_MAX]; /* each time that a flag was given which may be given several times */
+  size_t repeated_count;
 } cli_command;
 
 struct cli_verb {
@@ -74,7 +83,7 @@ struct cli_verb {
   const char *operands;
   const char *brief;
   const char *help;
-  uint32_t flags; /* 1 << cli_flag_id */
+  uint64_t flags; /* 1 << cli_flag_id */
   size_t operands_min;
   size_t operands_max;
   int (*run)(const cli_command *command); /* returns the exit code */
@@ -91,6 +100,9 @@ static inline da_slice cli_text(const cli_command *command, cli_flag_id flag)
 {
   return da_slice_of(command->flags[flag]);
 }
+
+/* The next value of a flag that may be given several times, or NULL; *at is 0 for the first. */
+const char *cli_each(const cli_command *command, cli_flag_id flag, size_t *at);
 
 /* Prints "dahost: words" on stderr and returns code, so that a verb can `return cli_fail(CLI_EXIT_USAGE, ...)`. */
 int cli_fail(int code, const char *format, ...) DA_PRINTF(2, 3);
@@ -118,6 +130,7 @@ int cli_tree(const cli_command *command);
 int cli_get(const cli_command *command);
 int cli_promise_create(const cli_command *command);
 int cli_promise_get(const cli_command *command);
+int cli_promise_search(const cli_command *command);
 int cli_promise_resolve(const cli_command *command);
 int cli_promise_reject(const cli_command *command);
 int cli_promise_cancel(const cli_command *command);

@@ -8,6 +8,8 @@
 #include "text.h"
 #include "value.h"
 
+enum { SEARCH_LIMIT = 100, SEARCH_LIMIT_MAX = 1000 }; /* of the protocol */
+
 static cJSON *request(const cli_command *command, const char *verb)
 {
   cJSON *json = da_json_object();
@@ -24,21 +26,26 @@ static int bad(cJSON *json, const char *words)
 
 /* ---- create -------------------------------------------------------------------------------------------- */
 
-static bool read_tags(const char *text, cJSON *json)
+bool cli_add_tags(const cli_command *command, cJSON *json)
 {
-  da_err err = {{0}};
-  cJSON *tags = da_json_parse(da_slice_of(text), &err);
+  if (!cli_has(command, CLI_TAGS)) return true;
+  cJSON *tags = da_json_parse(cli_text(command, CLI_TAGS), NULL);
   bool good = cJSON_IsObject(tags) != 0;
+  bool own = true;
   const cJSON *item;
   cJSON_ArrayForEach(item, tags)
   {
     good = good && cJSON_IsString(item) != 0;
+    own = own && !da_slice_starts(da_slice_of(item->string), DA_LIT("resonate:"));
   }
-  if (good)
+  if (good && (own || command->verb->run == cli_promise_create)) {
     da_json_put(json, "tags", tags);
-  else
-    cJSON_Delete(tags);
-  return good;
+    return true;
+  }
+  cJSON_Delete(tags);
+  cli_fail(CLI_EXIT_USAGE, good ? "--tags: names that begin with 'resonate:' are the runtime's own"
+                                : "--tags wants a JSON object whose values are strings");
+  return false;
 }
 
 int cli_promise_create(const cli_command *command)
@@ -61,8 +68,10 @@ int cli_promise_create(const cli_command *command)
       return cli_fail(CLI_EXIT_USAGE, "--param wants JSON: %s", err.text);
     }
   }
-  if (cli_has(command, CLI_TAGS) && !read_tags(command->flags[CLI_TAGS], json))
-    return bad(json, "--tags wants a JSON object whose values are strings");
+  if (!cli_add_tags(command, json)) {
+    cJSON_Delete(json);
+    return CLI_EXIT_USAGE;
+  }
   cJSON *rows;
   int code = cli_ask_rows(command, json, true, &rows);
   const cJSON *row = cJSON_GetArrayItem(rows, 0);
@@ -169,6 +178,7 @@ static void note_moved(const cli_command *command, const cJSON *row);
 /* bundle: the code that goes with the request, or NULL. done: what to say; NULL: what was migrated. */
 static int change(const cli_command *command, cJSON *json, da_bundle *bundle, const char *done)
 {
+  if (cli_has(command, CLI_WHERE)) return cli_bulk(command, json, done);
   cli_client client = {.rows = da_json_array()};
   cli_ask ask = {.command = command, .json = json, .bundle = bundle, .worker = bundle != NULL};
   int code = cli_reach(&ask, &client);
@@ -194,11 +204,21 @@ static int change(const cli_command *command, cJSON *json, da_bundle *bundle, co
   return code;
 }
 
+/* A rehearsal of one cancel would tell nothing that get does not. */
+static bool where_fits(const cli_command *command)
+{
+  if (!cli_has(command, CLI_DRY_RUN) || cli_has(command, CLI_WHERE)) return true;
+  cli_fail(CLI_EXIT_USAGE, "--dry-run goes with --where COND, to see what it would touch");
+  return false;
+}
+
 int cli_cancel(const cli_command *command)
 {
+  if (!where_fits(command)) return CLI_EXIT_USAGE;
+  size_t at = cli_has(command, CLI_WHERE) ? 0 : 1;
   cJSON *json = request(command, "cancel");
-  const char *why = command->operand_count > 1 ? command->operands[1] : "canceled";
-  if (command->operand_count > 1) da_json_put_text(json, "why", da_slice_of(why));
+  const char *why = command->operand_count > at ? command->operands[at] : "canceled";
+  if (command->operand_count > at) da_json_put_text(json, "why", da_slice_of(why));
   if (!cli_has(command, CLI_HARD)) return change(command, json, NULL, "was asked to end");
   da_buf word = {0};
   da_buf error = {0};
@@ -215,6 +235,7 @@ int cli_cancel(const cli_command *command)
 
 int cli_continue(const cli_command *command)
 {
+  if (!where_fits(command)) return CLI_EXIT_USAGE;
   return change(command, request(command, "continue"), NULL, "may go on");
 }
 
@@ -253,8 +274,115 @@ int cli_migrate(const cli_command *command)
 {
   da_bundle *bundle = NULL;
   da_err err = {{0}};
-  if (da_bundle_read(command->operands[1], &bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
-  int code = cli_migrate_one(command, command->operands[0], bundle);
+  bool many = cli_has(command, CLI_WHERE);
+  const char *file = command->operands[many ? 0 : 1];
+  if (da_bundle_read(file, &bundle, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  int code = many ? cli_bulk_migrate(command, bundle) : cli_migrate_one(command, command->operands[0], bundle);
   da_bundle_unref(bundle);
+  return code;
+}
+
+/* ---- search -------------------------------------------------------------------------------------------- */
+
+static bool add_search_state(const cli_command *command, cJSON *json)
+{
+  static const char *const known[] = {"pending", "resolved", "rejected", "canceled", "timedout"};
+  cli_nearest nearest = {.wanted = cli_text(command, CLI_STATE)};
+  if (nearest.wanted.len == 0) return true;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    cli_nearest_offer(&nearest, da_slice_of(known[i]));
+    if (!da_slice_eq(nearest.wanted, da_slice_of(known[i]))) continue;
+    da_json_put_text(json, "state", nearest.wanted);
+    return true;
+  }
+  cli_fail(CLI_EXIT_USAGE,
+           "no state '%.*s'%s%.*s%s of a promise; there are pending, resolved, rejected, canceled, timedout",
+           DA_FMT(nearest.wanted), nearest.best.len > 0 ? " (did you mean '" : "", DA_FMT(nearest.best),
+           nearest.best.len > 0 ? "'?)" : "");
+  return false;
+}
+
+static bool add_search_tags(const cli_command *command, cJSON *json)
+{
+  size_t at = 0;
+  const char *word;
+  cJSON *list = da_json_array();
+  da_json_put(json, "tags", list);
+  while ((word = cli_each(command, CLI_TAG, &at)) != NULL) {
+    const char *equals = strchr(word, '=');
+    if (equals == NULL || equals == word) {
+      cli_fail(CLI_EXIT_USAGE, "--tag wants KEY=VALUE, not '%s'", word);
+      return false;
+    }
+    cJSON *tag = da_json_object();
+    da_json_put_text(tag, "key", da_slice_make(word, (size_t)(equals - word)));
+    da_json_put_text(tag, "value", da_slice_of(equals + 1));
+    da_json_add(list, tag);
+  }
+  return true;
+}
+
+static bool add_search_limit(const cli_command *command, cJSON *json)
+{
+  size_t limit = SEARCH_LIMIT;
+  bool good = !cli_has(command, CLI_LIMIT) || cli_size_read(command->flags[CLI_LIMIT], &limit);
+  if (good && limit >= 1 && limit <= SEARCH_LIMIT_MAX) {
+    da_json_put_int(json, "limit", (int64_t)limit);
+    return true;
+  }
+  cli_fail(CLI_EXIT_USAGE, "--limit wants a number from 1 to %d, not '%s'", SEARCH_LIMIT_MAX,
+           command->flags[CLI_LIMIT]);
+  return false;
+}
+
+static void print_found(const cJSON *row, size_t width)
+{
+  da_buf out = {0};
+  da_slice func = da_json_text(row, "function");
+  da_buf_add_slice(&out, da_json_text(row, "id"));
+  cli_pad(&out, 0, width + 2);
+  size_t from = out.len;
+  da_buf_add_slice(&out, da_json_text(row, "promise"));
+  cli_pad(&out, from, 11);
+  da_buf_add_slice(&out, da_json_text(row, "kind"));
+  if (func.len > 0) da_buf_addf(&out, " %.*s", DA_FMT(func));
+  cli_print_text(da_buf_slice(&out));
+  da_buf_free(&out);
+}
+
+static void print_all_found(const cli_command *command, const cJSON *rows)
+{
+  size_t width = 0;
+  const cJSON *row;
+  cJSON_ArrayForEach(row, rows)
+  {
+    size_t own = cli_width(da_json_text(row, "id"));
+    if (own > width) width = own < 60 ? own : 60;
+  }
+  cJSON_ArrayForEach(row, rows)
+  {
+    if (cli_has(command, CLI_JSON))
+      cli_show_json(row);
+    else if (da_json_get(row, "cursor") != NULL)
+      cli_note(command, "there is more: --cursor '%.*s'", DA_FMT(da_json_text(row, "cursor")));
+    else
+      print_found(row, width);
+  }
+}
+
+int cli_promise_search(const cli_command *command)
+{
+  cJSON *json = da_json_object();
+  da_json_put_text(json, "verb", DA_LIT("promise search"));
+  if (command->operand_count > 0) da_json_put_text(json, "prefix", da_slice_of(command->operands[0]));
+  if (cli_has(command, CLI_CURSOR)) da_json_put_text(json, "cursor", cli_text(command, CLI_CURSOR));
+  if (!add_search_state(command, json) || !add_search_tags(command, json) || !add_search_limit(command, json)) {
+    cJSON_Delete(json);
+    return CLI_EXIT_USAGE;
+  }
+  cJSON *rows;
+  int code = cli_ask_rows(command, json, false, &rows);
+  if (code == CLI_EXIT_OK) print_all_found(command, rows);
+  cJSON_Delete(rows);
   return code;
 }

@@ -15,6 +15,7 @@
 #include "../base/log.h"
 #include "cli.h"
 #include "reach.h"
+#include "show.h"
 #include "text.h"
 #include "value.h"
 #include "view.h"
@@ -350,7 +351,9 @@ static cJSON *run_request(const cli_command *command, const da_bundle *bundle, b
   for (size_t i = 1; i < command->operand_count; i++)
     da_json_add(operands, da_json_string(da_slice_of(command->operands[i])));
   da_json_put(json, "operands", operands);
-  return json;
+  if (cli_add_tags(command, json)) return json;
+  cJSON_Delete(json);
+  return NULL;
 }
 
 int cli_run(const cli_command *command)

@@ -301,6 +301,7 @@ static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
   cli_pad(&out, from, 14);
   add_awaits(&out, row, "\xe2\x86\x92 ");
   da_buf_add_slice(&out, da_json_text(da_json_get(row, "parked"), "text"));
+  da_buf_add_slice(&out, da_json_text(row, "damaged"));
   from = out.len;
   da_buf steps = {0};
   add_steps(&steps, row, "");
@@ -386,6 +387,7 @@ int cli_ps(const cli_command *command)
     return CLI_EXIT_USAGE;
   }
   if (state.len > 0) da_json_put_text(json, "state", state);
+  if (cli_has(command, CLI_WHERE)) da_json_put_text(json, "where", cli_text(command, CLI_WHERE));
   if (cli_has(command, CLI_STEPS)) da_json_put_flag(json, "steps", true);
   cJSON *rows;
   int code = cli_ask_rows(command, json, false, &rows);
@@ -443,6 +445,7 @@ static void add_last(da_buf *out, const cJSON *row)
   add_awaits(out, row, "  \xe2\x86\x92 ");
   add_published_short(out, row, "  ");
   da_slice parked = da_json_text(da_json_get(row, "parked"), "text");
+  if (parked.len == 0) parked = da_json_text(row, "damaged");
   if (parked.len > 0) da_buf_addf(out, "  %.*s", DA_FMT(parked));
   add_step_state(out, row, "  ");
 }

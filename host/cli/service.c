@@ -23,6 +23,8 @@ static const handler handlers[] = {
     {"cancel", cli_serve_cancel, false},
     {"continue", cli_serve_continue, false},
     {"migrate", cli_serve_migrate, true},
+    {"bulk", cli_serve_bulk, false},
+    {"promise search", cli_serve_promise_search, false},
     {"run", cli_serve_run, true},
     {"resume", cli_serve_resume, true},
 };

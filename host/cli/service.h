@@ -89,6 +89,12 @@ bool cli_op_failed(da_op *op);
 
 /* service_query.c */
 void cli_serve_ps(cli_request *r);
+void cli_serve_promise_search(cli_request *r);
+/* Executions by page, as ps lists them: what the request's "state", "where" and "limit" ask for. NULL: refused. */
+typedef struct cli_query cli_query;
+cli_query *cli_query_executions(cli_request *r);
+/* Reads the next page, and gives its rows; more: there is another one. If it fails, the request is refused. */
+void cli_query_page(cli_request *r, cli_query *q, void (*got)(cli_request *r, cJSON *rows, bool more));
 void cli_serve_tree(cli_request *r);
 void cli_serve_get(cli_request *r);
 /* A promise and, if it has one, its task as a row. On the store thread. NULL and err if a read failed. */
@@ -113,6 +119,8 @@ cJSON *cli_live_row(cli_request *r, da_slice id);
 void cli_add_live(cli_request *r, cJSON *row);
 
 /* service_change.c */
+/* The tags in an object of strings, or none. */
+da_map cli_tags_of(const cJSON *object, da_arena *arena);
 void cli_serve_promise_create(cli_request *r);
 void cli_serve_promise_settle(cli_request *r);
 void cli_serve_continue(cli_request *r);
@@ -131,7 +139,12 @@ void cli_serve_migrate(cli_request *r);
 typedef enum cli_moves { CLI_MOVES, CLI_KEEPS_CODE, CLI_LEFT_BEHIND } cli_moves;
 cli_moves cli_moves_to(da_worker *worker, const da_bundle *bundle, const da_call *call, const da_digest *from);
 
+/* service_bulk.c: another verb for each of the executions that conditions name. */
+void cli_serve_bulk(cli_request *r);
+
 /* service_run.c */
+/* The script that came with a request over the socket; NULL: none, or a bad one. */
+da_bundle *cli_take_bundle(const cJSON *json, da_err *err);
 void cli_serve_run(cli_request *r);
 void cli_serve_resume(cli_request *r);
 void cli_run_event(cli_service *service, const da_event *event);

@@ -81,7 +81,7 @@ void cli_answer_changed(cli_request *r, const char *member, cJSON *value)
 
 /* ---- promises ------------------------------------------------------------------------------------------ */
 
-static da_map tags_of(const cJSON *object, da_arena *arena)
+da_map cli_tags_of(const cJSON *object, da_arena *arena)
 {
   da_map tags = {0};
   int count = cJSON_GetArraySize(object);
@@ -124,7 +124,7 @@ void cli_serve_promise_create(cli_request *r)
   int64_t now = da_clock_now_ms();
   if (da_json_int(r->json, "timeout", &timeout) && timeout < DA_TIME_MAX - now) create->timeout_at = now + timeout;
   create->param = value_of(r->json, "$param", &op->arena);
-  create->tags = tags_of(da_json_get(r->json, "tags"), &op->arena);
+  create->tags = cli_tags_of(da_json_get(r->json, "tags"), &op->arena);
   da_sched_submit(r->service->sched, op, false);
 }
 

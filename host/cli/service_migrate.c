@@ -183,8 +183,9 @@ static void looked(da_op *op)
 void cli_serve_migrate(cli_request *r)
 {
   da_err err = {{0}};
+  if (r->bundle == NULL) r->bundle = cli_take_bundle(r->json, &err);
   if (r->bundle == NULL) {
-    cli_refuse(r, CLI_EXIT_USAGE, "migrate needs a script");
+    cli_refuse(r, CLI_EXIT_USAGE, "%s", err.text);
     return;
   }
   if (da_worker_serve(r->service->worker, r->bundle, &err) != DA_OK) {

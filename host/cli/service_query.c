@@ -13,6 +13,7 @@
 #include "event.h"
 #include "service.h"
 #include "value.h"
+#include "where.h"
 
 enum { PAGE = 500, AWAITS_MAX = 100 };
 
@@ -225,23 +226,30 @@ da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detai
 /* ---- pages --------------------------------------------------------------------------------------------- */
 
 /* What a query is about, and how far it has come. Lives in the request. */
-typedef struct query {
-  da_slice prefix;   /* tree: the id; borrowed from the request */
-  da_slice detached; /* tree, behind that: how the ids of what was detached begin */
-  da_slice state;    /* ps: wanted, or empty: all that is not completed */
-  bool any_depth;    /* ps: children too */
-  size_t left;       /* rows that may still be told */
+struct cli_query {
+  da_slice prefix;        /* tree: the id; borrowed from the request, as are the next two */
+  da_slice detached;      /* tree, behind that: how the ids of what was detached begin */
+  da_slice state;         /* ps, search: wanted, or empty: all that is not completed (search: all) */
+  da_slice begins;        /* what every id begins with */
+  const cli_where *where; /* conditions, or NULL */
+  const cJSON *tags;      /* search: objects {"key", "value"}, or NULL */
+  bool any_depth;         /* children too */
+  bool search;            /* promises of any kind */
+  size_t left;            /* rows that may still be told */
   cli_detail detail;
-  da_slice after; /* the last id visited; in the request's arena */
-} query;
+  da_slice after; /* the last id visited; in the request's arena, as the next one */
+  da_slice told;  /* search: the last id answered */
+  void (*got)(cli_request *r, cJSON *rows, bool more);
+};
 
 typedef struct page {
-  query *query; /* read only here; the loop waits meanwhile */
+  cli_query *query; /* read only here; the loop waits meanwhile */
   da_store *store;
   da_arena *arena;
   cJSON *rows;
   da_slice last; /* the last id visited */
   size_t visited;
+  bool past; /* no id behind it begins as wanted */
   da_status status;
   da_err *err;
 } page;
@@ -253,31 +261,74 @@ static bool is_child(const da_promise *promise)
   return origin != NULL && !da_slice_eq(*origin, promise->id);
 }
 
-static bool wanted(const query *q, const cJSON *row)
+/* A tag of the promise, or what it published. */
+static bool has_tag(const da_promise *promise, const cJSON *row, const cJSON *tag)
+{
+  da_slice key = da_json_text(tag, "key");
+  da_slice value = da_json_text(tag, "value");
+  const da_slice *own = da_map_get(promise->tags, key);
+  return own != NULL ? da_slice_eq(*own, value) : cli_published_is(row, key, value);
+}
+
+static bool is_found(const cli_query *q, const da_promise *promise, const cJSON *row)
+{
+  const cJSON *tag;
+  if (q->state.len > 0 && !da_slice_eq(da_json_text(row, "promise"), q->state)) return false;
+  cJSON_ArrayForEach(tag, q->tags)
+  {
+    if (!has_tag(promise, row, tag)) return false;
+  }
+  return true;
+}
+
+static bool wanted(const cli_query *q, const da_promise *promise, const cJSON *row)
 {
   da_slice state = da_json_text(row, "state");
   if (q->prefix.len > 0) return true;
-  if (da_json_get(row, "task") == NULL) return false;
+  if (q->search) return is_found(q, promise, row);
+  if (da_json_get(row, "task") == NULL && da_json_get(row, "damaged") == NULL) return false;
+  if (q->where != NULL && !cli_where_holds(q->where, promise, row)) return false;
   if (da_slice_eq(q->state, DA_LIT("all"))) return true;
   if (q->state.len > 0) return da_slice_eq(state, q->state);
-  return !da_slice_eq(state, DA_LIT("completed"));
+  return q->where != NULL || !da_slice_eq(state, DA_LIT("completed"));
+}
+
+/* An execution of which something cannot be read is one row among the others, not the end of them. */
+static cJSON *damaged_row(page *p, const da_promise *promise)
+{
+  cJSON *row = da_json_object();
+  da_json_put_text(row, "id", promise->id);
+  da_json_put_text(row, "kind", da_slice_of(da_call_kind_name(promise->call.kind)));
+  if (promise->call.func.len > 0) da_json_put_text(row, "function", promise->call.func);
+  da_json_put_text(row, "state", DA_LIT("damaged"));
+  da_json_put_text(row, "promise", da_slice_of(promise_state(promise->state)));
+  da_json_put_int(row, "createdAt", promise->created_at);
+  da_json_put_text(row, "damaged", da_slice_of(p->err->text));
+  p->status = DA_OK;
+  return row;
 }
 
 static bool visit_row(void *user, const da_promise *promise)
 {
   page *p = user;
-  if (!da_slice_starts(promise->id, p->query->detached)) return false;
+  const cli_query *q = p->query;
+  if (!da_slice_starts(promise->id, q->detached)) return false;
+  p->past = q->begins.len > 0 && !da_slice_starts(promise->id, q->begins);
+  if (p->past) return false;
   p->last = promise->id;
   p->visited++;
   cJSON *row = NULL;
-  if (!p->query->any_depth && p->query->prefix.len == 0 && is_child(promise)) return p->visited < PAGE;
-  p->status = cli_row_of(p->store, promise, p->query->detail, p->arena, &row, p->err);
+  if (!q->any_depth && q->prefix.len == 0 && is_child(promise)) return p->visited < PAGE;
+  if (q->where != NULL && !cli_where_may(q->where, promise)) return p->visited < PAGE;
+  p->status = cli_row_of(p->store, promise, q->detail, p->arena, &row, p->err);
+  bool damaged = p->status == DA_ECORRUPT || p->status == DA_EVERSION;
+  if (damaged) row = damaged_row(p, promise);
   if (p->status != DA_OK) return false;
-  if (wanted(p->query, row))
+  if (wanted(q, promise, row))
     da_json_add(p->rows, row);
   else
     cJSON_Delete(row);
-  return p->visited < PAGE && (size_t)cJSON_GetArraySize(p->rows) < p->query->left;
+  return p->visited < PAGE && (size_t)cJSON_GetArraySize(p->rows) < q->left;
 }
 
 typedef struct root_scan {
@@ -315,7 +366,7 @@ da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_st
 static da_status read_page(da_store *store, da_op *op, da_err *err)
 {
   page *p = op->call_argument;
-  query *q = p->query;
+  const cli_query *q = p->query;
   p->store = store;
   p->arena = &op->arena;
   p->err = err;
@@ -332,56 +383,93 @@ static da_status read_page(da_store *store, da_op *op, da_err *err)
   return status;
 }
 
-static void ask_page(cli_request *r, void (*done)(da_op *op))
+static void page_read(da_op *op)
 {
-  page p = {.query = r->state};
-  da_op *op = cli_request_call(r, read_page, &p, sizeof p, done);
+  cli_request *r = op->user;
+  if (cli_op_failed(op)) return;
+  const page *p = op->call_argument;
+  cli_query *q = p->query;
+  cJSON *rows = p->rows;
+  q->left -= (size_t)cJSON_GetArraySize(rows);
+  bool more = p->visited >= PAGE && !p->past && q->left > 0 && !r->gone;
+  if (p->last.len > 0) q->after = da_arena_dup(&r->arena, p->last);
+  da_op_delete(op);
+  q->got(r, rows, more);
+}
+
+void cli_query_page(cli_request *r, cli_query *q, void (*got)(cli_request *r, cJSON *rows, bool more))
+{
+  page p = {.query = q};
+  q->got = got;
+  da_op *op = cli_request_call(r, read_page, &p, sizeof p, page_read);
   op->background = true;
   da_sched_submit(r->service->sched, op, false);
 }
 
-/* Tells the rows of a page. True: there is more to read. The op is deleted. */
-static bool tell_page(da_op *op)
+/* Just before the first id that begins so: no id lies between it and that one (see cli_scan_roots()). */
+static da_slice before(da_arena *arena, da_slice begins)
 {
-  cli_request *r = op->user;
-  page *p = op->call_argument;
-  query *q = r->state;
-  bool more = p->visited >= PAGE && !r->gone;
-  if (p->last.len > 0) q->after = da_arena_dup(&r->arena, p->last);
-  for (cJSON *row; (row = cJSON_DetachItemFromArray(p->rows, 0)) != NULL;) {
-    if (q->prefix.len == 0) cli_add_live(r, row);
-    cli_answer_row(r, row);
-    q->left--;
-  }
-  cJSON_Delete(p->rows);
-  if (q->left == 0) {
-    cJSON *row = da_json_object();
-    da_json_put_flag(row, "more", true);
-    cli_answer_row(r, row);
-  }
-  more = more && q->left > 0;
-  da_op_delete(op);
-  return more;
+  char *text = da_arena_alloc(arena, begins.len + 1);
+  memcpy(text, begins.ptr, begins.len);
+  text[begins.len - 1]--;
+  text[begins.len] = '\xff';
+  return da_slice_make(text, begins.len + 1);
 }
 
-static query *new_query(cli_request *r)
+static void begin_with(cli_request *r, cli_query *q, da_slice begins)
 {
-  query *q = da_arena_zalloc(&r->arena, sizeof *q);
-  r->state = q;
+  q->begins = begins;
+  if (begins.len > 0) q->after = before(&r->arena, begins);
+}
+
+static cli_query *new_query(cli_request *r)
+{
+  cli_query *q = da_arena_zalloc(&r->arena, sizeof *q);
   int64_t limit = 1000;
   (void)da_json_int(r->json, "limit", &limit);
   q->left = limit > 0 ? (size_t)limit : 1;
+  q->state = da_json_text(r->json, "state");
+  q->any_depth = da_slice_eq(q->state, DA_LIT("parked"));
   return q;
+}
+
+cli_query *cli_query_executions(cli_request *r)
+{
+  cli_query *q = new_query(r);
+  cli_where *where;
+  da_err err = {{0}};
+  if (da_json_get(r->json, "where") == NULL) return q;
+  if (cli_where_read(da_json_text(r->json, "where"), &r->arena, &where, &err) != DA_OK) {
+    cli_refuse(r, CLI_EXIT_USAGE, "--where: %s", err.text);
+    return NULL;
+  }
+  q->where = where;
+  q->any_depth = q->any_depth || cli_where_any_depth(where);
+  begin_with(r, q, cli_where_begins(where));
+  return q;
+}
+
+/* Answers the rows and, at the limit, that there may be more. */
+static void answer_rows(cli_request *r, const cli_query *q, cJSON *given)
+{
+  for (cJSON *row; (row = cJSON_DetachItemFromArray(given, 0)) != NULL;) {
+    if (q->prefix.len == 0) cli_add_live(r, row);
+    cli_answer_row(r, row);
+  }
+  cJSON_Delete(given);
+  if (q->left > 0) return;
+  cJSON *row = da_json_object();
+  da_json_put_flag(row, "more", true);
+  cli_answer_row(r, row);
 }
 
 /* ---- ps ------------------------------------------------------------------------------------------------ */
 
-static void ps_page(da_op *op)
+static void ps_page(cli_request *r, cJSON *rows, bool more)
 {
-  cli_request *r = op->user;
-  if (cli_op_failed(op)) return;
-  if (tell_page(op))
-    ask_page(r, ps_page);
+  answer_rows(r, r->state, rows);
+  if (more)
+    cli_query_page(r, r->state, ps_page);
   else
     cli_serve_unserved(r);
 }
@@ -392,21 +480,58 @@ void cli_serve_ps(cli_request *r)
     cli_serve_steps(r);
     return;
   }
-  query *q = new_query(r);
-  q->state = da_json_text(r->json, "state");
-  q->any_depth = da_slice_eq(q->state, DA_LIT("parked"));
-  ask_page(r, ps_page);
+  cli_query *q = cli_query_executions(r);
+  if (q == NULL) return;
+  r->state = q;
+  cli_query_page(r, q, ps_page);
+}
+
+/* ---- search -------------------------------------------------------------------------------------------- */
+
+/* One row more than asked for is read: it tells that the cursor leads somewhere. */
+static void found_page(cli_request *r, cJSON *rows, bool more)
+{
+  cli_query *q = r->state;
+  cJSON *last = q->left == 0 ? cJSON_DetachItemFromArray(rows, cJSON_GetArraySize(rows) - 1) : NULL;
+  for (cJSON *row; (row = cJSON_DetachItemFromArray(rows, 0)) != NULL;) {
+    q->told = da_arena_dup(&r->arena, da_json_text(row, "id"));
+    cli_answer_row(r, row);
+  }
+  cJSON_Delete(rows);
+  if (last != NULL) {
+    cJSON *row = da_json_object();
+    da_json_put_text(row, "cursor", q->told);
+    cli_answer_row(r, row);
+  }
+  cJSON_Delete(last);
+  if (more)
+    cli_query_page(r, q, found_page);
+  else
+    cli_request_end(r);
+}
+
+void cli_serve_promise_search(cli_request *r)
+{
+  cli_query *q = new_query(r);
+  r->state = q;
+  q->search = q->any_depth = true;
+  q->detail = CLI_FULL;
+  q->tags = da_json_get(r->json, "tags");
+  q->left++;
+  begin_with(r, q, da_json_text(r->json, "prefix"));
+  da_slice cursor = da_json_text(r->json, "cursor");
+  if (da_slice_cmp(cursor, q->after) > 0) q->after = cursor;
+  cli_query_page(r, q, found_page);
 }
 
 /* ---- tree ---------------------------------------------------------------------------------------------- */
 
-static void tree_page(da_op *op)
+static void tree_page(cli_request *r, cJSON *rows, bool more)
 {
-  cli_request *r = op->user;
-  query *q = r->state;
-  if (cli_op_failed(op)) return;
-  if (tell_page(op)) {
-    ask_page(r, tree_page);
+  cli_query *q = r->state;
+  answer_rows(r, q, rows);
+  if (more) {
+    cli_query_page(r, q, tree_page);
     return;
   }
   if (q->detached.len == 0 && q->after.len == 0) {
@@ -418,7 +543,7 @@ static void tree_page(da_op *op)
     da_slice parts[2] = {q->prefix, da_slice_make(&separator, 1)};
     q->detached = da_id_detached(&r->arena, da_arena_join(&r->arena, parts, 2));
     q->after = DA_NONE;
-    ask_page(r, tree_page);
+    cli_query_page(r, q, tree_page);
     return;
   }
   cli_tell_live(r, q->prefix);
@@ -427,12 +552,13 @@ static void tree_page(da_op *op)
 
 void cli_serve_tree(cli_request *r)
 {
-  query *q = new_query(r);
+  cli_query *q = new_query(r);
+  r->state = q;
   q->prefix = da_json_text(r->json, "id");
   if (q->prefix.len == 0)
     cli_refuse_missing(r, CLI_EITHER, q->prefix);
   else
-    ask_page(r, tree_page);
+    cli_query_page(r, q, tree_page);
 }
 
 /* ---- get ----------------------------------------------------------------------------------------------- */

@@ -364,12 +364,13 @@ static void record_start(cli_request *r)
                         .args = da_slice_of(state->args),
                         .version = state->version,
                         .deadline_at = state->deadline_at,
-                        .bundle = &r->bundle->hash};
+                        .bundle = &r->bundle->hash,
+                        .tags = cli_tags_of(da_json_get(r->json, "tags"), &op->arena)};
   (void)da_worker_root_request(op, DA_REQ_PROMISE_CREATE, &root);
   da_sched_submit(r->service->sched, op, false);
 }
 
-static da_bundle *take_bundle(const cJSON *json, da_err *err)
+da_bundle *cli_take_bundle(const cJSON *json, da_err *err)
 {
   da_slice text = da_json_text(json, "bundle");
   ptrdiff_t len = bind_text_base64_len(text);
@@ -401,7 +402,7 @@ void cli_serve_run(cli_request *r)
   int64_t timeout;
   state->deadline_at = da_json_int(r->json, "timeout", &timeout) ? da_clock_now_ms() + timeout : 0;
   da_err err = {{0}};
-  if (r->bundle == NULL) r->bundle = take_bundle(r->json, &err);
+  if (r->bundle == NULL) r->bundle = cli_take_bundle(r->json, &err);
   r->service->loading = r;
   bool loaded = r->bundle != NULL && da_worker_serve(r->service->worker, r->bundle, &err) == DA_OK;
   r->service->loading = NULL;
@@ -419,7 +420,8 @@ void cli_serve_run(cli_request *r)
     return;
   }
   da_worker_start_until(r->service->worker, da_slice_of(state->id), da_slice_of(state->func), state->version,
-                        da_slice_of(state->args), r->bundle, state->deadline_at, started, r);
+                        da_slice_of(state->args), cli_tags_of(da_json_get(r->json, "tags"), &r->arena), r->bundle,
+                        state->deadline_at, started, r);
 }
 
 /* ---- resume -------------------------------------------------------------------------------------------- */

@@ -107,7 +107,7 @@ static void start_made(da_op *op)
 da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *root)
 {
   da_request *request = da_op_request(op, kind);
-  da_pair *tags = da_arena_alloc(&op->arena, 5 * sizeof *tags);
+  da_pair *tags = da_arena_alloc(&op->arena, (5 + root->tags.count) * sizeof *tags);
   da_slice id = da_arena_dup(&op->arena, root->id);
   tags[0] = (da_pair){DA_LIT("resonate:branch"), id};
   tags[1] = (da_pair){DA_LIT("resonate:origin"), da_id_root(id)};
@@ -116,7 +116,10 @@ da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *r
   tags[4] = (da_pair){DA_LIT("resonate:target"), da_arena_dup(&op->arena, root->target)};
   request->id = id;
   request->timeout_at = DA_TIME_MAX;
-  request->tags = (da_map){tags, 5};
+  for (size_t i = 0; i < root->tags.count; i++)
+    tags[5 + i] = (da_pair){da_arena_dup(&op->arena, root->tags.items[i].key),
+                            da_arena_dup(&op->arena, root->tags.items[i].value)};
+  request->tags = (da_map){tags, 5 + root->tags.count};
   request->param = da_call_param(&op->arena, root->func, root->args, root->version);
   request->no_preload = true;
   request->call = (da_call){.kind = DA_CALL_ROOT,
@@ -141,10 +144,10 @@ static start_request *copy_start(da_op *op, const start_request *start)
 void da_worker_start(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
                      const da_bundle *bundle, da_worker_started *done, void *user)
 {
-  da_worker_start_until(worker, id, func, version, args, bundle, 0, done, user);
+  da_worker_start_until(worker, id, func, version, args, (da_map){0}, bundle, 0, done, user);
 }
 
-void da_worker_start_until(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
+void da_worker_start_until(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args, da_map tags,
                            const da_bundle *bundle, int64_t deadline_at, da_worker_started *done, void *user)
 {
   const start_request start = {.worker = worker,
@@ -165,7 +168,8 @@ void da_worker_start_until(da_worker *worker, da_slice id, da_slice func, int64_
                         .args = copy->args,
                         .version = copy->version,
                         .deadline_at = deadline_at,
-                        .bundle = &copy->bundle};
+                        .bundle = &copy->bundle,
+                        .tags = tags};
   da_request *request = da_worker_root_request(op, DA_REQ_TASK_CREATE, &root);
   request->pid = worker->pid;
   request->ttl = DA_TIME_MAX;

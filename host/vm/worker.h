@@ -153,8 +153,8 @@ typedef void da_worker_started(void *user, const da_promise *promise, bool creat
                                const da_err *err);
 void da_worker_start(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
                      const da_bundle *bundle, da_worker_started *done, void *user);
-/* The same with a deadline; 0: none. */
-void da_worker_start_until(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args,
+/* The same with tags, and a deadline; 0: none. */
+void da_worker_start_until(da_worker *worker, da_slice id, da_slice func, int64_t version, da_slice args, da_map tags,
                            const da_bundle *bundle, int64_t deadline_at, da_worker_started *done, void *user);
 /* Drives an existing execution here from now on, and what it awaits, and what that awaits: pending tasks are claimed,
  * later messages for them followed. */
@@ -166,6 +166,7 @@ typedef struct da_root {
   int64_t version;         /* of the function; 0: the newest that whoever takes it up has */
   int64_t deadline_at;     /* then `timedout` is raised in it; 0: never */
   const da_digest *bundle; /* NULL: left to whoever takes it up */
+  da_map tags;             /* beside those that every root has */
 } da_root;
 da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *root);
 
