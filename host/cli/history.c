@@ -10,6 +10,8 @@
 
 #define VERSION_MEMBER "dahost_history"
 
+enum { ORDINAL_GAP = 1 << 20 };
+
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
 static void put_text(cJSON *row, const char *name, da_slice text)
@@ -137,6 +139,7 @@ da_status cli_history_write(da_store *store, da_slice id, da_buf *out, da_err *e
 typedef struct reading {
   const cJSON *row;
   size_t index;
+  int64_t ordinal_max; /* a replay keeps a table of them; there are gaps, for calls that were not recorded */
   da_arena *arena;
   da_err *err;
 } reading;
@@ -235,7 +238,7 @@ static da_status read_numbers(const reading *r, da_promise *out)
   if (status == DA_OK) status = read_int(r, "settled", 0, DA_TIME_MAX, &out->settled_at);
   if (status == DA_OK) status = read_int(r, "timeout", 0, DA_TIME_MAX, &out->timeout_at);
   if (status == DA_OK) status = read_int(r, "seq", 1, DA_TIME_MAX, &seq);
-  if (status == DA_OK) status = read_int(r, "ordinal", 1, 1 << 24, &ordinal); /* a replay keeps a table of them */
+  if (status == DA_OK) status = read_int(r, "ordinal", 1, r->ordinal_max, &ordinal);
   if (status == DA_OK) status = read_int(r, "line", 0, UINT32_MAX, &line);
   if (status == DA_OK) status = read_int(r, "generation", 2, UINT32_MAX, &generation);
   if (status == DA_OK && (out->state == DA_PENDING) != (seq == 0))
@@ -274,8 +277,9 @@ static da_status read_records(const cJSON *rows, da_arena *arena, cli_history *o
 {
   da_table seen = {0};
   da_status status = DA_OK;
-  reading r = {.arena = arena, .err = err};
-  out->records = da_arena_alloc(arena, (size_t)(cJSON_GetArraySize(rows) + 1) * sizeof *out->records);
+  int count = cJSON_GetArraySize(rows);
+  reading r = {.ordinal_max = 4 * (int64_t)count + ORDINAL_GAP, .arena = arena, .err = err};
+  out->records = da_arena_alloc(arena, (size_t)(count + 1) * sizeof *out->records);
   cJSON_ArrayForEach(r.row, rows)
   {
     r.index = out->count;
