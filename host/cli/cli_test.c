@@ -77,6 +77,9 @@ static int report(lua_State *L, int status)
 
 int cli_test(const cli_command *command)
 {
+  if (command->operands[0][0] == '-')
+    return cli_fail(CLI_EXIT_USAGE, "a file or folder comes before the options of Busted; dahost test FILE... -- %s",
+                    command->operands[0]);
   for (size_t i = 0; i < command->operand_count && command->operands[i][0] != '-'; i++) {
     struct stat found;
     if (stat(command->operands[i], &found) != 0)
