@@ -41,16 +41,23 @@ static void push_promise_id(lua_State *L, int index)
   }
 }
 
-/* `[code] message (promise id)` */
-static int error_tostring(lua_State *L)
+void bind_error_push_line(lua_State *L, int index)
 {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
+  luaL_checkstack(L, 10, "error");
+  index = lua_absindex(L, index);
+  int top = lua_gettop(L);
+  if (!bind_error_is(L, index)) {
+    if (lua_isstring(L, index))
+      lua_pushvalue(L, index);
+    else
+      lua_pushfstring(L, "(a %s)", luaL_typename(L, index));
+    return;
+  }
   lua_pushliteral(L, "[");
-  push_text_field(L, 1, "code", "error");
+  push_text_field(L, index, "code", "error");
   lua_pushliteral(L, "] ");
-  push_text_field(L, 1, "message", "");
-  push_promise_id(L, 1);
+  push_text_field(L, index, "message", "");
+  push_promise_id(L, index);
   if (lua_type(L, -1) == LUA_TSTRING) {
     lua_pushliteral(L, " (promise ");
     lua_insert(L, -2);
@@ -58,7 +65,36 @@ static int error_tostring(lua_State *L)
   } else {
     lua_pop(L, 1);
   }
-  lua_concat(L, lua_gettop(L) - 1);
+  lua_concat(L, lua_gettop(L) - top);
+}
+
+bool bind_error_next_cause(lua_State *L)
+{
+  if (!bind_error_is(L, -1)) return false;
+  lua_pushliteral(L, "cause");
+  bool more = lua_rawget(L, -2) != LUA_TNIL;
+  if (more)
+    lua_replace(L, -2);
+  else
+    lua_pop(L, 1);
+  return more;
+}
+
+/* `[code] message (promise id); caused by [code] message (promise id)` */
+static int error_tostring(lua_State *L)
+{
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  bind_error_push_line(L, 1);
+  lua_pushvalue(L, 1);
+  for (int n = 0; n < BIND_ERROR_CAUSES && bind_error_next_cause(L); n++) {
+    lua_pushvalue(L, 2);
+    lua_pushliteral(L, "; caused by ");
+    bind_error_push_line(L, 3);
+    lua_concat(L, 3);
+    lua_replace(L, 2);
+  }
+  lua_settop(L, 2);
   return 1;
 }
 

@@ -15,6 +15,12 @@
 
 /* __tostring and __concat; bind_value_open() makes the metatable "da.Error" of them. */
 extern const luaL_Reg bind_error_metamethods[];
+/* How many causes of an error are shown; a chain may be a ring. */
+enum { BIND_ERROR_CAUSES = 8 };
+/* Pushes `[code] message (promise id)` of the error at index, or the text of another value. Allocates. */
+void bind_error_push_line(lua_State *L, int index);
+/* Puts its cause in the place of the error on top; false, and nothing is changed, if it has none. */
+bool bind_error_next_cause(lua_State *L);
 /* For scripts: error_new(code, message, fields), is_error(v), error_of(v, traceback). */
 extern const luaL_Reg bind_error_functions[];
 

@@ -130,10 +130,24 @@ static bool encode_outcome(lua_State *L, int first, da_buf *data, da_buf *rest)
   return false;
 }
 
+/* The error at 2 says after how many attempts of an inline step it is the outcome; step.lua does so for a named one. */
+static void count_attempts(lua_State *L)
+{
+  const da_execution *execution = da_isolate_of(L) != NULL ? da_execution_of(L) : NULL;
+  if (execution == NULL || execution->inline_child == NULL) return;
+  bind_error_normalize(L, 2, DA_NONE);
+  if (lua_getfield(L, 2, "attempts") == LUA_TNIL) {
+    lua_pushinteger(L, execution->inline_child->attempt);
+    lua_setfield(L, 2, "attempts");
+  }
+  lua_settop(L, 2);
+}
+
 /* outcome(ok, ...) -> ok, data JSON, rest JSON or nil, fatal */
 static int outcome(lua_State *L)
 {
   da_buf *data = bind_scratch(0), *rest = bind_scratch(1);
+  if (!lua_toboolean(L, 1)) count_attempts(L);
   bool ok = encode_outcome(L, 1, data, rest);
   bool fatal = false;
   if (!ok) {

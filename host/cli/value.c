@@ -179,6 +179,31 @@ static bool add_field(lua_State *L, const char *name, da_buf *out)
   return len > 0;
 }
 
+static void add_line(lua_State *L, const char *label, da_buf *out)
+{
+  bind_error_push_line(L, -1);
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  da_buf_addf(out, "\n%s: ", label);
+  add_printable(out, da_slice_make(text, len));
+  lua_pop(L, 1);
+}
+
+/* Of the error at 1, as are the errors of a list in it. */
+static void add_causes(lua_State *L, da_buf *out)
+{
+  lua_pushvalue(L, 1);
+  for (int n = 0; n < BIND_ERROR_CAUSES && bind_error_next_cause(L); n++) add_line(L, "caused by", out);
+  lua_pop(L, 1);
+}
+
+static void add_errors(lua_State *L, const char *name, const char *label, da_buf *out)
+{
+  if (lua_getfield(L, 1, name) == LUA_TTABLE)
+    for (int i = 1; i <= BIND_ERROR_CAUSES && lua_rawgeti(L, 2, i) != LUA_TNIL; i++) add_line(L, label, out);
+  lua_settop(L, 1);
+}
+
 /* For words a promise or a durable function is its name. */
 static void push_name(lua_State *L, da_slice name)
 {
@@ -196,6 +221,9 @@ static da_status text_of_error(lua_State *L, job *j)
   (void)add_field(L, "code", j->more);
   da_buf_addf(j->out, "[%.*s] ", DA_FMT(da_buf_slice(j->more)));
   (void)add_field(L, "message", j->out);
+  add_causes(L, j->out);
+  add_errors(L, "undo_errors", "could not undo", j->out);
+  add_errors(L, "errors", "failed", j->out);
   size_t end = j->out->len;
   da_buf_add_byte(j->out, '\n');
   if (!add_field(L, "traceback", j->out)) j->out->len = end;

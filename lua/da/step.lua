@@ -2,13 +2,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 local core, da = ...
 
-local xpcall, tostring, select = xpcall, tostring, select
+local xpcall, tostring, select, type = xpcall, tostring, select, type
 
 -- Memory that ran out is no error object: it cannot be made. Trying again would only run out again.
 local function ended(ok, err, ...)
   if not ok and err == "not enough memory" then
     err = core.error_new("memory", "the step needs more memory than a step may have; work on pieces", { fatal = true })
   end
+  if not ok and type(err) == "table" and err.attempts == nil then err.attempts = core.attempt() end
   return core.outcome(ok, err, ...)
 end
 

@@ -527,7 +527,7 @@ describe("da.Error", function()
     assert.equal("result[1]: a function" .. CANNOT, back[1])
     assert.equal("result.cause.co: a thread" .. CANNOT, back.cause.co)
     assert.equal(true, back.cause.ok)
-    assert.equal("[x] m", tostring(back))
+    assert.equal("[x] m; caused by [y] n", tostring(back))
     assert.equal(1, back.a)
 
     local selfish = codec.error_new("x", "m")
