@@ -45,7 +45,8 @@ describe("da.patched", function()
     local process = harness.spawn({ "run", write("one.lua", text), "main", "--id", "x", "--data", place.data, "--step-threads", "1" })
     repeat
       assert.is_nil(process.ended, process.err)
-      local seen = dahost("get", id).code == 0
+      local got = dahost("get", id)
+      local seen = got.code == 0 and (got.out:find("kind      promise", 1, true) or got.out:find("resolved", 1, true))
     until seen and (not running or (dahost("ps", "--json").out):find("running", 1, true))
     uv.kill(process.pid, "sigkill")
     harness.wait(process)

@@ -302,7 +302,7 @@ end]=]
         assert.are.equal(0, dahost(place, "promise", table.unpack(words)).code)
       end
       started = harness.spawn({ "run", write(place, "code.lua", code), "main", "--id", "x", "--data", place.data })
-      while dahost(place, "get", "x:f.2").code ~= 0 do assert.is_nil(started.ended) end
+      while not dahost(place, "get", "x:f.2").out:find("resolved", 1, true) do assert.is_nil(started.ended) end
       kill()
       local fits = dahost(place, "migrate", "x", write(place, "new.lua", code .. "\n--"), "--dry-run")
       assert.are.equal(0, fits.code, fits.out)
