@@ -69,8 +69,6 @@ void da_turn_resumes_clear(da_change *c, da_entity *e);
 
 /* settle.c: the one settlement, for every caller. */
 void da_settle(da_change *c, da_entity *e, da_promise_state state, const da_value *value);
-/* The task `awaiter` waits for nothing any more. */
-void da_settle_forget_awaited(da_change *c, da_slice awaiter);
 /* Settles those of the given promises that are pending past their deadline. Absent ones (NULL) are passed over. */
 void da_settle_expired(da_change *c, da_entity *const *list, size_t count);
 /* Loads the promise, first settling it if it is past its deadline. NULL if absent. */

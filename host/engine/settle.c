@@ -12,7 +12,7 @@
 #include "handlers.h"
 
 /* Nobody but its holder knew of the task's waits: forget them on both sides. */
-void da_settle_forget_awaited(da_change *c, da_slice awaiter)
+static void forget_awaited(da_change *c, da_slice awaiter)
 {
   da_wait_row *row = da_change_wait_first(c, DA_WAIT_AWAITED, awaiter);
   for (; row != NULL; row = da_change_wait_after(row)) da_change_callback_del(c, row->wait.second, awaiter);
@@ -40,7 +40,7 @@ static void settle_begin(da_change *c, da_entity *e, da_promise_state state, con
 {
   record(c, e, state, value, settled_at);
   if (!e->has_task || e->task.state == DA_TASK_FULFILLED) return;
-  da_settle_forget_awaited(c, e->promise.id);
+  forget_awaited(c, e->promise.id);
   da_turn_resumes_clear(c, e);
   da_turn_rest(e, DA_TASK_FULFILLED);
 }

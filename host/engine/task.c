@@ -245,8 +245,8 @@ void da_task_spawn(da_change *c, const da_request *req)
 }
 
 /* The mark of a generation is made settled, so its place in the order of settlements divides what belongs to the
- * generations before it from what belongs to this one. What the task was waiting for, and what has resumed it, was the
- * business of the one before. */
+ * generations before it from what belongs to this one. What has resumed the task was the business of the one before. A
+ * callback that is still there may wake it once for nothing. */
 void da_task_again(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
@@ -258,7 +258,6 @@ void da_task_again(da_change *c, const da_request *req)
     return;
   }
   reply->promise = da_change_show(c, birth_settled(c, req));
-  da_settle_forget_awaited(c, req->id);
   da_turn_resumes_clear(c, e);
   da_change_promise(c, e)->call.generation = req->call.generation;
 }

@@ -141,6 +141,13 @@ function World:step(id, version, child, options)
   })
 end
 
+function World:again(id, version, generation)
+  local promise = promise_of(id .. ":~" .. generation, {})
+  promise.timeoutAt = (1 << 53) - 1
+  local data = { id = id, version = version, promise = promise, createdAt = self.now, generation = generation }
+  return self:ask("task.again", data)
+end
+
 function World:spawn(id, version, child, options)
   local data = { id = id, version = version, pid = options.pid or "q", ttl = options.ttl or 700 }
   data.promise = promise_of(child, options)
@@ -297,6 +304,12 @@ events["task.step"] = function(w)
 end
 events["task.step stale"] = function(w)
   w:step("T", version_of(w) + 1, "T:0", {})
+end
+events["task.again"] = function(w)
+  w:again("T", version_of(w), 2)
+end
+events["task.again stale"] = function(w)
+  w:again("T", version_of(w) + 1, 2)
 end
 events["task.spawn"] = function(w)
   w:spawn("T", version_of(w), "T:0", { target = true })
@@ -1120,6 +1133,21 @@ describe("task.step", function()
     local w = reach("acquired")
     status(w:step("T", 1, "T:0", { target = true }), 400)
     status(w:step("T", 1, "T:0", { timer = true }), 400)
+  end)
+end)
+
+describe("task.again", function()
+  it("leaves the mark, and a task that nothing has resumed", function()
+    local w = reach("acquired")
+    local reply = w:again("T", 1, 2)
+    status(reply, 200)
+    assert.equal("resolved", reply.data.promise.state)
+    assert.equal(0, w:task("T").resumes)
+    status(w:again("T", 1, 2), 422)
+    status(w:again("T", 1, 4), 422)
+    status(w:again("T", 1, 3), 200)
+    status(w:again("T", 2, 4), 409, "Version mismatch")
+    status(w:again("none", 1, 2), 404, "Task not found")
   end)
 end)
 

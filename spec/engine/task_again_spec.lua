@@ -17,7 +17,7 @@ describe("task.again", function()
     assert.same({ P1 = 3, ["P1:~2"] = 2, ["P1:~3"] = 3 }, numbers)
   end)
 
-  it("forgets what the task was waiting for and what has resumed it", function()
+  it("forgets what has resumed the task, and leaves its callbacks to those they wait for", function()
     run([[
       taskcreate P1 target=w1 ttl=50
       create A
@@ -28,8 +28,8 @@ describe("task.again", function()
       settle B resolved          -> 200, task P1 acquired v2 resumes=1
       create C
       callback C P1              -> 200, awaits P1 C
-      again P1 2 P1:~2           -> 200, task P1 acquired v2 resumes=0, awaits P1 none
-      settle C resolved          -> 200, task P1 acquired v2 resumes=0
+      again P1 2 P1:~2           -> 200, task P1 acquired v2 resumes=0, awaits P1 C
+      settle C resolved          -> 200, task P1 acquired v2 resumes=1
     ]])
   end)
 

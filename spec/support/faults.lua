@@ -20,7 +20,7 @@ return {
   {
     words = "a settled promise goes on waiting for others",
     file = "settle.c",
-    from = "  da_settle_forget_awaited(c, e->promise.id);\n",
+    from = "  forget_awaited(c, e->promise.id);\n",
     to = "",
   },
   {
@@ -120,5 +120,11 @@ return {
     file = "due.c",
     from = "if (e->task.timer_at == row->at) da_turn_dispatch(c, e);",
     to = "if (e->task.timer_at == row->at && e->task.state == DA_TASK_PENDING) da_turn_dispatch(c, e);",
+  },
+  {
+    words = "a new generation keeps what resumed the one before",
+    file = "task.c",
+    from = "  da_turn_resumes_clear(c, e);\n  da_change_promise(c, e)->call.generation",
+    to = "  da_change_promise(c, e)->call.generation",
   },
 }

@@ -457,6 +457,23 @@ ask["task.spawn"] = function(g, o, now, slot, t)
   })
 end
 
+ask["task.again"] = function(g, o, now, slot, t)
+  local generation = g:chance(90) and (o.generations[slot.id] or 1) + 1 or g:int(4)
+  local separator = slot.id:find(":", 1, true) and "." or ":"
+  return request("task.again", {
+    id = slot.id,
+    version = t and t.version or 0,
+    promise = {
+      id = ("%s%s~%d"):format(slot.id, separator, generation),
+      timeoutAt = g:chance(97) and (1 << 53) - 1 or now + 50,
+      param = g:value(),
+      tags = {},
+    },
+    createdAt = math.max(0, now - g:int(60) + 10),
+    generation = generation,
+  })
+end
+
 -- How often each kind comes, and the state in which a task has a use for it -----------------------
 
 local WEIGHTS = {
@@ -477,6 +494,7 @@ local WEIGHTS = {
   { "task.continue", 3 },
   { "task.step", 4 },
   { "task.spawn", 4 },
+  { "task.again", 3 },
   { "sweep", 6 },
 }
 
@@ -496,6 +514,7 @@ local WANTS = {
   ["task.heartbeat"] = "acquired",
   ["task.step"] = "acquired",
   ["task.spawn"] = "acquired",
+  ["task.again"] = "acquired",
   ["task.halt"] = "suspended",
   ["task.continue"] = "halted",
 }
@@ -540,6 +559,7 @@ function Gen:touch(o, now, slot)
     "task.continue",
     "task.step",
     "task.spawn",
+    "task.again",
   })
   return ask[kind](self, o, now, slot, o.tasks[slot.id])
 end

@@ -250,6 +250,13 @@ local SHAPES = {
     value = "value",
     createdAt = "integer",
   },
+  ["task.again"] = {
+    id = "string",
+    version = "integer",
+    promise = "create",
+    createdAt = "integer",
+    generation = "integer",
+  },
   ["task.spawn"] = {
     id = "string",
     version = "integer",
@@ -438,6 +445,7 @@ function M.new(options)
     branches = {}, -- branch tag to the sorted ids that carry it
     schedules = {}, -- id to record; records are replaced here too
     catch_up = {}, -- id to "last" or "none"
+    generations = {}, -- id to how often it began; nil: once
   }, Oracle)
 end
 
@@ -1190,6 +1198,40 @@ run["task.step"] = function(o, d, now, out)
   return ok({ promise = p.record })
 end
 
+-- task.again: the mark of the next generation, created and settled at once below the task. What has resumed the task is
+-- forgotten; what it was waiting for stays, as only a settlement uses up a callback.
+check["task.again"] = function(o, d)
+  local wanted = d.promise
+  local tags = wanted.tags or {}
+  local reply = broken(no_task_id(d.id), bad_version(d.version), no_id(wanted.id)) or any_too_long(d.id)
+  local below = wanted.id:sub(1, #d.id) == d.id and wanted.id:find("^[.:].", #d.id + 1)
+  local never = wanted.timeoutAt >= (1 << 53) - 1
+  if reply or not below or not never or d.generation < 2 or d.createdAt < 0 then
+    return loose(400, "A generation has a mark below its task, a number from 2 on, and no deadline")
+  elseif tags["resonate:target"] or tags["resonate:timer"] then
+    return loose(400, "A mark has neither target nor timer")
+  end
+  return check_create(o, wanted)
+end
+
+run["task.again"] = function(o, d, now, out)
+  local id = d.promise.id
+  expire(o, { d.id, id }, now, out)
+  local t = o.tasks[d.id]
+  if not t then
+    return fail(404, "Task not found")
+  elseif not holds(t, d) then
+    return fail(409, "Version mismatch")
+  elseif d.generation ~= (o.generations[d.id] or 1) + 1 or o.promises[id] then
+    return fail(422, "The generation does not follow the last one")
+  end
+  create(o, d.promise, math.min(d.createdAt, now), out)
+  settle_by_client(o, o.promises[id], "resolved", {}, now, out)
+  clear_resumes(t)
+  o.generations[d.id] = d.generation
+  return ok({ promise = o.promises[id].record })
+end
+
 -- task.spawn: a child with a task of its own that starts in this process. A fenced promise.create,
 -- then the acquisition of the new task; one that was there before is left alone.
 check["task.spawn"] = function(o, d)
@@ -1359,6 +1401,7 @@ function Oracle:clone()
     twin.callbacks, twin.listeners = copy(p.callbacks), copy(p.listeners)
     new.promises[id] = twin
   end
+  new.generations = copy(self.generations)
   new.schedules, new.catch_up = copy(self.schedules), copy(self.catch_up)
   for id, t in pairs(self.tasks) do
     local twin = copy(t)

@@ -202,11 +202,12 @@ end
 
 -- The requests of the worker in the same process: fenced like task.fence.
 refused(nil, "acquired", 200, "task.step", "task.spawn")
-refused(nil, "acquired", 409, "task.step stale", "task.spawn stale")
-refused(nil, "absent", 404, "task.step", "task.spawn")
+refused(nil, "acquired", 409, "task.step stale", "task.spawn stale", "task.again stale")
+refused(nil, "absent", 404, "task.step", "task.spawn", "task.again")
 for _, state in ipairs({ "pending", "suspended", "halted", "fulfilled" }) do
-  refused(nil, state, 409, "task.step", "task.spawn")
+  refused(nil, state, 409, "task.step", "task.spawn", "task.again")
 end
+task(nil, "acquired", "task.again", { next = "acquired", version = "=", resumes = 0, timer = "=", status = 200 })
 task(nil, "absent", "task.spawn alive", held)
 task(nil, "absent", "task.spawn dead", dead)
 
@@ -454,6 +455,17 @@ classify["task.step"] = function(walk, d)
     else
       walk:settle_by_client({ id = id, state = d.state })
     end
+  end
+end
+
+-- One out of turn is refused, which is no row.
+classify["task.again"] = function(walk, d, reply)
+  walk:expire({ d.id, d.promise.id }, "touched")
+  if not walk:held("task.again", d) then
+    return
+  elseif reply.status == 200 then
+    walk:hit("acquired/task.again", d.id)
+    walk:hit("promise absent/step", d.promise.id)
   end
 end
 
