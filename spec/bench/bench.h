@@ -101,9 +101,10 @@ int bench_by_size(const void *a, const void *b); /* of doubles, for qsort() */
 /* `size` is what the measure's usage says it is. */
 typedef void bench_measure(const bench_place *place, int size, int size2);
 
-bench_measure bench_step, bench_steps, bench_retained, bench_starts, bench_replay, bench_resume; /* executions.c */
-bench_measure bench_park, bench_warm, bench_wake, bench_crash;                                   /* waiting.c */
-bench_measure bench_retain, bench_sleepers, bench_ready;                                         /* preload.c */
-bench_measure bench_program, bench_idle;                                                         /* program.c */
+bench_measure bench_step, bench_steps, bench_retained, bench_starts, bench_replay, bench_resume,
+    bench_again;                                               /* executions.c */
+bench_measure bench_park, bench_warm, bench_wake, bench_crash; /* waiting.c */
+bench_measure bench_retain, bench_sleepers, bench_ready;       /* preload.c */
+bench_measure bench_program, bench_idle;                       /* program.c */
 
 #endif

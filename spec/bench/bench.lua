@@ -15,6 +15,12 @@ function async.steps_then_wait(n)
   return await(da.promise "gate")
 end
 
+function async.generations(left)
+  for _ = 1, 3 do await(step("s", nothing)) end
+  if left > 1 then return da.again(left - 1) end
+  return await(da.promise "gate")
+end
+
 function async.sleeper()
   await(da.sleep "2d")
   return true

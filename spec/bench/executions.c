@@ -1,4 +1,4 @@
-/* executions.c - executions at work: durable steps, starts, replay.
+/* executions.c - executions at work: durable steps, starts, replay, generations.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,11 +162,11 @@ void bench_starts(const bench_place *place, int executions, int unused)
 
 /* ---- replay -------------------------------------------------------------------------------------------- */
 
-static void open_gate(bench_host *host)
+static void open_gate(bench_host *host, const char *gate)
 {
   da_op *op = da_op_new();
   da_request *request = da_op_request(op, DA_REQ_PROMISE_SETTLE);
-  request->id = DA_LIT("replay-0:gate.1");
+  request->id = da_arena_dup(&op->arena, da_slice_of(gate));
   request->state = DA_RESOLVED;
   da_sched_submit(host->sched, op, false);
 }
@@ -180,7 +180,7 @@ static double wake_from_records(const bench_place *place, const char *store, int
   (void)bench_host_run(&host, "replay", "steps_then_wait", steps, 1, 1, DA_EVENT_SUSPENDED);
   bench_host_close(&host);
   bench_host_open(&host, place, store, SIZE_MAX);
-  open_gate(&host);
+  open_gate(&host, "replay-0:gate.1");
   double seconds = bench_host_wait(&host, 1, DA_EVENT_COMPLETED);
   bench_host_close(&host);
   return seconds;
@@ -198,4 +198,33 @@ void bench_resume(const bench_place *place, int steps, int unused)
 {
   (void)unused;
   bench_say("ms", 1e3 * wake_from_records(place, "parked", steps));
+}
+
+/* ---- generations --------------------------------------------------------------------------------------- */
+
+/* One execution that began so often, in a store of its own. */
+static void say_generations(const bench_place *place, const char *prefix, int generations)
+{
+  bench_host host;
+  char gate[64], name[64];
+  (void)snprintf(gate, sizeof gate, "%s-0:~%d.gate.1", prefix, generations);
+  bench_host_open(&host, place, prefix, SIZE_MAX);
+  double seconds = bench_host_run(&host, prefix, "generations", generations, 1, 1, DA_EVENT_SUSPENDED);
+  (void)snprintf(name, sizeof name, "%s_s", prefix);
+  bench_say(name, generations / seconds);
+  (void)snprintf(name, sizeof name, "%s_bytes", prefix);
+  bench_say(name, bench_file_bytes(&host));
+  bench_host_close(&host);
+  bench_host_open(&host, place, prefix, SIZE_MAX);
+  open_gate(&host, gate);
+  (void)snprintf(name, sizeof name, "%s_ms", prefix);
+  bench_say(name, 1e3 * bench_host_wait(&host, 1, DA_EVENT_COMPLETED));
+  bench_host_close(&host);
+}
+
+void bench_again(const bench_place *place, int generations, int unused)
+{
+  (void)unused;
+  say_generations(place, "few", 3);
+  say_generations(place, "many", generations);
 }

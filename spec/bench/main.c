@@ -21,6 +21,7 @@ static const measure measures[] = {
     {"steps", bench_steps, "EXECUTIONS STEPS      many at once; then the same rows into LMDB and SQLite"},
     {"starts", bench_starts, "EXECUTIONS            started and completed, one step each"},
     {"replay", bench_replay, "STEPS                 recovered from so many records"},
+    {"again", bench_again, "GENERATIONS           one execution that began so often, resumed; and one of three"},
     {"park", bench_park, "EXECUTIONS REST_MS    put to sleep for two days: disk and memory of each"},
     {"warm", bench_warm, "EXECUTIONS REST_MS    the same, kept in memory"},
     {"resume", bench_resume, "STEPS                 one more wakes in the store that `park` left"},
