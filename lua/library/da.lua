@@ -1,0 +1,338 @@
+-- da.lua - definitions of `require "da"` for editors: the Lua language server and others that read LuaCATS. Never run.
+-- SPDX-License-Identifier: Apache-2.0
+---@meta da
+
+---Seconds as a number, or text: "250ms", "1h30m", "3d".
+---@alias da.Duration number|string
+
+---What may cross a durable boundary: nil, booleans, numbers, strings, acyclic tables of these, promises, durable functions.
+---@alias da.Value any
+
+---@class da.Promise<T>: userdata What a durable call gives; `await` turns it into the call's results.
+---@field id string The id of its record.
+local Promise = {}
+
+---Waits for it; raises a da.Error if it was rejected.
+---@async
+---@return any ...
+function Promise:await() end
+
+---As pcall(await, p).
+---@async
+---@return boolean ok
+---@return any ... results, or the error
+function Promise:pawait() end
+
+---Asks it to end early: `canceled` is raised at what it awaits.
+---@param why? string
+---@return da.Promise<any> self
+function Promise:cancel(why) end
+
+---Its failure does not fail the parent, and nobody is told that it was not awaited.
+---@return da.Promise<any> self
+function Promise:ignore() end
+
+---"pending", "resolved", "rejected", "canceled" or "timedout", as far as this execution has come.
+---@return "pending"|"resolved"|"rejected"|"canceled"|"timedout"
+function Promise:state() end
+
+---@class da.Error An error of durable work. tostring() gives `[code] message (promise id)`.
+---@field code string "error", "timedout", "canceled", "unserializable", "unknown_function", "all_failed", ..., or your own
+---@field message string
+---@field traceback? string
+---@field promise? string The promise that was rejected with it.
+---@field func? string The durable function that raised it.
+---@field fatal? boolean Stops the retries of a step.
+---@field errors? da.Error[] Of "all_failed".
+---@field undo_errors? da.Error[] Undo calls of a saga that failed.
+---@field [string] any Fields of your own.
+
+---@class da.Retry Which attempts of a step are made; the defaults are those named.
+---@field max? integer Attempts in all: 5.
+---@field first? da.Duration Before the second attempt: 1.
+---@field factor? number Of each delay to the one before: 2.
+---@field cap? da.Duration The longest delay: 30.
+---@field jitter? number From 0 to 1: 0.2.
+
+---@class da.CallOptions
+---@field timeout? da.Duration Total time, retries included.
+---@field attempt_timeout? da.Duration Steps: time of one attempt.
+---@field retry? da.Retry|false|"forever" Steps.
+---@field key? string The id becomes `name=key` in place of a count.
+---@field id? string Workflows: an id of its own.
+---@field group? string Workflows: the group that runs it.
+---@field address? string Workflows: the same as "poll://any@GROUP".
+---@field version? integer Of several versions this one.
+---@field delay? da.Duration Workflows: it begins so much later.
+---@field tags? table<string, string> Workflows: kept in the record.
+
+---@class da.DefaultOptions
+---@field timeout? da.Duration
+---@field attempt_timeout? da.Duration Steps.
+---@field retry? da.Retry|false|"forever" Steps.
+---@field version? integer
+
+---@class da.InlineOptions
+---@field timeout? da.Duration
+---@field retry? da.Retry|false|"forever"
+---@field key? string
+
+---@class da.BranchOptions
+---@field key? string
+
+---@class da.PromiseOptions
+---@field timeout? da.Duration
+---@field data? da.Value What it is about.
+---@field key? string
+---@field id? string
+---@field tags? table<string, string>
+
+---@class da.LosersOptions
+---@field losers? "cancel"|"keep" What becomes of the others; "cancel".
+
+---@class da.MapOptions
+---@field limit? integer So many at a time.
+
+---@class da.Function: userdata A durable function: calling it gives a promise.
+---@operator call(any): da.Promise<any>
+local Function = {}
+
+---A new handle with options for its calls.
+---@param options da.CallOptions
+---@return da.Function
+function Function:with(options) end
+
+---Options of every call; while the file loads.
+---@param options da.DefaultOptions
+---@return da.Function self
+function Function:defaults(options) end
+
+---A workflow with a life of its own: neither joined nor cancelled with its parent.
+---@param ... da.Value
+---@return da.Promise<any>
+function Function:detach(...) end
+
+---A workflow run by another group.
+---@param group string
+---@return da.Function
+function Function:at(group) end
+
+---@class da.Definer A table that makes a durable function of what is assigned to it.
+---@field [string] da.Function|fun(...: any): any
+---@operator call(any): da.Promise<any>
+
+---@class da.Outcome
+---@field ok boolean
+---@field value? any
+---@field error? da.Error
+
+---@class da.Saga Undoes what was done when an error leaves its scope: local s <close> = da.saga().
+local Saga = {}
+
+---Registers an undo call; arguments are copied now.
+---@param f da.Function|fun(...: any): any
+---@param ... da.Value
+function Saga:on_fail(f, ...) end
+
+---Undoes what is registered, newest first, now.
+function Saga:rollback() end
+
+---@class da.Log
+---@field debug fun(message: any, fields?: table<string, any>)
+---@field info fun(message: any, fields?: table<string, any>)
+---@field warn fun(message: any, fields?: table<string, any>)
+---@field error fun(message: any, fields?: table<string, any>)
+
+---@class da
+---@field async da.Definer `function async.NAME(...)` defines a workflow; `async("label", [options], function() ... end)` runs a branch.
+---@field step da.Definer `function step.NAME(...)` defines a step; `step("label", [options], function() ... end)` runs a closure once.
+---@field log da.Log
+---@field null lightuserdata JSON null in a list.
+---@field _VERSION string
+local da = {}
+
+---Waits; of one promise all results, of several the first of each. Raises a da.Error if one was rejected.
+---@async
+---@generic T
+---@param p da.Promise<T>
+---@param ... da.Promise<any>
+---@return T
+---@return any ...
+function da.await(p, ...) end
+
+---As pcall(await, ...).
+---@async
+---@param p da.Promise<any>
+---@param ... da.Promise<any>
+---@return boolean ok
+---@return any ... results, or the error
+function da.pawait(p, ...) end
+
+---A promise of the first results, in the order of the list; the first failure is its failure.
+---@generic T
+---@param list da.Promise<T>[]
+---@return da.Promise<T[]>
+function da.all(list) end
+
+---A promise of what became of each; it never fails.
+---@param list da.Promise<any>[]
+---@return da.Promise<da.Outcome[]>
+function da.outcomes(list) end
+
+---A promise of the first success: value, index. All failed: error "all_failed".
+---@generic T
+---@param list da.Promise<T>[]
+---@param options? da.LosersOptions
+---@return da.Promise<T>
+function da.any(list, options) end
+
+---A promise of the first one settled: value, index; or its error.
+---@generic T
+---@param list da.Promise<T>[]
+---@param options? da.LosersOptions
+---@return da.Promise<T>
+function da.race(list, options) end
+
+---A promise of f's first results over the list.
+---@param list da.Value[]
+---@param f da.Function|fun(item: any): any
+---@param options? da.MapOptions
+---@return da.Promise<any[]>
+function da.map(list, f, options) end
+
+---A promise of p's results, or error "timedout"; then p is cancelled.
+---@generic T
+---@param duration da.Duration
+---@param p da.Promise<T>
+---@return da.Promise<T>
+function da.within(duration, p) end
+
+---A durable timer.
+---@param duration da.Duration
+---@return da.Promise<nil>
+function da.sleep(duration) end
+
+---A durable timer.
+---@param instant number Unix seconds.
+---@return da.Promise<nil>
+function da.sleep_until(instant) end
+
+---A promise that somebody outside settles: `dahost promise resolve ID JSON`, or da.resolve in a step.
+---@param name string
+---@param options? da.PromiseOptions
+---@return da.Promise<any>
+function da.promise(name, options) end
+
+---In a workflow: a promise of any lineage. In a step: nil, or what is known of it.
+---@param id string
+---@return da.Promise<any>|{ id: string, state: string, value: any }|nil
+function da.get(id) end
+
+---Returns what f(...) returns; a request to cancel, and the deadline, wait until then.
+---@param f fun(...: any): any
+---@param ... any
+---@return any ...
+function da.shield(f, ...) end
+
+---local s <close> = da.saga()
+---@return da.Saga
+function da.saga() end
+
+---The same execution begins anew, without its history: `return da.again(...)`.
+---@param ... da.Value
+---@return userdata
+function da.again(...) end
+
+---Is the new code to be taken here? False in executions that were past this place before it came.
+---@param name string
+---@return boolean
+function da.patched(name) end
+
+---The workflows of a group, by name.
+---@param group string
+---@return table<string, da.Function>
+function da.service(group) end
+
+---Shows a value under a key to others while the execution runs; nil takes it away.
+---@param key string
+---@param value da.Value
+function da.publish(key, value) end
+
+---In a step: says how far it is.
+---@param done number
+---@param total? number
+---@param note? string
+function da.progress(done, total, note) end
+
+---Of the execution; in a step the step's promise id, the same in every retry: an idempotency key.
+---@return string
+function da.id() end
+
+---In a step: 1, 2, ...
+---@return integer
+function da.attempt() end
+
+---Unix seconds, or nothing.
+---@return number?
+function da.deadline() end
+
+---The execution's clock, in Unix seconds.
+---@return number
+function da.now() end
+
+---Is this a replay? For logging only.
+---@return boolean
+function da.replaying() end
+
+---As math.random.
+---@param m? integer
+---@param n? integer
+---@return number
+function da.random(m, n) end
+
+---@return string
+function da.uuid() end
+
+---In a step: resolves a promise; the first settlement stays.
+---@param id string
+---@param ... da.Value
+---@return string state the one it is in now
+function da.resolve(id, ...) end
+
+---In a step: rejects a promise.
+---@param id string
+---@param code? string
+---@param message? string
+---@return string state
+function da.reject(id, code, message) end
+
+---In a step: starts a workflow as an execution of its own, once per id.
+---@param id string
+---@param f da.Function
+---@param ... da.Value
+---@return string id
+function da.start(id, f, ...) end
+
+---Raises a da.Error with a code of your own.
+---@param code string
+---@param message? string|number
+---@param fields? table<string, any>
+function da.error(code, message, fields) end
+
+---@param value any
+---@return boolean
+function da.is_error(value) end
+
+---Marks a table as a list: an empty one is [].
+---@generic T: table
+---@param t? T
+---@return T
+function da.array(t) end
+
+---Marks a table as an object, whatever its keys are.
+---@generic T: table
+---@param t? T
+---@return T
+function da.object(t) end
+
+return da
