@@ -25,13 +25,15 @@ void bind_open_test(lua_State *L, const luaL_Reg *natives);
 void bind_setup(void);
 
 /* Natives, set into `core` by bind_open.c. */
-extern const luaL_Reg bind_function_natives[];  /* isolates: define, inline, branch, sleep, promise, ... */
-extern const luaL_Reg bind_promise_natives[];   /* isolates: await, pawait, wait_any, ... */
-extern const luaL_Reg bind_execution_natives[]; /* isolates: finish, join, now, id, ... */
-extern const luaL_Reg bind_saga_natives[];      /* isolates: what lua/da/saga.lua needs */
-extern const luaL_Reg bind_again_natives[];     /* isolates: again, patched */
-extern const luaL_Reg bind_step_natives[];      /* step states */
-extern const luaL_Reg bind_outcome_natives[];   /* both: outcome, trace, decode */
+extern const luaL_Reg bind_function_natives[];   /* isolates: define, inline, branch, sleep, promise, ... */
+extern const luaL_Reg bind_promise_natives[];    /* isolates: await, pawait, wait_any, ... */
+extern const luaL_Reg bind_execution_natives[];  /* isolates: finish, join, now, id, ... */
+extern const luaL_Reg bind_saga_natives[];       /* isolates: what lua/da/saga.lua needs */
+extern const luaL_Reg bind_again_natives[];      /* isolates: again, patched */
+extern const luaL_Reg bind_step_natives[];       /* step states */
+extern const luaL_Reg bind_queue_natives[];      /* isolates: queue_wait, queue_send, ... */
+extern const luaL_Reg bind_queue_step_natives[]; /* the same of step states */
+extern const luaL_Reg bind_outcome_natives[];    /* both: outcome, trace, decode */
 
 /* Metatables, made once per state. */
 void bind_function_open(lua_State *L, bool in_isolate);
@@ -57,6 +59,11 @@ da_execution *bind_execution(lua_State *L, const char *what);
 void bind_promise_push(lua_State *L, const da_child *child);
 /* Pushes the table of what promises have: p:NAME(). */
 void bind_promise_methods(lua_State *L);
+/* Makes the call of spec and leaves its promise on the stack; yields for ever if the execution is being parked. */
+int bind_finish_call(lua_State *L, da_execution *execution, da_call_spec *spec);
+/* What awaiting the promise of an acquire gives. */
+void bind_permit_push(lua_State *L, const da_child *child);
+void bind_permit_open(lua_State *L);
 /* The da.Error of a child that did not resolve. */
 void bind_promise_push_error(lua_State *L, const da_child *child);
 /* What the workflow's function ended with, (true, ...), is da.again's: then it begins again, and true is returned. One

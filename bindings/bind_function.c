@@ -327,8 +327,7 @@ void bind_function_push(lua_State *L, da_slice name)
   lua_pop(L, 1);
 }
 
-/* Makes the call of spec and leaves its promise on the stack; yields for ever if the execution is being parked. */
-static int finish_call(lua_State *L, da_execution *execution, da_call_spec *spec)
+int bind_finish_call(lua_State *L, da_execution *execution, da_call_spec *spec)
 {
   bind_location(L, spec);
   da_err err = {{0}};
@@ -366,7 +365,7 @@ static int call_handle(lua_State *L, const handle *h, bool detached)
                        .delay_ms = h->options.delay_ms};
   lua_getiuservalue(L, 1, TAGS);
   spec.tags = bind_tags(L, -1, &execution->arena);
-  return finish_call(L, execution, &spec);
+  return bind_finish_call(L, execution, &spec);
 }
 
 static int function_call(lua_State *L)
@@ -714,7 +713,7 @@ static int call_inline(lua_State *L)
   spec.retry = options.has_retry ? &options.retry : NULL;
   lua_settop(L, 3);
   spec.closure_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  return finish_call(L, execution, &spec);
+  return bind_finish_call(L, execution, &spec);
 }
 
 /* branch(label, options or nil, body, closure) -> promise: body(promise, closure) runs as a fiber with ids of its own.
@@ -734,7 +733,7 @@ static int call_branch(lua_State *L)
     spec.key = bind_string_field(L, 2, "key");
   }
   size_t before = execution->child_count;
-  (void)finish_call(L, execution, &spec);
+  (void)bind_finish_call(L, execution, &spec);
   if (execution->child_count == before) return 1; /* the same key again */
   da_child *child = execution->children[before];
   lua_State *co = lua_newthread(L);
@@ -779,7 +778,7 @@ static int call_sleep(lua_State *L)
   da_execution *execution = bind_execution(L, "da.sleep");
   da_call_spec spec = {.kind = DA_CALL_SLEEP, .func = DA_LIT("~sleep"), .args = DA_LIT("[]"), .at_ms = -1};
   spec.timeout_ms = bind_duration_ms(L, 1, "da.sleep's argument");
-  return finish_call(L, execution, &spec);
+  return bind_finish_call(L, execution, &spec);
 }
 
 static int call_sleep_until(lua_State *L)
@@ -794,7 +793,7 @@ static int call_sleep_until(lua_State *L)
                        .args = DA_LIT("[]"),
                        .timeout_ms = -1,
                        .at_ms = (int64_t)(seconds * 1000)};
-  return finish_call(L, execution, &spec);
+  return bind_finish_call(L, execution, &spec);
 }
 
 /* promise(name, options or nil, has_data, data) -> promise */
@@ -822,7 +821,7 @@ static int call_promise(lua_State *L)
     bind_tags_copy(L, 2);
     spec.tags = bind_tags(L, -1, &execution->arena);
   }
-  return finish_call(L, execution, &spec);
+  return bind_finish_call(L, execution, &spec);
 }
 
 /* get(id) -> promise of any lineage */

@@ -60,6 +60,7 @@ int bind_open_isolate(lua_State *L)
   open_common(L, &hooks, true);
   bind_promise_open(L);
   bind_again_open(L);
+  bind_permit_open(L);
   lua_pushvalue(L, core);
   lua_pushcfunction(L, freeze);
   lua_setfield(L, -2, "freeze");
@@ -68,12 +69,14 @@ int bind_open_isolate(lua_State *L)
   luaL_setfuncs(L, bind_execution_natives, 0);
   luaL_setfuncs(L, bind_saga_natives, 0);
   luaL_setfuncs(L, bind_again_natives, 0);
+  luaL_setfuncs(L, bind_queue_natives, 0);
   lua_settop(L, da);
   run_file(L, "define.lua", core, da);
   run_file(L, "execution.lua", core, da);
   run_file(L, "combine.lua", core, da);
   run_file(L, "saga.lua", core, da);
   run_file(L, "api.lua", core, da);
+  run_file(L, "queue.lua", core, da);
   lua_getfield(L, core, "nil_error");
   da_lib_set_nil_error(L);
   set_registry(L, core, "main", DA_ISOLATE_MAIN);
@@ -106,9 +109,11 @@ int bind_open_step(lua_State *L)
   lua_pushvalue(L, core);
   luaL_setfuncs(L, bind_function_natives, 0);
   luaL_setfuncs(L, bind_step_natives, 0);
+  luaL_setfuncs(L, bind_queue_step_natives, 0);
   lua_settop(L, da);
   run_file(L, "define.lua", core, da);
   run_file(L, "step.lua", core, da);
+  run_file(L, "queue.lua", core, da);
   set_registry(L, core, "step_main", DA_STEP_MAIN);
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, da);

@@ -331,6 +331,8 @@ typedef struct checks {
   da_slice *ids;
   size_t id_count;
   size_t id_cap;
+  da_world *world;
+  int64_t now;
 } checks;
 
 static void report_broken(void *user, const char *property, da_slice id, const char *words)
@@ -357,9 +359,22 @@ static bool collect_id(void *user, const da_promise *promise)
   return true;
 }
 
+static bool check_queue(void *user, const da_queue *queue)
+{
+  checks *c = user;
+  da_arena each = {0};
+  int broken = da_check_queue(da_store_view(c->world->store), queue->name, c->now, &each, report_broken, c);
+  da_arena_free(&each);
+  return broken >= 0;
+}
+
 static int check_all(da_world *w, checks *c, int64_t now, da_err *err)
 {
   da_status status = da_store_scan_ids(w->store, DA_NONE, DA_NONE, c->arena, collect_id, c, err);
+  if (status != DA_OK) return status;
+  c->world = w;
+  c->now = now;
+  status = da_store_scan_queues(w->store, c->arena, check_queue, c, err);
   if (status != DA_OK) return status;
   da_arena each = {0};
   int broken = 0;
@@ -427,6 +442,7 @@ int luaopen_da_probe(lua_State *L)
   luaL_setfuncs(L, world_methods, 0);
   luaL_setfuncs(L, da_probe_store_methods, 0);
   luaL_setfuncs(L, da_probe_raw_methods, 0);
+  luaL_setfuncs(L, da_probe_queue_methods, 0);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
   luaL_newlib(L, probe_functions);

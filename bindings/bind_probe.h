@@ -56,6 +56,11 @@ void da_probe_push_messages(lua_State *L, const da_message *messages, size_t cou
 /* ---- methods of a world, functions: bind_probe_store.c, bind_probe_raw.c, bind_probe_check.c ------------ */
 
 extern const luaL_Reg da_probe_store_methods[];
+/* A read of the view: in the open batch, or in a transaction of its own, which leave() ends; that raises a failure. */
+da_view *da_probe_enter(lua_State *L, da_world *w);
+int da_probe_leave(lua_State *L, da_world *w, int there);
+
+extern const luaL_Reg da_probe_queue_methods[];
 extern const luaL_Reg da_probe_raw_methods[];
 extern const luaL_Reg da_probe_raw_functions[];
 extern const luaL_Reg da_probe_check_functions[];

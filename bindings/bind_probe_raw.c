@@ -208,6 +208,7 @@ static int raw_key_fits(lua_State *L)
   da_wait_key wait;
   da_out_key out;
   da_live_key live;
+  da_queue_key queue;
   da_due_class class_;
   int64_t at;
   uint8_t which;
@@ -240,6 +241,9 @@ static int raw_key_fits(lua_State *L)
     break;
   case DA_KV_LIVE:
     fits = da_key_live_get(key, &live);
+    break;
+  case DA_KV_QUEUE:
+    fits = da_key_queue_get(key, &queue);
     break;
   case DA_KV_BLOB:
     fits = da_key_blob_get(key, &owner, &which, &piece);

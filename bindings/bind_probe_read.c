@@ -403,6 +403,57 @@ static void read_search(shape *s, int data, da_request *out)
   if (has_member(s, data, "tags")) out->tags = get_map(s, data, "tags");
 }
 
+static void read_awaits(shape *s, int data, da_request *out)
+{
+  size_t room = length_of(s->L, data, "actions");
+  da_await *awaits = da_arena_zalloc(s->arena, room * sizeof *awaits);
+  out->await_count = each(s, data, "actions", read_await, awaits);
+  out->awaits = awaits;
+}
+
+static void read_held_list(shape *s, int data, da_request *out)
+{
+  size_t room = length_of(s->L, data, "tasks");
+  da_held *held = da_arena_zalloc(s->arena, room * sizeof *held);
+  out->held_count = each(s, data, "tasks", read_held, held);
+  out->held = held;
+}
+
+static void read_queue(shape *s, int data, da_request *out)
+{
+  out->queue.name = get_string(s, data, "name");
+  out->queue.kind = (da_queue_kind)get_optional_integer(s, data, "queueKind");
+  out->queue.limit = get_optional_integer(s, data, "limit");
+  out->queue.per_ms = get_optional_integer(s, data, "per");
+}
+
+static void read_wait(shape *s, int data, da_request *out)
+{
+  read_task(s, data, out);
+  read_create(s, data, &out->promise_id, out);
+  out->promise_id = get_string(s, data, "promiseId");
+  read_queue(s, data, out);
+}
+
+/* Without an id: from outside. Without a version: from a step. */
+static void read_put(shape *s, int data, da_request *out)
+{
+  out->queue.name = get_string(s, data, "name");
+  out->value = get_value(s, data, "value");
+  out->version = -1;
+  if (lua_getfield(s->L, data, "version") != LUA_TNIL) out->version = get_integer(s, data, "version");
+  if (lua_getfield(s->L, data, "id") != LUA_TNIL) {
+    out->id = get_string(s, data, "id");
+    out->promise_id = get_string(s, data, "promiseId");
+  } else if (lua_getfield(s->L, data, "message") != LUA_TNIL) {
+    out->message = da_hash128(get_string(s, data, "message"));
+  }
+  if (out->version >= 0) {
+    out->timeout_at = get_integer(s, data, "timeoutAt");
+    out->tags = get_map(s, data, "tags");
+  }
+}
+
 static void read_data(shape *s, int data, da_request *out)
 {
   int action;
@@ -411,6 +462,8 @@ static void read_data(shape *s, int data, da_request *out)
   case DA_REQ_TASK_GET:
   case DA_REQ_TASK_HALT:
   case DA_REQ_TASK_CONTINUE:
+  case DA_REQ_SCHEDULE_GET:
+  case DA_REQ_SCHEDULE_DELETE:
     out->id = get_string(s, data, "id");
     break;
   case DA_REQ_PROMISE_CREATE:
@@ -444,29 +497,17 @@ static void read_data(shape *s, int data, da_request *out)
     action = push_action_data(s, data, NULL);
     if (action != 0) read_settle(s, action, &out->promise_id, out);
     break;
-  case DA_REQ_TASK_SUSPEND: {
-    size_t room = length_of(s->L, data, "actions");
-    da_await *awaits = da_arena_zalloc(s->arena, room * sizeof *awaits);
+  case DA_REQ_TASK_SUSPEND:
     read_task(s, data, out);
-    out->await_count = each(s, data, "actions", read_await, awaits);
-    out->awaits = awaits;
+    read_awaits(s, data, out);
     break;
-  }
   case DA_REQ_TASK_FENCE:
     read_task(s, data, out);
     read_fence(s, data, out);
     break;
-  case DA_REQ_TASK_HEARTBEAT: {
-    size_t room = length_of(s->L, data, "tasks");
-    da_held *held = da_arena_zalloc(s->arena, room * sizeof *held);
+  case DA_REQ_TASK_HEARTBEAT:
     out->pid = get_string(s, data, "pid");
-    out->held_count = each(s, data, "tasks", read_held, held);
-    out->held = held;
-    break;
-  }
-  case DA_REQ_SCHEDULE_GET:
-  case DA_REQ_SCHEDULE_DELETE:
-    out->id = get_string(s, data, "id");
+    read_held_list(s, data, out);
     break;
   case DA_REQ_SCHEDULE_CREATE:
   case DA_REQ_SCHEDULE_DECLARE:
@@ -493,6 +534,16 @@ static void read_data(shape *s, int data, da_request *out)
     read_task(s, data, out);
     read_lease(s, data, out);
     read_inner(s, data, out);
+    break;
+  case DA_REQ_QUEUE_WAIT:
+    read_wait(s, data, out);
+    break;
+  case DA_REQ_QUEUE_PUT:
+    read_put(s, data, out);
+    break;
+  case DA_REQ_QUEUE_BACK:
+    read_task(s, data, out);
+    out->promise_id = get_string(s, data, "promiseId");
     break;
   case DA_REQ_RECOVER:
     out->pid = get_string(s, data, "pid");

@@ -5,7 +5,7 @@
 #include "bind_probe.h"
 
 /* A read outside a batch has a transaction of its own. */
-static da_view *enter(lua_State *L, da_world *w)
+da_view *da_probe_enter(lua_State *L, da_world *w)
 {
   da_err err;
   da_status status = w->batch ? DA_OK : da_store_begin(w->store, &err);
@@ -18,7 +18,7 @@ static void leave(da_world *w)
   if (!w->batch) da_store_abort(w->store);
 }
 
-static int check_read(lua_State *L, da_world *w, int there)
+int da_probe_leave(lua_State *L, da_world *w, int there)
 {
   leave(w);
   if (there < 0) da_probe_raise(L, (da_status)there, da_store_fault_words(w->store));
@@ -32,8 +32,8 @@ static int store_promise(lua_State *L)
   da_promise promise;
   da_world *w = da_probe_world(L);
   da_slice id = da_probe_check_slice(L, 2);
-  da_view *view = enter(L, w);
-  if (check_read(L, w, view->ops->promise(view, id, &w->arena, &promise)) == 0) return 0;
+  da_view *view = da_probe_enter(L, w);
+  if (da_probe_leave(L, w, view->ops->promise(view, id, &w->arena, &promise)) == 0) return 0;
   da_probe_push_record(L, &promise);
   return 1;
 }
@@ -43,8 +43,8 @@ static int store_task(lua_State *L)
   da_task task;
   da_world *w = da_probe_world(L);
   da_slice id = da_probe_check_slice(L, 2);
-  da_view *view = enter(L, w);
-  if (check_read(L, w, view->ops->task(view, id, &w->arena, &task)) == 0) return 0;
+  da_view *view = da_probe_enter(L, w);
+  if (da_probe_leave(L, w, view->ops->task(view, id, &w->arena, &task)) == 0) return 0;
   da_probe_push_task(L, &task);
   if (task.ttl != 0) da_probe_set_integer(L, "ttl", task.ttl);
   if (task.pid.len != 0) da_probe_set_slice(L, "pid", task.pid);
@@ -57,8 +57,8 @@ static int store_schedule(lua_State *L)
   da_schedule schedule;
   da_world *w = da_probe_world(L);
   da_slice id = da_probe_check_slice(L, 2);
-  da_view *view = enter(L, w);
-  if (check_read(L, w, view->ops->schedule(view, id, &w->arena, &schedule)) == 0) return 0;
+  da_view *view = da_probe_enter(L, w);
+  if (da_probe_leave(L, w, view->ops->schedule(view, id, &w->arena, &schedule)) == 0) return 0;
   da_probe_push_schedule_record(L, &schedule);
   return 1;
 }
@@ -68,14 +68,14 @@ static int store_schedules(lua_State *L)
 {
   da_schedule schedule = {.id = lua_isnoneornil(L, 2) ? DA_NONE : da_probe_check_slice(L, 2)};
   da_world *w = da_probe_world(L);
-  da_view *view = enter(L, w);
+  da_view *view = da_probe_enter(L, w);
   int there;
   lua_newtable(L);
   for (lua_Integer i = 1; (there = view->ops->schedule_next(view, schedule.id, &w->arena, &schedule)) > 0; i++) {
     da_probe_push_schedule_record(L, &schedule);
     lua_rawseti(L, -2, i);
   }
-  check_read(L, w, there);
+  da_probe_leave(L, w, there);
   return 1;
 }
 
@@ -87,7 +87,7 @@ static da_wait_kind wait_kind(lua_State *L, int index)
 
 static da_due_class due_class(lua_State *L, int index)
 {
-  static const char *const names[] = {"deadline", "retry", "lease", "schedule", NULL};
+  static const char *const names[] = {"deadline", "retry", "lease", "schedule", "queue", NULL};
   return (da_due_class)luaL_checkoption(L, index, NULL, names);
 }
 
@@ -95,8 +95,8 @@ static int store_wait_has(lua_State *L)
 {
   da_world *w = da_probe_world(L);
   da_wait wait = {wait_kind(L, 2), da_probe_check_slice(L, 3), da_probe_check_slice(L, 4)};
-  da_view *view = enter(L, w);
-  lua_pushboolean(L, check_read(L, w, view->ops->wait_has(view, &wait)));
+  da_view *view = da_probe_enter(L, w);
+  lua_pushboolean(L, da_probe_leave(L, w, view->ops->wait_has(view, &wait)));
   return 1;
 }
 
@@ -106,14 +106,14 @@ static int store_waits(lua_State *L)
 {
   da_world *w = da_probe_world(L);
   da_wait at = {.kind = wait_kind(L, 2), .first = da_probe_check_slice(L, 3)};
-  da_view *view = enter(L, w);
+  da_view *view = da_probe_enter(L, w);
   int there;
   lua_newtable(L);
   for (lua_Integer i = 1; (there = view->ops->wait_next(view, &at, &w->arena, &at)) > 0; i++) {
     da_probe_push_slice(L, at.second);
     lua_rawseti(L, -2, i);
   }
-  check_read(L, w, there);
+  da_probe_leave(L, w, there);
   return 1;
 }
 
@@ -121,7 +121,7 @@ static int store_dues(lua_State *L)
 {
   da_world *w = da_probe_world(L);
   da_due at = {.class_ = due_class(L, 2)};
-  da_view *view = enter(L, w);
+  da_view *view = da_probe_enter(L, w);
   int there;
   lua_newtable(L);
   for (lua_Integer i = 1; (there = view->ops->due_next(view, &at, &w->arena, &at)) > 0; i++) {
@@ -130,7 +130,7 @@ static int store_dues(lua_State *L)
     da_probe_set_slice(L, "id", at.id);
     lua_rawseti(L, -2, i);
   }
-  check_read(L, w, there);
+  da_probe_leave(L, w, there);
   return 1;
 }
 
@@ -138,7 +138,7 @@ static int store_outbox(lua_State *L)
 {
   da_world *w = da_probe_world(L);
   da_message at = {0};
-  da_view *view = enter(L, w);
+  da_view *view = da_probe_enter(L, w);
   int there;
   lua_newtable(L);
   for (lua_Integer i = 1; (there = view->ops->out_next(view, &at, &w->arena, &at)) > 0; i++) {
@@ -147,7 +147,7 @@ static int store_outbox(lua_State *L)
     lua_rawseti(L, -3, i);
     lua_pop(L, 1);
   }
-  check_read(L, w, there);
+  da_probe_leave(L, w, there);
   return 1;
 }
 
@@ -157,7 +157,7 @@ static int store_below(lua_State *L)
   da_world *w = da_probe_world(L);
   da_slice ancestor = da_probe_check_slice(L, 2);
   da_slice after = DA_NONE;
-  da_view *view = enter(L, w);
+  da_view *view = da_probe_enter(L, w);
   int there;
   lua_newtable(L);
   for (lua_Integer i = 1; (there = view->ops->below_next(view, ancestor, after, &w->arena, &promise)) > 0; i++) {
@@ -165,7 +165,7 @@ static int store_below(lua_State *L)
     da_probe_push_slice(L, promise.id);
     lua_rawseti(L, -2, i);
   }
-  check_read(L, w, there);
+  da_probe_leave(L, w, there);
   return 1;
 }
 
@@ -530,7 +530,7 @@ static int store_snapshot(lua_State *L)
 {
   da_err err;
   da_world *w = da_probe_world(L);
-  da_view *view = enter(L, w);
+  da_view *view = da_probe_enter(L, w);
   all a = {.arena = &w->arena};
   lua_newtable(L);
   int snapshot = lua_gettop(L);
@@ -547,7 +547,7 @@ static int store_snapshot(lua_State *L)
   if (there >= 0) there = add_dues(L, view, &w->arena, DA_DUE_RETRY, DA_DUE_LEASE);
   lua_setfield(L, snapshot, "taskTimeouts");
   if (there >= 0) there = add_schedules(L, view, &w->arena, snapshot);
-  check_read(L, w, there);
+  da_probe_leave(L, w, there);
   lua_settop(L, snapshot);
   return 1;
 }

@@ -85,8 +85,9 @@ static da_child **child_list(size_t count)
 }
 
 /* Pushes what a resolved child came to; the number of values. */
-static int push_values(lua_State *L, const da_child *child)
+static int push_values(lua_State *L, da_child *child)
 {
+  child->seen = true;
   if (child->results_ref != LUA_NOREF) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, child->results_ref);
     int at = lua_gettop(L);
@@ -97,6 +98,10 @@ static int push_values(lua_State *L, const da_child *child)
     for (int i = 1; i <= n; i++) lua_rawgeti(L, at, i);
     lua_remove(L, at);
     return n;
+  }
+  if (child->kind == DA_CALL_ACQUIRE) {
+    bind_permit_push(L, child);
+    return 1;
   }
   int count = 0;
   da_err err = {{0}};
@@ -408,6 +413,14 @@ static int cancel(lua_State *L)
   return 0;
 }
 
+/* take_back(promise, why): of a queue, which has settled and was not awaited: what it got goes back. */
+static int take_back(lua_State *L)
+{
+  da_child *child = bind_promise_check(L, 1, "cancel");
+  da_execution_take_back(child->execution, child, luaL_checkstring(L, 2));
+  return 0;
+}
+
 /* is_function(value): a durable one? */
 static int is_function(lua_State *L)
 {
@@ -440,6 +453,7 @@ const luaL_Reg bind_promise_natives[] = {{"await", await},
                                          {"check_duration", check_duration},
                                          {"ready", ready},
                                          {"cancel", cancel},
+                                         {"take_back", take_back},
                                          {"shield", shield},
                                          {"is_promise", is_promise},
                                          {"is_function", is_function},

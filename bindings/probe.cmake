@@ -6,6 +6,7 @@ add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_base.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_check.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_queue.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_read.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_show.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_store.c

@@ -62,6 +62,7 @@ describe("README.md", function()
     ["promise search [PREFIX]"] = { "promise search order- --tag phase=waiting", "order-7  pending    workflow order" },
     ["migrate ID FILE"] = { "migrate order-7 new.lua --dry-run", "would wait, waiting for order-7:approval.1",
       "migrate order-7 new.lua", "kind      workflow" },
+    ["send CHANNEL JSON"] = { "send order-7/in 1 --json", '"messages":1' },
     ["cancel ID [WHY]"] = { "cancel order-7 enough", "order-7", "cancel order-7 --hard", "completed, canceled" },
     ["continue ID"] = { "continue parks", "running", "resume parks", "" },
     ["repl [FILE]"] = { "repl wf.lua", "" },
@@ -75,7 +76,7 @@ describe("README.md", function()
   }
   local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "promise search [PREFIX]",
-    "migrate ID FILE", "cancel ID [WHY]",
+    "migrate ID FILE", "send CHANNEL JSON", "cancel ID [WHY]",
     "continue ID", "repl [FILE]", "check FILE...", "verify", "version", "help",
     "test FILE...", "get ID --history", "replay HISTORY FILE" }
 

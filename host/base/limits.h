@@ -34,6 +34,10 @@ enum {
   DA_HISTORY_MAX = 256,            /* records looked at in one piece of what is dropped, so that it holds up no batch */
   DA_EVICTED_MAX = 16384,          /* evicted executions of which is known how far they had come */
   DA_STEP_MEMORY = 1 << 30,        /* bytes of one such state: a step that eats all memory must not end the process */
+  DA_MESSAGES_MAX = 10000,         /* messages that wait in one channel: more means that nobody receives */
+  DA_MESSAGE_MAX = 1 << 20,        /* bytes of one: a full channel must not fill the disk */
+  DA_QUEUE_LIMIT_MAX = 100000,     /* permits of a semaphore; grants in one window, each of which is a row */
+  DA_QUEUE_GRANTS_MAX = 256,       /* grants in one request, as DA_SWEEP_MAX; the rest falls due at once */
   DA_TRACEBACK_MAX = 4096,         /* bytes of a traceback in a record */
   DA_PROGRESS_NOTE_MAX = 100,      /* bytes of a step's note on its progress: the end of a line */
   DA_LIVE_KEYS_MAX = 64,           /* keys an execution may have published at a time: they are read as a whole */

@@ -145,6 +145,12 @@ static const char promise_reject_help[] =
 static const char promise_cancel_help[] =
     "Settles a promise as canceled, at once: the raw settlement. If it is the promise of an execution, the execution\n"
     "is cut without a chance to undo anything; `dahost cancel` asks it to end by itself.\n";
+static const char send_help[] =
+    "Sends a message (JSON if it parses as JSON, else a string) to a channel, or to the inbox of an execution:\n"
+    "`<execution id>/<name>`. It waits there until somebody receives it; the answer comes when it is on disk. An "
+    "inbox\n"
+    "takes messages from the start of its execution to its end. Exit code 1 if there is no such execution, if it has\n"
+    "ended, or if the channel is full.\n";
 static const char cancel_help[] =
     "Asks an execution to end: `canceled` is raised at what it awaits, undo calls run, then it ends. WHY is the\n"
     "error's message. Nothing is cut; a suspended execution ends when a process drives the store. What is parked can\n"
@@ -207,6 +213,8 @@ static const cli_verb verbs[] = {
      0, 0, cli_ps},
     {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
+    {"send", "CHANNEL JSON", "send a message to a channel or an inbox", send_help, F_COMMON | F(JSON) | F(STR), 2, 2,
+     cli_send},
     {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD) | F(WHERE) | F(DRY_RUN),
      1, 2, cli_cancel},
     {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON) | F(WHERE) | F(DRY_RUN), 1,

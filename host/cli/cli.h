@@ -134,6 +134,7 @@ int cli_promise_search(const cli_command *command);
 int cli_promise_resolve(const cli_command *command);
 int cli_promise_reject(const cli_command *command);
 int cli_promise_cancel(const cli_command *command);
+int cli_send(const cli_command *command);
 int cli_cancel(const cli_command *command);
 int cli_continue(const cli_command *command);
 int cli_migrate(const cli_command *command);

@@ -450,6 +450,16 @@ static void add_last(da_buf *out, const cJSON *row)
   add_step_state(out, row, "  ");
 }
 
+/* "recv cart-7/orders": of what waits in a queue, its whole name. */
+static void add_queue(da_buf *out, const cJSON *row)
+{
+  static const da_call_kind kinds[] = {DA_CALL_RECV, DA_CALL_ACQUIRE, DA_CALL_TAKE, DA_CALL_SEND};
+  da_slice kind = da_json_text(row, "kind");
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (da_slice_eq(kind, da_slice_of(da_call_kind_name(kinds[i]))))
+      da_buf_addf(out, "  %.*s %.*s", DA_FMT(kind), DA_FMT(da_json_text(row, "function")));
+}
+
 static void print_branch(const branch *b, size_t depth)
 {
   da_buf out = {0};
@@ -459,6 +469,7 @@ static void print_branch(const branch *b, size_t depth)
   for (size_t i = 0; i < depth; i++) da_buf_addf(&out, "  ");
   da_buf_add_slice(&out, depth > 0 ? cli_short_id(id, da_json_text(b->parent->row, "id")) : id);
   if (depth == 0) da_buf_addf(&out, "  %.*s", DA_FMT(da_json_text(b->row, "function")));
+  add_queue(&out, b->row);
   da_buf_addf(&out, "  %.*s", DA_FMT(state_words(state)));
   if (da_slice_eq(state, DA_LIT("completed")))
     da_buf_addf(&out, " (%.*s)", DA_FMT(state_words(da_json_text(b->row, "promise"))));

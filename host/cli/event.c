@@ -79,7 +79,7 @@ bool cli_event_from_json(const cJSON *json, da_event *out)
   out->kind = (da_event_kind)kind;
   out->execution = da_json_text(json, "execution");
   out->child = da_json_text(json, "child");
-  out->call = (da_call_kind)small(json, "call", DA_CALL_MARK);
+  out->call = (da_call_kind)small(json, "call", DA_CALL_LAST);
   out->func = da_json_text(json, "func");
   out->state = (da_promise_state)small(json, "state", DA_TIMEDOUT);
   out->branch = da_json_flag(json, "branch");

@@ -220,8 +220,8 @@ static da_status read_names(const reading *r, da_promise *out)
   da_slice kind = da_json_text(r->row, "kind");
   da_slice state = da_json_text(r->row, "state");
   int i = DA_CALL_NONE;
-  while (i <= DA_CALL_MARK && !da_slice_eq(kind, da_slice_of(kind_name((da_call_kind)i)))) i++;
-  if (i > DA_CALL_MARK) return bad(r, "kind", "is none that is known");
+  while (i <= DA_CALL_LAST && !da_slice_eq(kind, da_slice_of(kind_name((da_call_kind)i)))) i++;
+  if (i > DA_CALL_LAST) return bad(r, "kind", "is none that is known");
   out->call.kind = (da_call_kind)i;
   for (i = DA_PENDING; i <= DA_TIMEDOUT; i++)
     if (da_slice_eq(state, da_slice_of(da_promise_state_name((da_promise_state)i)))) break;

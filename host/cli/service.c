@@ -20,6 +20,7 @@ static const handler handlers[] = {
     {"get", cli_serve_get, false},
     {"promise create", cli_serve_promise_create, false},
     {"promise settle", cli_serve_promise_settle, false},
+    {"send", cli_serve_send, false},
     {"cancel", cli_serve_cancel, false},
     {"continue", cli_serve_continue, false},
     {"migrate", cli_serve_migrate, true},

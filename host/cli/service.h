@@ -128,6 +128,9 @@ void cli_serve_continue(cli_request *r);
 void cli_answer_record(cli_request *r, const char *member, bool value);
 void cli_answer_changed(cli_request *r, const char *member, cJSON *value); /* value is given */
 
+/* service_queue.c */
+void cli_serve_send(cli_request *r);
+
 /* service_cancel.c */
 void cli_serve_cancel(cli_request *r);
 

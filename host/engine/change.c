@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "change.h"
 
-#include "rule.h"
+#include "handlers.h"
 
 enum { TAG_ENTITY, TAG_EXECUTE, TAG_UNBLOCK, TAG_GROUP, TAG_WAIT = TAG_GROUP + 4 }; /* 4: the wait kinds */
 
@@ -61,6 +61,14 @@ static void *node_add(da_change *c, size_t size, uint64_t hash, int tag, da_slic
   c->slots[at] = n;
   c->node_count++;
   return n;
+}
+
+void *da_change_node(da_change *c, int tag, da_slice a, da_slice b, size_t size, bool *made)
+{
+  uint64_t hash = node_hash(tag, a, b);
+  da_node *n = node_find(c, hash, tag, a, b);
+  *made = n == NULL;
+  return n != NULL ? n : node_add(c, size, hash, tag, a, b);
 }
 
 /* Notes a failed read. True if the row was found. */
@@ -397,6 +405,7 @@ da_status da_change_flush(da_change *c)
     da_write write = {.table = DA_TABLE_WAIT, .del = w->stored, .row.wait = w->wait};
     da_change_write(c, &write);
   }
+  da_queue_flush(c);
   flush_messages(c, &c->executes);
   flush_messages(c, &c->unblocks);
   return c->status;

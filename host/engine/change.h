@@ -83,6 +83,8 @@ typedef struct da_change {
   da_wait_row *wait_last;
   da_message_list executes;
   da_message_list unblocks;
+  struct da_queue_node *queues; /* engine/queue.c */
+  struct da_hold_node *holds;
 } da_change;
 
 void da_change_begin(da_change *c, da_engine_env *env, da_view *view, da_arena *arena, da_outcome *out);
@@ -102,6 +104,10 @@ static inline da_task *da_change_task(da_entity *e)
   e->task_dirty = true;
   return &e->task;
 }
+
+/* For a noun with nodes of its own: that of (tag, a, b), zeroed and *made if it was not met before. */
+enum { DA_NODE_QUEUE = 32, DA_NODE_HOLD };
+void *da_change_node(da_change *c, int tag, da_slice a, da_slice b, size_t size, bool *made);
 
 /* Rows of the wait table. */
 bool da_change_wait_has(da_change *c, da_wait_kind kind, da_slice first, da_slice second);

@@ -278,6 +278,102 @@ int da_check_promise(da_view *view, const da_profile *profile, da_slice id, int6
   return j.broken;
 }
 
+/* ---- one queue ----------------------------------------------------------------------------------------- */
+
+enum { QUEUE_COUNTED_MAX = 256 }; /* rows; of a longer queue they are not counted after every request */
+
+typedef struct queue_facts {
+  da_queue q;
+  uint64_t tokens, places;
+  bool due_row;
+  bool first_can_wait; /* the first place is that of somebody alive */
+  bool place_without_hold;
+  bool unordered; /* grants */
+} queue_facts;
+
+static bool queue_has_token(const queue_facts *f)
+{
+  if (f->q.kind == DA_QUEUE_CHANNEL) return f->q.tokens > 0;
+  return f->q.kind == DA_QUEUE_SEMAPHORE && f->q.held < (uint64_t)f->q.limit;
+}
+
+/* clang-format off */
+#define QUEUE_PROPERTIES(X)                                                                                      \
+  X(tokens_counted, "tokens counts its rows", f->q.tokens > QUEUE_COUNTED_MAX || f->tokens == f->q.tokens)       \
+  X(places_counted, "places counts its rows", f->q.places > QUEUE_COUNTED_MAX || f->places == f->q.places)       \
+  X(places_held, "who has a place holds it", !f->place_without_hold)                                             \
+  X(nobody_waits_beside_a_token, "nobody alive waits while a token is there, unless the queue falls due",        \
+    !f->first_can_wait || !queue_has_token(f) || f->q.due_at != 0)                                               \
+  X(window_bounded, "a limiter keeps the grants of one window", f->q.kind != DA_QUEUE_LIMITER ||                 \
+    f->q.tokens <= (uint64_t)f->q.limit)                                                                         \
+  X(grants_ordered, "grants are kept in the order of their instants", !f->unordered)                             \
+  X(limiter_falls_due, "a limiter for which somebody waits falls due",                                           \
+    f->q.kind != DA_QUEUE_LIMITER || (f->q.places != 0) == (f->q.due_at != 0))                                   \
+  X(due_has_row, "falls due exactly when a row says so", (f->q.due_at != 0) == f->due_row)
+/* clang-format on */
+
+#define X(name, words, expression)               \
+  static bool queue_##name(const queue_facts *f) \
+  {                                              \
+    return (expression);                         \
+  }
+QUEUE_PROPERTIES(X)
+#undef X
+
+static const struct {
+  const char *name;
+  const char *words;
+  bool (*holds)(const queue_facts *f);
+} queue_properties[] = {
+#define X(name, words, expression) {"queue." #name, words, queue_##name},
+    QUEUE_PROPERTIES(X)
+#undef X
+};
+
+static bool next_queue_row(reader *r, da_queue_row *at)
+{
+  return r->status == 0 && found(r, r->view->ops->queue_next(r->view, at, r->arena, at));
+}
+
+static bool can_wait(reader *r, const da_queue_row *place, int64_t now)
+{
+  da_promise p, owner;
+  return read_promise(r, place->id, &p) && read_promise(r, place->owner, &owner) && da_rule_is_live(&p, now) &&
+         da_rule_is_live(&owner, now);
+}
+
+static void gather_queue(reader *r, queue_facts *f, int64_t now)
+{
+  int64_t last = 0;
+  da_queue_row hold;
+  da_queue_row at = {.kind = DA_QUEUE_TOKEN, .name = f->q.name};
+  while (f->tokens <= QUEUE_COUNTED_MAX && next_queue_row(r, &at)) {
+    f->tokens++;
+    if (at.at < last) f->unordered = true;
+    last = at.at;
+  }
+  at = (da_queue_row){.kind = DA_QUEUE_PLACE, .name = f->q.name};
+  while (f->places <= QUEUE_COUNTED_MAX && next_queue_row(r, &at)) {
+    bool held = r->status == 0 && found(r, r->view->ops->queue_hold(r->view, at.owner, at.id, r->arena, &hold));
+    if (!held || hold.state != DA_HOLD_WAITING || hold.seq != at.seq) f->place_without_hold = true;
+    if (f->places++ == 0) f->first_can_wait = can_wait(r, &at, now);
+  }
+}
+
+int da_check_queue(da_view *view, da_slice name, int64_t now_ms, da_arena *arena, da_check_fn *report, void *user)
+{
+  reader r = {view, arena, 0};
+  judge j = {report, user, name, 0};
+  queue_facts f = {0};
+  if (!found(&r, view->ops->queue(view, name, arena, &f.q))) return r.status;
+  gather_queue(&r, &f, now_ms);
+  f.due_row = f.q.due_at != 0 && has_due(&r, DA_DUE_QUEUE, f.q.due_at, name);
+  if (r.status < 0) return r.status;
+  for (size_t i = 0; i < sizeof queue_properties / sizeof queue_properties[0]; i++)
+    if (!queue_properties[i].holds(&f)) judge_tell(&j, queue_properties[i].name, queue_properties[i].words);
+  return j.broken;
+}
+
 /* ---- one step ------------------------------------------------------------------------------------------ */
 
 static bool same_map(da_map a, da_map b)

@@ -19,6 +19,9 @@ typedef void da_check_fn(void *user, const char *property, da_slice id, const ch
 int da_check_promise(da_view *view, const da_profile *profile, da_slice id, int64_t now_ms, da_arena *arena,
                      da_check_fn *report, void *user);
 
+/* Checks one queue and the rows that belong to it, of very long ones only the first. 0 if it is not there. */
+int da_check_queue(da_view *view, da_slice name, int64_t now_ms, da_arena *arena, da_check_fn *report, void *user);
+
 /* Checks what a step from `before` to `after` must keep (immutability, one-way settlement, fencing). Either pair may
  * be NULL where the record was absent. */
 int da_check_step(const da_promise *promise_before, const da_promise *promise_after, const da_task *task_before,

@@ -22,7 +22,7 @@ static bool due_next(da_change *c, const da_due *after, da_due *out)
 }
 
 /* A row no record asks for would fall due for ever. */
-static void drop_stray(da_change *c, const da_due *row)
+void da_due_drop_stray(da_change *c, const da_due *row)
 {
   da_write write = {.table = DA_TABLE_DUE, .del = true, .row.due = *row};
   da_change_write(c, &write);
@@ -40,7 +40,7 @@ static void sweep_deadline(da_change *c, const da_due *row, da_entity **expired,
 {
   da_entity *e = da_change_load(c, row->id);
   if (e == NULL || !e->stored_armed || e->promise.timeout_at != row->at)
-    drop_stray(c, row);
+    da_due_drop_stray(c, row);
   else
     expired[(*count)++] = e;
 }
@@ -63,7 +63,7 @@ static void sweep_timer(da_change *c, const da_due *row)
 {
   da_entity *e = da_change_load(c, row->id);
   if (!is_timer_of(e, row)) {
-    drop_stray(c, row);
+    da_due_drop_stray(c, row);
     return;
   }
   da_settle_expired(c, &e, 1);
@@ -82,12 +82,12 @@ static void sweep_timer(da_change *c, const da_due *row)
 /* One that has more to catch up keeps a row in the past, for the next sweep. */
 static void sweep_schedule(da_change *c, const da_due *row)
 {
-  if (!da_schedule_fire(c, row)) drop_stray(c, row);
+  if (!da_schedule_fire(c, row)) da_due_drop_stray(c, row);
 }
 
 void da_due_sweep(da_change *c, const da_request *req)
 {
-  static const da_due_class classes[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
+  static const da_due_class classes[] = {DA_DUE_DEADLINE, DA_DUE_QUEUE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
   da_reply *reply = &c->out->reply;
   size_t limit = limit_of(req), expired_count = 0;
   da_entity **expired = da_arena_alloc(c->arena, limit * sizeof(da_entity *));
@@ -104,6 +104,8 @@ void da_due_sweep(da_change *c, const da_request *req)
         sweep_deadline(c, &row, expired, &expired_count);
       else if (row.class_ == DA_DUE_SCHEDULE)
         sweep_schedule(c, &row);
+      else if (row.class_ == DA_DUE_QUEUE)
+        da_queue_due(c, &row);
       else
         sweep_timer(c, &row);
       at = row;
@@ -174,7 +176,7 @@ static void recover_row(da_change *c, const da_due *row, da_slice pid)
 {
   da_entity *e = da_change_load(c, row->id);
   if (!is_timer_of(e, row)) {
-    drop_stray(c, row);
+    da_due_drop_stray(c, row);
   } else if (da_rule_is_live(&e->promise, c->env->now_ms)) {
     if (row->class_ == DA_DUE_RETRY)
       recover_retry(c, e);

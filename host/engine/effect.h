@@ -16,7 +16,9 @@ typedef enum da_table_id {
   DA_TABLE_WAIT,
   DA_TABLE_DUE,
   DA_TABLE_OUT,
-  DA_TABLE_SCHEDULE
+  DA_TABLE_SCHEDULE,
+  DA_TABLE_QUEUE,
+  DA_TABLE_QUEUE_ROW
 } da_table_id;
 
 typedef struct da_write {
@@ -29,6 +31,8 @@ typedef struct da_write {
     da_due due;
     da_message out;
     const da_schedule *schedule;
+    const da_queue *queue;
+    const da_queue_row *queue_row;
   } row;
 } da_write;
 

@@ -82,6 +82,15 @@ static void handle(da_change *c, const da_request *req)
   case DA_REQ_TASK_AGAIN:
     da_task_again(c, req);
     break;
+  case DA_REQ_QUEUE_WAIT:
+    da_queue_wait(c, req);
+    break;
+  case DA_REQ_QUEUE_PUT:
+    da_queue_put(c, req);
+    break;
+  case DA_REQ_QUEUE_BACK:
+    da_queue_back(c, req);
+    break;
   case DA_REQ_SWEEP:
     da_due_sweep(c, req);
     break;

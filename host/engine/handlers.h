@@ -59,6 +59,22 @@ const char *da_schedule_fault(const da_profile *profile, const da_request *req, 
 /* Its due row has come: fires what is due of it. False if the row is not the one of a schedule. */
 bool da_schedule_fire(da_change *c, const da_due *row);
 
+/* The task that holds the fence, both promises of the request first settled if past their deadlines; NULL, with a
+ * reply, if the caller does not hold it. */
+da_entity *da_task_pass_fence(da_change *c, const da_request *req);
+/* The record of a call that is over. Its promise must be absent. */
+da_entity *da_task_birth_settled(da_change *c, const da_request *req);
+
+/* queue.c */
+void da_queue_wait(da_change *c, const da_request *req);
+void da_queue_put(da_change *c, const da_request *req);
+void da_queue_back(da_change *c, const da_request *req);
+void da_queue_due(da_change *c, const da_due *row); /* of a sweep */
+/* The execution waits for nothing any more and its permits are free. `ended`: its inboxes go too; else it begins anew
+ * under the same id and keeps them. */
+void da_queue_over(da_change *c, da_slice owner, bool ended);
+void da_queue_flush(da_change *c);
+
 /* turn.c: the turns of a task. They change state, timer and messages together and decide nothing. */
 void da_turn_dispatch(da_change *c, da_entity *e); /* to pending, retry armed, execute sent */
 void da_turn_delay(da_entity *e, int64_t at_ms);   /* to pending, nothing sent before at_ms */
@@ -82,6 +98,8 @@ void da_settle_wake(da_change *c, da_entity *awaiter, da_slice settled);
 void da_preload(da_change *c, const da_request *req, const da_entity *e, da_reply *reply);
 
 /* due.c */
+/* A due row that no record asks for. */
+void da_due_drop_stray(da_change *c, const da_due *row);
 void da_due_sweep(da_change *c, const da_request *req);
 void da_due_recover(da_change *c, const da_request *req);
 /* Settles what fell due at `at` or before, DA_SWEEP_MAX of them at most. */

@@ -58,6 +58,14 @@ const char *da_call_kind_name(da_call_kind kind)
     return "native";
   case DA_CALL_MARK:
     return "mark";
+  case DA_CALL_RECV:
+    return "recv";
+  case DA_CALL_ACQUIRE:
+    return "acquire";
+  case DA_CALL_TAKE:
+    return "take";
+  case DA_CALL_SEND:
+    return "send";
   }
   return "call";
 }
@@ -73,6 +81,12 @@ const char *da_catch_up_name(da_catch_up catch_up)
     return "none";
   }
   return "unknown";
+}
+
+const char *da_queue_kind_name(da_queue_kind kind)
+{
+  static const char *const names[] = {"queue", "channel", "semaphore", "limiter"};
+  return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "queue";
 }
 
 const char *da_req_kind_name(da_req_kind kind)

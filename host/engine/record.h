@@ -87,8 +87,13 @@ typedef enum da_call_kind {
   DA_CALL_SLEEP,
   DA_CALL_PROMISE,
   DA_CALL_NATIVE,
-  DA_CALL_MARK /* a mark of the runtime itself: ~cancel, ~parked, ~2 (a generation), ~patched=name */
+  DA_CALL_MARK, /* a mark of the runtime itself: ~cancel, ~parked, ~2 (a generation), ~patched=name */
+  DA_CALL_RECV, /* this and the next two wait in a queue; func is its name */
+  DA_CALL_ACQUIRE,
+  DA_CALL_TAKE,
+  DA_CALL_SEND
 } da_call_kind;
+enum { DA_CALL_LAST = DA_CALL_SEND };
 
 /* For people: "workflow", "step", "inline step"... Static strings. */
 const char *da_call_kind_name(da_call_kind kind);
@@ -176,7 +181,8 @@ typedef enum da_due_class {
   DA_DUE_DEADLINE, /* of a promise */
   DA_DUE_RETRY,    /* of a pending task */
   DA_DUE_LEASE,    /* of an acquired task */
-  DA_DUE_SCHEDULE
+  DA_DUE_SCHEDULE,
+  DA_DUE_QUEUE /* id: its name */
 } da_due_class;
 
 typedef struct da_due {
@@ -184,6 +190,57 @@ typedef struct da_due {
   int64_t at; /* ms; a lease that never ends lies at DA_TIME_MAX */
   da_slice id;
 } da_due;
+
+/* ---- queues: what waits for what, in the order in which it came (engine/queue.c) ----------------------- */
+
+typedef enum da_queue_kind {
+  DA_QUEUE_NONE,
+  DA_QUEUE_CHANNEL,   /* tokens are messages */
+  DA_QUEUE_SEMAPHORE, /* tokens are the permits that are free: limit - held */
+  DA_QUEUE_LIMITER    /* tokens are instants: at most `limit` grants in any half-open window of per_ms */
+} da_queue_kind;
+
+/* "channel", "semaphore", "limiter". Static strings. */
+const char *da_queue_kind_name(da_queue_kind kind);
+
+enum { DA_QUEUE_RECENT = 8 };
+
+typedef struct da_queue {
+  da_slice name;
+  da_queue_kind kind;
+  int64_t limit;                     /* permits; grants in a window; 0 of a channel */
+  int64_t per_ms;                    /* of a limiter */
+  uint64_t next_seq;                 /* of the next message, grant or place: one order for all of them */
+  uint64_t tokens;                   /* rows: messages; the last grants of a limiter, at most `limit` */
+  uint64_t places;                   /* rows: who waits */
+  uint64_t held;                     /* permits */
+  int64_t due_at;                    /* when the queue is looked at again without being asked; 0: never */
+  da_digest recent[DA_QUEUE_RECENT]; /* the last messages sent from outside of any execution, newest first */
+} da_queue;
+
+typedef enum da_queue_row_kind {
+  DA_QUEUE_TOKEN = 1, /* name, seq: a message, or the instant of a grant */
+  DA_QUEUE_PLACE,     /* name, seq: a promise that waits */
+  DA_QUEUE_HOLD       /* owner, id: what the execution `owner` has to do with a queue */
+} da_queue_row_kind;
+
+typedef enum da_hold_state {
+  DA_HOLD_WAITING, /* id: a promise in the place `seq` */
+  DA_HOLD_GRANTED, /* id: a promise that was given the token `seq` */
+  DA_HOLD_SENT,    /* id: a message that was put, so that nobody puts it again */
+  DA_HOLD_INBOX    /* id: the name of a queue that ends with its owner */
+} da_hold_state;
+
+typedef struct da_queue_row {
+  da_queue_row_kind kind;
+  da_slice name;
+  uint64_t seq;
+  da_slice owner; /* place, hold */
+  da_slice id;    /* place, hold */
+  int64_t at;     /* token of a limiter */
+  da_value value; /* token of a channel */
+  da_hold_state state;
+} da_queue_row;
 
 typedef enum da_message_kind { DA_EXECUTE, DA_UNBLOCK } da_message_kind;
 
@@ -218,32 +275,35 @@ extern const da_profile da_profile_default;
 
 /* ---- requests and replies ------------------------------------------------------------------------------ */
 
-#define DA_REQ_MAP(X)                                                                                               \
-  X(PROMISE_GET, "promise.get")                                                                                     \
-  X(PROMISE_CREATE, "promise.create")                                                                               \
-  X(PROMISE_SETTLE, "promise.settle")                                                                               \
-  X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                                         \
-  X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                                         \
-  X(TASK_GET, "task.get")                                                                                           \
-  X(TASK_CREATE, "task.create")                                                                                     \
-  X(TASK_ACQUIRE, "task.acquire")                                                                                   \
-  X(TASK_RELEASE, "task.release")                                                                                   \
-  X(TASK_FULFILL, "task.fulfill")                                                                                   \
-  X(TASK_SUSPEND, "task.suspend")                                                                                   \
-  X(TASK_FENCE, "task.fence")                                                                                       \
-  X(TASK_HEARTBEAT, "task.heartbeat")                                                                               \
-  X(TASK_HALT, "task.halt")                                                                                         \
-  X(TASK_CONTINUE, "task.continue")                                                                                 \
-  X(SCHEDULE_GET, "schedule.get")                                                                                   \
-  X(SCHEDULE_CREATE, "schedule.create")                                                                             \
-  X(SCHEDULE_DELETE, "schedule.delete")                                                                             \
-  X(SCHEDULE_SEARCH, "schedule.search")                                                                             \
-  X(SCHEDULE_DECLARE, "schedule.declare") /* in process only: create, or replace what differs */                    \
-  X(TASK_STEP, "task.step")               /* in process only: fused fence{create} + fence{settle} */                \
-  X(TASK_SPAWN, "task.spawn")             /* in process only: fence{create} + acquire of the child's task */        \
-  X(TASK_AGAIN, "task.again")             /* in process only: the next generation of the task's execution begins */ \
-  X(SWEEP, "sweep")                       /* background: what is due at now, at most DA_SWEEP_MAX */                \
-  X(RECOVER, "recover")                   /* background, at open: take back what dead local workers held */         \
+#define DA_REQ_MAP(X)                                                                                                 \
+  X(PROMISE_GET, "promise.get")                                                                                       \
+  X(PROMISE_CREATE, "promise.create")                                                                                 \
+  X(PROMISE_SETTLE, "promise.settle")                                                                                 \
+  X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                                           \
+  X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                                           \
+  X(TASK_GET, "task.get")                                                                                             \
+  X(TASK_CREATE, "task.create")                                                                                       \
+  X(TASK_ACQUIRE, "task.acquire")                                                                                     \
+  X(TASK_RELEASE, "task.release")                                                                                     \
+  X(TASK_FULFILL, "task.fulfill")                                                                                     \
+  X(TASK_SUSPEND, "task.suspend")                                                                                     \
+  X(TASK_FENCE, "task.fence")                                                                                         \
+  X(TASK_HEARTBEAT, "task.heartbeat")                                                                                 \
+  X(TASK_HALT, "task.halt")                                                                                           \
+  X(TASK_CONTINUE, "task.continue")                                                                                   \
+  X(SCHEDULE_GET, "schedule.get")                                                                                     \
+  X(SCHEDULE_CREATE, "schedule.create")                                                                               \
+  X(SCHEDULE_DELETE, "schedule.delete")                                                                               \
+  X(SCHEDULE_SEARCH, "schedule.search")                                                                               \
+  X(SCHEDULE_DECLARE, "schedule.declare") /* in process only: create, or replace what differs */                      \
+  X(TASK_STEP, "task.step")               /* in process only: fused fence{create} + fence{settle} */                  \
+  X(TASK_SPAWN, "task.spawn")             /* in process only: fence{create} + acquire of the child's task */          \
+  X(TASK_AGAIN, "task.again")             /* in process only: the next generation of the task's execution begins */   \
+  X(QUEUE_WAIT, "queue.wait")             /* in process only: fence{create} of a promise that waits in a queue */     \
+  X(QUEUE_PUT, "queue.put")               /* in process only: a message, with the record of the call that sent it */  \
+  X(QUEUE_BACK, "queue.back")             /* in process only: the promise waits no more, or gives back what it got */ \
+  X(SWEEP, "sweep")                       /* background: what is due at now, at most DA_SWEEP_MAX */                  \
+  X(RECOVER, "recover")                   /* background, at open: take back what dead local workers held */           \
   X(CLAIM, "claim")                       /* background: take messages out of the outbox */
 
 typedef enum da_req_kind {
@@ -304,15 +364,17 @@ struct da_request {
   size_t await_count;
   const da_held *held; /* heartbeat */
   size_t held_count;
-  bool no_preload; /* the caller reads what it needs itself */
-  bool fires;      /* sweep: schedules too */
-  size_t limit;    /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX) */
-  da_due after;    /* recover: the cursor of the reply before (id.len 0: from the start) */
+  da_queue queue;    /* queue.wait: name, kind, limit, per_ms; put: name; back: nothing */
+  da_digest message; /* put from outside: the same for the same message, should it be sent twice */
+  bool no_preload;   /* the caller reads what it needs itself */
+  bool fires;        /* sweep: schedules too */
+  size_t limit;      /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX) */
+  da_due after;      /* recover: the cursor of the reply before (id.len 0: from the start) */
 };
 
 typedef struct da_reply da_reply;
 struct da_reply {
-  int status;       /* 200, 300, 400, 404, 409, 422 */
+  int status;       /* 200, 300, 400, 404, 409, 422; queue.*: also 410 (an inbox of nobody), 507 (full) */
   da_slice message; /* when status is not 200 or 300 */
   const da_promise *promise;
   const da_task *task;
@@ -323,8 +385,9 @@ struct da_reply {
   const da_schedule *schedule;
   const da_schedule *schedules; /* search: sorted by id */
   size_t schedule_count;
-  size_t count;  /* sweep, recover, claim: rows done; declare: 1 if the record is new or another */
-  bool more;     /* sweep, recover, claim: call again; search: there are more behind the last */
+  size_t
+      count; /* sweep, recover, claim: rows done; put: messages that wait; declare: 1 if the record is new or another */
+  bool more; /* sweep, recover, claim: call again; search: there are more behind the last */
   da_due cursor; /* recover, when there is more: opaque, to be handed back as it is */
 };
 

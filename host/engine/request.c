@@ -236,6 +236,38 @@ static void check_search(faults *f)
            "Invalid 'limit' \xe2\x80\x94 must be between 1 and 1000");
 }
 
+static void check_queue(faults *f)
+{
+  const da_queue *queue = &f->req->queue;
+  fault_if(f, da_id_fault(queue->name) != NULL, "The name of a queue is required, and no longer than an id");
+  if (f->req->kind != DA_REQ_QUEUE_WAIT) return;
+  bool counted = queue->kind == DA_QUEUE_SEMAPHORE || queue->kind == DA_QUEUE_LIMITER;
+  fault_if(f, queue->kind == DA_QUEUE_NONE, "A queue has a kind");
+  fault_if(f, counted && (queue->limit < 1 || queue->limit > DA_QUEUE_LIMIT_MAX), "The limit must be at least 1");
+  fault_if(f, queue->kind == DA_QUEUE_LIMITER && queue->per_ms < 1, "The window must be at least 1 ms");
+}
+
+static void check_wait(faults *f)
+{
+  check_held_task(f);
+  check_birth(f, f->req->promise_id);
+  check_action_id(f);
+  check_queue(f);
+  fault_if(f, da_map_get(f->req->tags, DA_TAG_TARGET) != NULL, "What waits must not have a resonate:target tag");
+}
+
+/* Three senders: a workflow (its call is recorded: a version, a promise), a step (an id), somebody outside. */
+static void check_put(faults *f)
+{
+  const da_request *req = f->req;
+  check_queue(f);
+  fault_if(f, req->value.data.len > DA_MESSAGE_MAX, "A message is too long");
+  if (req->promise_id.len == 0) return;
+  check_task_id(f);
+  check_promise_id(f, req->promise_id);
+  check_action_id(f);
+}
+
 static void check_fields(faults *f)
 {
   const da_request *req = f->req;
@@ -307,6 +339,16 @@ static void check_fields(faults *f)
     check_held_birth(f, req->promise_id);
     check_action_id(f);
     break;
+  case DA_REQ_QUEUE_WAIT:
+    check_wait(f);
+    break;
+  case DA_REQ_QUEUE_PUT:
+    check_put(f);
+    break;
+  case DA_REQ_QUEUE_BACK:
+    check_held_task(f);
+    check_promise_id(f, f->req->promise_id);
+    break;
   case DA_REQ_RECOVER:
     check_pid(f);
     break;
@@ -338,9 +380,12 @@ static const char *second_fault(const da_profile *profile, const da_request *req
   case DA_REQ_TASK_STEP:
   case DA_REQ_TASK_SPAWN:
   case DA_REQ_TASK_AGAIN:
+  case DA_REQ_QUEUE_WAIT:
     return birth_fault(profile, req->promise_id, req);
   case DA_REQ_TASK_FENCE:
     return req->fence_settles ? NULL : birth_fault(profile, req->promise_id, req);
+  case DA_REQ_QUEUE_PUT:
+    return req->promise_id.len != 0 && req->version >= 0 ? birth_fault(profile, req->promise_id, req) : NULL;
   case DA_REQ_PROMISE_REGISTER_LISTENER:
     return da_rule_address_ok(req->address) ? NULL : "Invalid listener address";
   case DA_REQ_SCHEDULE_CREATE:
@@ -360,6 +405,7 @@ static const char *second_fault(const da_profile *profile, const da_request *req
   case DA_REQ_TASK_HEARTBEAT:
   case DA_REQ_TASK_HALT:
   case DA_REQ_TASK_CONTINUE:
+  case DA_REQ_QUEUE_BACK:
   case DA_REQ_SWEEP:
   case DA_REQ_RECOVER:
   case DA_REQ_CLAIM:

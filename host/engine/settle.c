@@ -3,9 +3,10 @@
  *
  *   1. the record becomes terminal, its deadline goes; its own task is fulfilled and waits for nothing any more;
  *   2. each task that waits for it is woken, the callback used up;
- *   3. each listener is sent the record, the listener used up.
+ *   3. each listener is sent the record, the listener used up;
+ *   4. if it had a task: what that holds of queues is free, and given to whoever waits for it.
  *
- * Several promises of one request pass 1 together, then 2, then 3, so that no task is woken that is about to die.
+ * Several promises of one request pass 1 together, then 2, 3 and 4, so that no task is woken that is about to die.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../base/id.h"
@@ -98,6 +99,7 @@ void da_settle(da_change *c, da_entity *e, da_promise_state state, const da_valu
   settle_begin(c, e, state, value, c->env->now_ms);
   fire_callbacks(c, e->promise.id);
   tell_listeners(c, e->promise.id);
+  if (e->has_task) da_queue_over(c, e->promise.id, true);
 }
 
 void da_settle_expired(da_change *c, da_entity *const *list, size_t count)
@@ -111,6 +113,8 @@ void da_settle_expired(da_change *c, da_entity *const *list, size_t count)
   size_t end = c->out->settled_count;
   for (size_t i = first; i < end; i++) fire_callbacks(c, c->out->settled[i]->id);
   for (size_t i = first; i < end; i++) tell_listeners(c, c->out->settled[i]->id);
+  for (size_t i = first; i < end; i++)
+    if (da_map_get(c->out->settled[i]->tags, DA_TAG_TARGET) != NULL) da_queue_over(c, c->out->settled[i]->id, true);
 }
 
 da_entity *da_settle_load(da_change *c, da_slice id)

@@ -169,9 +169,7 @@ void da_task_suspend(da_change *c, const da_request *req)
 
 /* ---- task.fence, and its two fused forms --------------------------------------------------------------- */
 
-/* The task that holds the fence, both promises first settled if past their deadlines; NULL, with a reply, if the
- * caller does not hold it. */
-static da_entity *pass_fence(da_change *c, const da_request *req)
+da_entity *da_task_pass_fence(da_change *c, const da_request *req)
 {
   da_entity *both[2] = {da_change_load(c, req->id), da_change_load(c, req->promise_id)};
   da_settle_expired(c, both, 2);
@@ -188,7 +186,7 @@ static da_entity *pass_fence(da_change *c, const da_request *req)
 void da_task_fence(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
-  const da_entity *e = pass_fence(c, req);
+  const da_entity *e = da_task_pass_fence(c, req);
   if (e == NULL) return;
   da_reply *inner = da_arena_zalloc(c->arena, sizeof *inner);
   inner->status = 200;
@@ -202,7 +200,7 @@ void da_task_fence(da_change *c, const da_request *req)
 
 /* The record of a call that began at created_at and is over now; it never stood in the store as pending, so it needs
  * no deadline and nobody waits for it. */
-static da_entity *birth_settled(da_change *c, const da_request *req)
+da_entity *da_task_birth_settled(da_change *c, const da_request *req)
 {
   int64_t now = c->env->now_ms;
   da_entity *e = da_change_add(c, req->promise_id, req->tags);
@@ -228,9 +226,9 @@ void da_task_step(da_change *c, const da_request *req)
     da_refuse(reply, 400, "The deadline has not passed"); /* the stored one: the caller knew another */
     return;
   }
-  if (pass_fence(c, req) == NULL) return;
+  if (da_task_pass_fence(c, req) == NULL) return;
   if (e == NULL)
-    e = birth_settled(c, req);
+    e = da_task_birth_settled(c, req);
   else if (e->promise.state == DA_PENDING)
     da_settle(c, e, req->state, &req->value);
   reply->promise = da_change_show(c, e);
@@ -238,7 +236,7 @@ void da_task_step(da_change *c, const da_request *req)
 
 void da_task_spawn(da_change *c, const da_request *req)
 {
-  if (pass_fence(c, req) == NULL) return;
+  if (da_task_pass_fence(c, req) == NULL) return;
   da_entity *e = da_change_load(c, req->promise_id);
   if (e == NULL) e = birth_held(c, req->promise_id, req);
   reply_both(c, e);
@@ -250,15 +248,16 @@ void da_task_spawn(da_change *c, const da_request *req)
 void da_task_again(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
-  da_entity *e = pass_fence(c, req);
+  da_entity *e = da_task_pass_fence(c, req);
   if (e == NULL) return;
   uint32_t last = e->promise.call.generation > 0 ? e->promise.call.generation : 1;
   if (req->call.generation != last + 1 || da_change_load(c, req->promise_id) != NULL) {
     da_refuse(reply, 422, "The generation does not follow the last one");
     return;
   }
-  reply->promise = da_change_show(c, birth_settled(c, req));
+  reply->promise = da_change_show(c, da_task_birth_settled(c, req));
   da_turn_resumes_clear(c, e);
+  da_queue_over(c, req->id, false);
   da_change_promise(c, e)->call.generation = req->call.generation;
 }
 

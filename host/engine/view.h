@@ -31,6 +31,13 @@ typedef struct da_view_ops {
   /* The next promise whose id lies below `ancestor` (da_id_below), behind `after` (ptr NULL: the first), in any fixed
    * order. */
   int (*below_next)(da_view *view, da_slice ancestor, da_slice after, da_arena *arena, da_promise *out);
+  /* The queue `name`. */
+  int (*queue)(da_view *view, da_slice name, da_arena *arena, da_queue *out);
+  /* The first row behind `after`: tokens and places of after->name behind after->seq; holds of after->owner behind
+   * after->id in the store's own order (id.ptr NULL: the first). */
+  int (*queue_next)(da_view *view, const da_queue_row *after, da_arena *arena, da_queue_row *out);
+  /* The hold of (owner, id). */
+  int (*queue_hold)(da_view *view, da_slice owner, da_slice id, da_arena *arena, da_queue_row *out);
   /* The first message of the outbox (executes before unblocks) behind `after` (after->id.ptr NULL: the very first). */
   int (*out_next)(da_view *view, const da_message *after, da_arena *arena, da_message *out);
   int (*schedule)(da_view *view, da_slice id, da_arena *arena, da_schedule *out);

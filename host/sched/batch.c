@@ -67,7 +67,7 @@ static void begin_patience(da_sched *s, const da_batch *batch)
 /* With queue.lock held: waits for ops, or for the loop to have told. */
 static void wait_on_queue(da_sched *s)
 {
-  da_queue *queue = &s->queue;
+  da_op_queue *queue = &s->queue;
   da_patience *p = &s->patience;
   bool patient = queue->telling;
   queue->idle = true;
@@ -87,7 +87,7 @@ static void wait_on_queue(da_sched *s)
 /* Waits until there is something to do. False: the queue is closed and empty. */
 static bool wait_for_ops(da_sched *s)
 {
-  da_queue *queue = &s->queue;
+  da_op_queue *queue = &s->queue;
   bool any = false;
   (void)pthread_mutex_lock(&queue->lock);
   for (;;) {
@@ -136,6 +136,13 @@ static void broken(void *user, const char *property, da_slice id, const char *wo
          da_req_kind_name(request->kind), DA_FMT(request->id), words);
 }
 
+static void check_queue(da_sched *s, const da_request *request, da_slice name, int64_t now_ms)
+{
+  da_arena_reset(&s->scratch);
+  int faults = da_check_queue(da_store_view(s->store), name, now_ms, &s->scratch, broken, (void *)(uintptr_t)request);
+  DA_ASSERT_OP(faults, ==, 0);
+}
+
 static void check_touched(da_sched *s, const da_request *request, const da_outcome *out, int64_t now_ms)
 {
   da_slice last = DA_NONE;
@@ -147,6 +154,7 @@ static void check_touched(da_sched *s, const da_request *request, const da_outco
                                     (void *)(uintptr_t)request);
       DA_ASSERT_OP(wrong, ==, 0);
     }
+    if (write->table == DA_TABLE_QUEUE) check_queue(s, request, write->row.queue->name, now_ms);
     if (write->table != DA_TABLE_PROMISE && write->table != DA_TABLE_TASK) continue;
     da_slice id = write->table == DA_TABLE_PROMISE ? write->row.promise->id : write->row.task->id;
     if (da_slice_eq(id, last)) continue;
@@ -238,7 +246,7 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
 
 /* ---- flushing ------------------------------------------------------------------------------------------ */
 
-static const da_due_class swept[] = {DA_DUE_DEADLINE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
+static const da_due_class swept[] = {DA_DUE_DEADLINE, DA_DUE_QUEUE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
 
 static da_status find_due(da_sched *s, da_batch *batch, da_err *err)
 {

@@ -60,7 +60,7 @@ typedef struct da_post {
   struct da_post *next;
 } da_post;
 
-typedef struct da_queue {
+typedef struct da_op_queue {
   pthread_mutex_t lock;
   pthread_cond_t ready;
   da_op_list fore;
@@ -70,7 +70,7 @@ typedef struct da_queue {
   bool refusing; /* from a full batch until the loop has told it */
   bool telling;  /* the store thread waits a moment for the loop to tell the last batch; it signals when it has */
   bool closed;
-} da_queue;
+} da_op_queue;
 
 /* How long the store thread waits for the loop to tell a batch before it cuts the next one (batch.c). */
 typedef struct da_patience {
@@ -135,7 +135,7 @@ struct da_sched {
   bool fires; /* schedules */
   pthread_t thread;
 
-  da_queue queue;
+  da_op_queue queue;
   da_hand hand;
 
   /* The store thread's own. */

@@ -25,7 +25,7 @@
 static da_status enqueue(da_sched *s, da_op *op, bool bounded)
 {
   da_status status = DA_OK;
-  da_queue *queue = &s->queue;
+  da_op_queue *queue = &s->queue;
   (void)pthread_mutex_lock(&queue->lock);
   if (queue->closed)
     status = DA_ECLOSED;

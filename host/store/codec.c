@@ -5,7 +5,17 @@
 #include "../base/id.h"
 #include "key.h"
 
-enum { KIND_PROMISE = 1, KIND_ANCHOR, KIND_TASK, KIND_OUT, KIND_BUNDLE, KIND_COUNTERS, KIND_SCHEDULE };
+enum {
+  KIND_PROMISE = 1,
+  KIND_ANCHOR,
+  KIND_TASK,
+  KIND_OUT,
+  KIND_BUNDLE,
+  KIND_COUNTERS,
+  KIND_SCHEDULE,
+  KIND_QUEUE,
+  KIND_QUEUE_ROW
+};
 enum { VERSION = 1 };
 
 /* Flags of a promise, beside the state in the low three bits. */
@@ -334,7 +344,7 @@ static void get_call(reader *r, da_slice id, da_call *out)
   unsigned flags = get_byte(r);
   uint64_t ordinal = get_number(r);
   uint64_t line = get_number(r);
-  if (kind > DA_CALL_MARK || flags >= C_ELSEWHERE << 1 || ordinal > UINT32_MAX || line > UINT32_MAX) r->bad = true;
+  if (kind > DA_CALL_LAST || flags >= C_ELSEWHERE << 1 || ordinal > UINT32_MAX || line > UINT32_MAX) r->bad = true;
   if (r->bad) return;
   out->kind = (da_call_kind)kind;
   out->ordinal = (uint32_t)ordinal;
@@ -637,6 +647,106 @@ da_status da_codec_out_get(da_slice record, da_message_kind kind, da_message *ou
   if (kind == DA_EXECUTE) out->version = (int64_t)get_number(&r);
   out->address = get_text(&r);
   *text = get_bytes(&r, left(&r));
+  return close_record(&r);
+}
+
+/* ---- queues -------------------------------------------------------------------------------------------- */
+
+static size_t recent_count(const da_queue *queue)
+{
+  static const da_digest none;
+  size_t count = 0;
+  while (count < DA_QUEUE_RECENT && !da_digest_eq(&queue->recent[count], &none)) count++;
+  return count;
+}
+
+void da_codec_queue_put(da_buf *out, const da_queue *queue)
+{
+  const uint64_t numbers[] = {queue->kind,     (uint64_t)queue->limit,  (uint64_t)queue->per_ms,
+                              queue->next_seq, queue->tokens,           queue->places,
+                              queue->held,     (uint64_t)queue->due_at, recent_count(queue)};
+  put_head(out, KIND_QUEUE);
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) put_number(out, numbers[i]);
+  da_buf_add(out, queue->recent, recent_count(queue) * sizeof queue->recent[0]);
+  da_buf_add_slice(out, queue->name);
+}
+
+da_status da_codec_queue_get(da_slice record, da_queue *out)
+{
+  reader r;
+  *out = (da_queue){0};
+  da_status status = open_record(&r, record, KIND_QUEUE);
+  if (status != DA_OK) return status;
+  uint64_t kind = get_number(&r);
+  out->limit = (int64_t)get_number(&r);
+  out->per_ms = (int64_t)get_number(&r);
+  out->next_seq = get_number(&r);
+  out->tokens = get_number(&r);
+  out->places = get_number(&r);
+  out->held = get_number(&r);
+  out->due_at = (int64_t)get_number(&r);
+  uint64_t recent = get_number(&r);
+  if (kind == DA_QUEUE_NONE || kind > DA_QUEUE_LIMITER || recent > DA_QUEUE_RECENT) r.bad = true;
+  if (r.bad) return DA_ECORRUPT;
+  out->kind = (da_queue_kind)kind;
+  for (size_t i = 0; i < recent; i++) take_digest(&r, get_bytes(&r, sizeof out->recent[i].bytes), &out->recent[i]);
+  out->name = get_bytes(&r, left(&r));
+  return out->name.len == 0 ? DA_ECORRUPT : close_record(&r);
+}
+
+/* A message stays in its row, however long it is: DA_MESSAGE_MAX bounds it. */
+void da_codec_queue_row_put(da_buf *out, const da_queue_row *row)
+{
+  put_head(out, KIND_QUEUE_ROW);
+  put_byte(out, row->kind);
+  switch (row->kind) {
+  case DA_QUEUE_TOKEN: {
+    unsigned flags = value_flags(&row->value) & ~(unsigned)V_BLOB;
+    put_byte(out, flags);
+    put_number(out, (uint64_t)row->at);
+    put_value(out, &row->value, flags, DA_NONE, NULL);
+    break;
+  }
+  case DA_QUEUE_HOLD:
+    put_byte(out, row->state);
+    put_number(out, row->seq);
+    put_text(out, row->name);
+    put_text(out, row->owner);
+    put_text(out, row->id);
+    break;
+  case DA_QUEUE_PLACE:
+    put_text(out, row->owner);
+    put_text(out, row->id);
+    break;
+  }
+}
+
+da_status da_codec_queue_row_get(da_slice record, da_arena *arena, da_queue_row *out)
+{
+  reader r;
+  *out = (da_queue_row){0};
+  da_status status = open_record(&r, record, KIND_QUEUE_ROW);
+  if (status != DA_OK) return status;
+  r.arena = arena;
+  out->kind = (da_queue_row_kind)get_byte(&r);
+  if (out->kind == DA_QUEUE_TOKEN) {
+    unsigned flags = get_byte(&r);
+    out->at = (int64_t)get_number(&r);
+    if (r.bad || flags >= V_BLOB) return DA_ECORRUPT;
+    get_value(&r, flags, 0, DA_NONE, &out->value);
+    return close_record(&r);
+  }
+  if (out->kind == DA_QUEUE_HOLD) {
+    unsigned state = get_byte(&r);
+    out->seq = get_number(&r);
+    out->name = get_text(&r);
+    if (state > DA_HOLD_INBOX) return DA_ECORRUPT;
+    out->state = (da_hold_state)state;
+  } else if (out->kind != DA_QUEUE_PLACE) {
+    return DA_ECORRUPT;
+  }
+  out->owner = get_text(&r);
+  out->id = get_text(&r);
   return close_record(&r);
 }
 

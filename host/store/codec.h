@@ -17,6 +17,9 @@
  *   schedule  kind+version | flags | flags of param | created | [next - created] | [last - created] | cron
  *             | [zone, its bytes] | template | time-out | [tags] | param | [call]
  *   bundle    kind+version | length | bytes, unless they are in `blob`
+ *   queue     kind+version | kind | limit | window | next number | tokens | places | held | due | recent | name
+ *   queue row kind+version | kind of row | token: flags of value, instant, value; place: owner, id;
+ *             hold: state, number, name, owner, id
  *   counters  kind+version | next root number | next settle_seq | anchors | words | clock of the last commit
  *   [text]    root text of a root, whole rest of a long id
  *
@@ -72,6 +75,14 @@ void da_codec_schedule_put(da_buf *out, const da_schedule *schedule, da_words *w
 /* As da_codec_promise_get(). */
 da_status DA_MUST_USE da_codec_schedule_get(da_slice record, da_slice id, const da_words *words, da_arena *arena,
                                             da_schedule *out);
+
+/* name is borrowed from the record. */
+void da_codec_queue_put(da_buf *out, const da_queue *queue);
+da_status DA_MUST_USE da_codec_queue_get(da_slice record, da_queue *out);
+/* What the key tells is left empty: of a token or a place the name and the number. Borrowed from the record; headers
+ * lie in arena. */
+void da_codec_queue_row_put(da_buf *out, const da_queue_row *row);
+da_status DA_MUST_USE da_codec_queue_row_get(da_slice record, da_arena *arena, da_queue_row *out);
 
 /* inline_ is DA_NONE when the bytes lie in `blob`. */
 void da_codec_bundle_put(da_buf *out, da_slice bytes);

@@ -70,7 +70,7 @@ void da_key_add_number(da_key *key, uint64_t number)
   key->len += da_varint_put(key->bytes + key->len, number);
 }
 
-static void add_hash(da_key *key, da_slice text, uint64_t seed)
+void da_key_add_hash(da_key *key, da_slice text, uint64_t seed)
 {
   da_digest hash = da_hash128_seeded(text, seed);
   da_key_add(key, hash.bytes, sizeof hash.bytes);
@@ -84,7 +84,7 @@ void da_key_add_rest(da_key *key, da_slice rest, uint64_t seed)
   }
   da_key_add(key, rest.ptr, DA_ID_REST_KEY_HEAD);
   da_key_add_byte(key, 0);
-  add_hash(key, rest, seed);
+  da_key_add_hash(key, rest, seed);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -187,7 +187,7 @@ bool da_key_due_get(da_slice key, bool in_timer, da_due_class *class_, int64_t *
   uint64_t instant;
   *id = (da_id_key){0};
   if (in_timer && !read_byte(&r, &class_byte)) return false;
-  if (class_byte > DA_DUE_SCHEDULE || in_timer != (class_byte != DA_DUE_DEADLINE)) return false;
+  if (class_byte > DA_DUE_QUEUE || in_timer != (class_byte != DA_DUE_DEADLINE)) return false;
   if (!da_varint_get(&r.at, r.end, &instant) || instant > INT64_MAX) return false;
   *class_ = (da_due_class)class_byte;
   *at = (int64_t)instant;
@@ -203,7 +203,7 @@ static void add_ended_id(da_key *key, uint64_t root, da_slice rest, uint64_t see
   da_key_add(key, rest.ptr, is_long ? (size_t)DA_ID_REST_KEY_HEAD : rest.len);
   da_key_add_byte(key, 0);
   da_key_add_byte(key, is_long ? DA_REST_HASH : DA_REST_ENDS);
-  if (is_long) add_hash(key, rest, seed);
+  if (is_long) da_key_add_hash(key, rest, seed);
 }
 
 /* `joined` holds a long rest in the form in which it is a key by itself. */
@@ -245,7 +245,7 @@ void da_key_wait_second(da_key *key, uint64_t first_root, uint64_t root, da_slic
 
 void da_key_wait_address(da_key *key, da_slice address, uint64_t seed)
 {
-  add_hash(key, address, seed);
+  da_key_add_hash(key, address, seed);
 }
 
 bool da_key_wait_get(da_slice key, bool in_wait, da_wait_kind kind, da_wait_key *out)
@@ -270,7 +270,7 @@ void da_key_out(da_key *key, da_message_kind kind, uint64_t root, da_slice rest,
   key->len = 0;
   da_key_add_byte(key, (uint8_t)kind);
   add_ended_id(key, root, rest, seed);
-  if (kind == DA_UNBLOCK) add_hash(key, address, seed);
+  if (kind == DA_UNBLOCK) da_key_add_hash(key, address, seed);
 }
 
 bool da_key_out_get(da_slice key, da_out_key *out)
@@ -298,6 +298,36 @@ bool da_key_live_get(da_slice key, da_live_key *out)
   if (!read_ended_id(&r, &out->id, out->long_id)) return false;
   out->name = da_slice_make((const char *)r.at, left(&r));
   return out->name.len > 0 && out->name.len <= DA_LIVE_KEY_MAX;
+}
+
+void da_key_queue(da_key *key, unsigned kind, da_slice name, uint64_t seed)
+{
+  key->len = 0;
+  da_key_add_byte(key, (uint8_t)kind);
+  da_key_add_hash(key, name, seed);
+}
+
+static bool read_hash(reader *r, da_slice *out)
+{
+  if (left(r) < sizeof(da_digest)) return false;
+  *out = da_slice_make((const char *)r->at, sizeof(da_digest));
+  r->at += sizeof(da_digest);
+  return true;
+}
+
+bool da_key_queue_get(da_slice key, da_queue_key *out)
+{
+  reader r = reader_of(key);
+  uint8_t kind;
+  *out = (da_queue_key){0};
+  if (!read_byte(&r, &kind) || kind > DA_QUEUE_HOLD || !read_hash(&r, &out->first)) return false;
+  out->kind = kind;
+  bool whole = true;
+  if (kind == DA_QUEUE_HOLD)
+    whole = read_hash(&r, &out->second);
+  else if (kind != DA_QUEUE_SELF)
+    whole = da_varint_get(&r.at, r.end, &out->seq);
+  return whole && left(&r) == 0;
 }
 
 bool da_key_after_prefix(da_key *key)

@@ -119,6 +119,19 @@ typedef struct da_live_key {
 } da_live_key;
 bool da_key_live_get(da_slice key, da_live_key *out);
 
+/* queue: kind u8 (0: the queue itself) | hash of its name, or of the owner of a hold; then of a token or a place its
+ * number, of a hold the hash of its id. The texts are in the records. */
+enum { DA_QUEUE_SELF = 0 };
+void da_key_queue(da_key *key, unsigned kind, da_slice name, uint64_t seed);
+void da_key_add_hash(da_key *key, da_slice text, uint64_t seed);
+typedef struct da_queue_key {
+  unsigned kind;
+  da_slice first;  /* 16 bytes, borrowed, as `second` */
+  da_slice second; /* of a hold */
+  uint64_t seq;
+} da_queue_key;
+bool da_key_queue_get(da_slice key, da_queue_key *out);
+
 /* The least key above every key that begins with `key`. False if there is none (all bytes 0xff). */
 bool da_key_after_prefix(da_key *key);
 

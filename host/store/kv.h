@@ -17,24 +17,25 @@
  * Tables are parted by where rows are added. LMDB packs pages full where it appends to the end of a map and leaves them
  * half empty everywhere else; so roots are not among steps, deadlines not among timers, and callbacks, awaits and the
  * rest are three maps. */
-#define DA_KV_MAP(X)                                                                            \
-  X(META, "meta")         /* format, secret, counters */                                        \
-  X(WORD, "word")         /* number -> text that records share */                               \
-  X(IDS, "ids")           /* root text -> root number */                                        \
-  X(ROOT, "root")         /* root number -> promise of the root, with its text */               \
-  X(PROM, "prom")         /* id -> promise below a root; an execution's steps are neighbours */ \
-  X(BLOB, "blob")         /* id, piece -> bytes of a value too long for its record */           \
-  X(TASK, "task")         /* id -> task */                                                      \
-  X(DUE, "due")           /* instant, id -> nothing: deadlines of promises */                   \
-  X(TIMER, "timer")       /* class, instant, id -> nothing: retries, leases, schedules */       \
-  X(CALLBACK, "callback") /* awaited, awaiter -> nothing */                                     \
-  X(AWAIT, "await")       /* awaiter, awaited -> nothing; not for what it awaits of its own */  \
-  X(WAIT, "wait")         /* kind, id, id or address -> nothing, or the address */              \
-  X(OUT, "out")           /* kind, id, address -> message */                                    \
-  X(SCHED, "sched")       /* id -> schedule */                                                  \
-  X(LIVE, "live")         /* id, key -> value that the execution published */                   \
-  X(BUNDLE, "bundle")     /* content hash -> script text */                                     \
-  X(IMAGE, "image")       /* reserved: images of suspended isolates */                          \
+#define DA_KV_MAP(X)                                                                                \
+  X(META, "meta")         /* format, secret, counters */                                            \
+  X(WORD, "word")         /* number -> text that records share */                                   \
+  X(IDS, "ids")           /* root text -> root number */                                            \
+  X(ROOT, "root")         /* root number -> promise of the root, with its text */                   \
+  X(PROM, "prom")         /* id -> promise below a root; an execution's steps are neighbours */     \
+  X(BLOB, "blob")         /* id, piece -> bytes of a value too long for its record */               \
+  X(TASK, "task")         /* id -> task */                                                          \
+  X(DUE, "due")           /* instant, id -> nothing: deadlines of promises */                       \
+  X(TIMER, "timer")       /* class, instant, id -> nothing: retries, leases, schedules, limiters */ \
+  X(CALLBACK, "callback") /* awaited, awaiter -> nothing */                                         \
+  X(AWAIT, "await")       /* awaiter, awaited -> nothing; not for what it awaits of its own */      \
+  X(WAIT, "wait")         /* kind, id, id or address -> nothing, or the address */                  \
+  X(OUT, "out")           /* kind, id, address -> message */                                        \
+  X(SCHED, "sched")       /* id -> schedule */                                                      \
+  X(LIVE, "live")         /* id, key -> value that the execution published */                       \
+  X(QUEUE, "queue")       /* kind, name or owner, number or id -> queue, message, place, hold */    \
+  X(BUNDLE, "bundle")     /* content hash -> script text */                                         \
+  X(IMAGE, "image")       /* reserved: images of suspended isolates */                              \
   X(GC, "gc")             /* reserved: completed roots, oldest first */
 
 typedef enum da_kv_table {

@@ -326,6 +326,10 @@ static int write_row(da_store *store, const da_write *write)
     return write_out(store, &write->row.out, write->del);
   case DA_TABLE_SCHEDULE:
     return write_schedule(store, write->row.schedule, write->del);
+  case DA_TABLE_QUEUE:
+    return da_queue_write(store, write->row.queue, write->del);
+  case DA_TABLE_QUEUE_ROW:
+    return da_queue_row_write(store, write->row.queue_row, write->del);
   }
   return da_store_fail(store, DA_EINVAL, "a write to no table");
 }

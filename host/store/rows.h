@@ -7,6 +7,7 @@
  * drop.c    a promise that nobody needs any more
  * lock.c    one process per directory                      verify.c every row against every other
  * live.c    what executions publish
+ * queue.c   queues and what is in them
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_STORE_ROWS_H
@@ -118,6 +119,14 @@ bool da_wait_value_get(const da_wait_key *key, da_slice value, da_slice *first_t
 /* ---- live.c -------------------------------------------------------------------------------------------- */
 
 int da_live_drop(da_store *store, da_slice id); /* all that an execution published */
+
+/* ---- queue.c ------------------------------------------------------------------------------------------- */
+
+int da_queue_write(da_store *store, const da_queue *queue, bool del);
+int da_queue_row_write(da_store *store, const da_queue_row *row, bool del);
+int da_queue_get(da_view *view, da_slice name, da_arena *arena, da_queue *out);
+int da_queue_next(da_view *view, const da_queue_row *after, da_arena *arena, da_queue_row *out);
+int da_queue_hold(da_view *view, da_slice owner, da_slice id, da_arena *arena, da_queue_row *out);
 
 /* ---- view.c -------------------------------------------------------------------------------------------- */
 

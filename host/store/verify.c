@@ -17,6 +17,8 @@ typedef struct verify {
   da_arena arena;   /* of the row at hand */
   uint64_t root;    /* of the prom row before: each is asked for once */
   uint64_t anchors; /* met */
+  da_table queues;  /* hash of the name -> tally */
+  da_arena tallies;
 } verify;
 
 static void fault(verify *v, const char *what, da_slice id, const char *words)
@@ -342,6 +344,15 @@ static int check_task_row(verify *v, da_slice key, da_slice value)
   return there < 0 ? there : check_resumes(v, &id, &task, name);
 }
 
+static int check_queue_due(verify *v, da_slice name, int64_t at)
+{
+  da_queue queue;
+  int there = da_queue_get(&v->store->view, name, &v->arena, &queue);
+  if (there == 0 || (there > 0 && queue.due_at != at))
+    fault(v, "due.owner", name, "no queue asks to be called at this instant");
+  return there < 0 ? there : 0;
+}
+
 static int check_due(verify *v, da_slice key, da_slice value, bool in_timer)
 {
   da_due_class class_;
@@ -357,6 +368,7 @@ static int check_due(verify *v, da_slice key, da_slice value, bool in_timer)
   da_slice name = id_words(v, &id, value);
   if (id.is_long ? !long_text_fits(v, &id, value) : value.len != 0)
     fault(v, "due.record", name, "the row does not hold the text of its id");
+  if (class_ == DA_DUE_QUEUE) return check_queue_due(v, name, at);
   int there;
   bool asked;
   if (class_ == DA_DUE_DEADLINE) {
@@ -523,6 +535,95 @@ static int check_live_row(verify *v, da_slice key, da_slice value)
   return 0;
 }
 
+/* ---- queues -------------------------------------------------------------------------------------------- */
+
+/* A queue as its own row says, and what was met of it since: its row comes first. */
+typedef struct tally {
+  da_slice hash;
+  da_queue queue;
+  uint64_t tokens, places, waiting, held;
+} tally;
+
+static int check_queue(verify *v, da_slice hash, da_slice value)
+{
+  tally *t = da_arena_zalloc(&v->tallies, sizeof *t);
+  t->hash = da_arena_dup(&v->tallies, hash);
+  da_status status = da_codec_queue_get(da_arena_dup(&v->tallies, value), &t->queue);
+  if (status != DA_OK) {
+    fault(v, "queue.record", DA_NONE, da_status_text(status));
+    return 0;
+  }
+  if (!hash_is(v, hash.ptr, t->queue.name))
+    fault(v, "queue.key", t->queue.name, "the key does not belong to this name");
+  (void)da_table_put(&v->queues, t->hash, t);
+  if (t->queue.due_at == 0) return 0;
+  da_due due = {DA_DUE_QUEUE, t->queue.due_at, t->queue.name};
+  int there = da_store_view_ops.due_has(&v->store->view, &due);
+  if (there == 0) fault(v, "queue.due", due.id, "asks to be called, but due has no row for it");
+  return there < 0 ? there : 0;
+}
+
+static int check_place(verify *v, const da_queue_row *row, const tally *t)
+{
+  da_queue_row hold;
+  int there = da_queue_hold(&v->store->view, row->owner, row->id, &v->arena, &hold);
+  if (there < 0) return there;
+  if (there == 0 || hold.state != DA_HOLD_WAITING || hold.seq != row->seq || !da_slice_eq(hold.name, t->queue.name))
+    fault(v, "queue.place", row->id, "has a place in a queue, but does not wait there");
+  return 0;
+}
+
+static int check_hold(verify *v, const da_queue_key *key, const da_queue_row *row)
+{
+  da_promise promise;
+  da_digest hash = da_hash128_seeded(row->name, v->store->seed);
+  tally *t = da_table_get(&v->queues, da_slice_make((const char *)hash.bytes, sizeof hash.bytes));
+  if (!hash_is(v, key->first.ptr, row->owner) || !hash_is(v, key->second.ptr, row->id))
+    fault(v, "queue.hold", row->id, "the key does not belong to its ids");
+  if (t == NULL && row->state != DA_HOLD_SENT) fault(v, "queue.hold", row->id, "there is no queue of this name");
+  if (t != NULL && row->state == DA_HOLD_WAITING) t->waiting++;
+  if (t != NULL && row->state == DA_HOLD_GRANTED && t->queue.kind == DA_QUEUE_SEMAPHORE) t->held++;
+  int there = da_store_view_ops.promise(&v->store->view, row->owner, &v->arena, &promise);
+  if (there == 0 || (there > 0 && promise.state != DA_PENDING))
+    fault(v, "queue.owner", row->owner, "holds something of a queue, but is not there or has ended");
+  return there < 0 ? there : 0;
+}
+
+static int check_queue_row(verify *v, da_slice key, da_slice value)
+{
+  da_queue_key k;
+  da_queue_row row;
+  if (!da_key_queue_get(key, &k)) {
+    fault(v, "queue.key", DA_NONE, "the key is not that of a queue or of what is in it");
+    return 0;
+  }
+  if (k.kind == DA_QUEUE_SELF) return check_queue(v, k.first, value);
+  da_status status = da_codec_queue_row_get(value, &v->arena, &row);
+  if (status == DA_OK && (unsigned)row.kind != k.kind) status = DA_ECORRUPT;
+  if (status != DA_OK) {
+    fault(v, "queue.record", DA_NONE, da_status_text(status));
+    return 0;
+  }
+  if (row.kind == DA_QUEUE_HOLD) return check_hold(v, &k, &row);
+  tally *t = da_table_get(&v->queues, k.first);
+  row.seq = k.seq;
+  if (t == NULL) fault(v, "queue.row", row.id, "something of a queue that is not there");
+  if (t == NULL) return 0;
+  if (row.kind == DA_QUEUE_TOKEN) t->tokens++;
+  if (row.kind == DA_QUEUE_TOKEN) return 0;
+  t->places++;
+  return check_place(v, &row, t);
+}
+
+static void check_tally(verify *v, const tally *t)
+{
+  const da_queue *q = &t->queue;
+  if (t->tokens != q->tokens) fault(v, "queue.tokens", q->name, "counts another number of tokens than it has rows");
+  if (t->places != q->places || t->waiting != q->places)
+    fault(v, "queue.places", q->name, "counts another number of those who wait than it has rows");
+  if (t->held != q->held) fault(v, "queue.held", q->name, "counts another number of permits than are held");
+}
+
 /* ---- all of it ----------------------------------------------------------------------------------------- */
 
 static int check_word_row(verify *v, da_slice key, da_slice value)
@@ -565,11 +666,14 @@ static int verify_all(verify *v)
       {DA_KV_TASK, check_task_row},         {DA_KV_DUE, check_due_row},     {DA_KV_TIMER, check_timer_row},
       {DA_KV_CALLBACK, check_callback_row}, {DA_KV_AWAIT, check_await_row}, {DA_KV_WAIT, check_wait_row},
       {DA_KV_OUT, check_out_row},           {DA_KV_LIVE, check_live_row},   {DA_KV_SCHED, check_sched_row},
+      {DA_KV_QUEUE, check_queue_row},
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
     int walked = walk(v, checks[i].table, checks[i].check);
     if (walked < 0) return walked;
   }
+  void *t;
+  for (size_t at = 0; da_table_next(&v->queues, &at, &t);) check_tally(v, t);
   if (v->anchors != v->store->counters.anchors)
     fault(v, "meta.anchors", DA_NONE, "meta counts another number of roots without a promise");
   return v->faults;
@@ -583,6 +687,8 @@ int da_store_verify(da_store *store, da_store_fault *report, void *user, da_err 
   verify v = {.store = store, .report = report, .user = user};
   int faults = verify_all(&v);
   da_arena_free(&v.arena);
+  da_arena_free(&v.tallies);
+  da_table_free(&v.queues);
   da_store_leave(store, &inside);
   return faults < 0 ? (int)da_store_words_to(store, faults, err) : faults;
 }

@@ -105,10 +105,8 @@ void da_call_completed(da_child *child, const da_promise *promise)
   da_fiber_enqueue(execution, (da_delivery){.seq = child->seq, .child = child, .settled_at = child->settled_at});
 }
 
-void da_call_settle_here(da_child *child, da_promise_state state, const char *code, const char *why)
+void da_call_overrule(da_child *child, da_promise_state state, const char *code, const char *why)
 {
-  if (child->delivered) return;
-  da_foreign_close(child);
   da_buf json = {0};
   da_fault_json(&json, code, da_slice_of(why));
   free(child->owned);
@@ -117,6 +115,13 @@ void da_call_settle_here(da_child *child, da_promise_state state, const char *co
   child->rest = DA_NONE;
   child->settled = true;
   child->state = state;
+}
+
+void da_call_settle_here(da_child *child, da_promise_state state, const char *code, const char *why)
+{
+  if (child->delivered) return;
+  da_foreign_close(child);
+  da_call_overrule(child, state, code, why);
   child->seq = 0;
   da_fiber_enqueue(child->execution, (da_delivery){.seq = child->execution->position, .child = child});
 }
@@ -225,6 +230,7 @@ void da_call_record(da_child *child, da_promise_state state, da_slice data, da_s
 
 void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slice data, da_slice rest)
 {
+  da_queue_leave_scope(child->fiber->scope, child->execution);
   if (!child->settled && !child->execution->worker->options.rehearse) da_call_record(child, outcome, data, rest);
 }
 
@@ -238,13 +244,14 @@ typedef struct da_counter {
 static da_slice child_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
 {
   if (spec->key.len != 0) return da_id_child_key(&execution->arena, scope->id, spec->func, spec->key);
-  da_counter *counter = da_table_get(&scope->counts, spec->func);
+  da_slice name = spec->queue.name.len > 0 ? da_queue_counted(&execution->arena, spec) : spec->func;
+  da_counter *counter = da_table_get(&scope->counts, name);
   if (counter == NULL) {
     counter = da_arena_zalloc(&execution->arena, sizeof *counter);
-    counter->name = da_arena_dup(&execution->arena, spec->func);
+    counter->name = da_arena_dup(&execution->arena, name);
     (void)da_table_put(&scope->counts, counter->name, counter);
   }
-  return da_id_child(&execution->arena, scope->id, spec->func, ++counter->count);
+  return da_id_child(&execution->arena, scope->id, name, ++counter->count);
 }
 
 da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
@@ -269,6 +276,12 @@ static void start(da_child *child, const da_call_spec *spec)
   case DA_CALL_SLEEP:
   case DA_CALL_PROMISE:
     da_foreign_start(child, spec);
+    break;
+  case DA_CALL_RECV:
+  case DA_CALL_ACQUIRE:
+  case DA_CALL_TAKE:
+  case DA_CALL_SEND:
+    da_queue_start(child, spec);
     break;
   case DA_CALL_BRANCH: /* its fiber is the caller's to start */
   case DA_CALL_NONE:
@@ -312,9 +325,10 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   child->version = version;
   child->detached = spec->detached;
   child->global = spec->id.len != 0 || spec->detached;
-  child->foreign = spec->kind == DA_CALL_WORKFLOW || spec->kind == DA_CALL_SLEEP || spec->kind == DA_CALL_PROMISE;
-  child->joined = spec->kind != DA_CALL_SLEEP && spec->kind != DA_CALL_PROMISE && !spec->detached;
   child->shielded = execution->current->shielded;
+  bool withdrawn = spec->kind == DA_CALL_SLEEP || spec->kind == DA_CALL_PROMISE || da_queue_waits(spec->kind);
+  child->foreign = withdrawn || spec->kind == DA_CALL_WORKFLOW;
+  child->joined = !withdrawn && !spec->detached;
   if (spec->kind == DA_CALL_INLINE) child->closure_ref = spec->closure_ref;
   if (found != NULL) da_replay_meet(child, found);
   if (child->settled || (found != NULL && child->foreign))
@@ -404,6 +418,15 @@ void da_execution_cancel_child(da_execution *execution, da_child *child, const c
     child->canceled = true;
     if (!child->global && !child->settled) da_foreign_withdraw(child);
     da_call_settle_here(child, DA_CANCELED, "canceled", why);
+    return;
+  case DA_CALL_RECV:
+  case DA_CALL_ACQUIRE:
+  case DA_CALL_TAKE:
+    child->canceled = true; /* what it was given and the program has not seen goes back */
+    da_execution_give_back(execution, child);
+    da_call_settle_here(child, DA_CANCELED, "canceled", why);
+    return;
+  case DA_CALL_SEND: /* it is on its way */
     return;
   case DA_CALL_WORKFLOW:
     child->canceled = true; /* it ends in its own time */

@@ -549,7 +549,7 @@ static void add_withdrawals(da_execution *execution, da_op *op)
 {
   for (da_child *child = execution->open_first, *next; child != NULL; child = next) {
     next = child->open_next;
-    if (child->global || child->kind == DA_CALL_WORKFLOW) continue;
+    if (child->global || child->kind == DA_CALL_WORKFLOW || da_queue_waits(child->kind)) continue;
     da_foreign_close(child);
     da_request *request = da_call_request(op, execution, DA_REQ_TASK_FENCE, child);
     request->fence_settles = true;
@@ -577,6 +577,7 @@ static void fulfil(da_execution *execution)
   da_publish_before(execution);
   da_op *op = da_op_new();
   add_withdrawals(execution, op);
+  da_queue_add_returns(execution, op);
   if (execution->begins_again)
     da_again_request(execution, op);
   else

@@ -16,7 +16,7 @@
  *   rehearse.c    a replay that carries nothing out   again.c       its generations
  *   patched.c     places where its code was changed   history.c     what old generations left
  *   group.c       groups, their bundles, calls by name
- *   publish.c     what it shows of its state
+ *   publish.c     what it shows of its state          queue.c       what waits in queues, what is sent to them
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -99,6 +99,8 @@ struct da_child {
   bool global;         /* has an id of its own, not below this execution's */
   bool observed;       /* was handed to an await or a combinator */
   bool ignored;        /* a failure nobody awaits is not raised at the join */
+  bool seen;           /* what it was given was handed to the code */
+  bool given_back;     /* what a queue gave it, or its place there: asked once in this process */
   bool handed_on;      /* given away as a value: somebody else may await it */
   bool told_forgotten; /* that nobody awaited it */
   bool joined;         /* is waited for at the end of its scope */
@@ -314,6 +316,7 @@ typedef struct da_call_spec {
   bool has_data;
   da_slice data;   /* promise: JSON for its param */
   int closure_ref; /* inline: registry reference, taken over */
+  da_queue queue;  /* recv, acquire, take, send: name, kind, limit, per_ms; func is the name too */
 } da_call_spec;
 
 /* Makes a durable call, or finds it in the records. NULL: err holds the words of a misuse; or the execution is being
@@ -321,6 +324,10 @@ typedef struct da_call_spec {
 da_child *da_execution_call(da_execution *execution, const da_call_spec *spec, da_err *err);
 /* Ends a branch: its outcome becomes its record. data and rest are copied. */
 void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slice data, da_slice rest);
+/* Withdraws the promise of a recv, acquire or take that was told of what it got, unless an await has handed it on. */
+void da_execution_take_back(da_execution *execution, da_child *child, const char *why);
+/* Gives back what the promise of a recv, acquire or take got, or its place; once, however often it is called. */
+void da_execution_give_back(da_execution *execution, da_child *child);
 /* A promise of another lineage, to be awaited; never created. That there is none is recorded. May park. */
 da_child *da_execution_get(da_execution *execution, da_slice id);
 /* Cancels a child: a step is abandoned and recorded as canceled, a timer or promise withdrawn, a workflow asked to
@@ -516,6 +523,8 @@ da_value da_call_param(da_arena *arena, da_slice func, da_slice args, int64_t ve
 void da_call_record(da_child *child, da_promise_state state, da_slice data, da_slice rest);
 /* The store settled it: told to the program in its turn. */
 void da_call_completed(da_child *child, const da_promise *promise);
+/* A settled child becomes one that failed so. */
+void da_call_overrule(da_child *child, da_promise_state state, const char *code, const char *why);
 /* The program itself settles it: no record decides that, so neither does an order. */
 void da_call_settle_here(da_child *child, da_promise_state state, const char *code, const char *why);
 
@@ -583,6 +592,23 @@ void da_foreign_look_up(da_child *child); /* asks the store for the promise; mak
 void da_foreign_open(da_child *child);
 void da_foreign_close(da_child *child); /* settled, or nobody's business any more */
 void da_foreign_withdraw(da_child *child);
+
+void da_foreign_wait(da_child *child); /* open, and the worker tells its settlement */
+
+/* queue.c */
+void da_queue_start(da_child *child, const da_call_spec *spec);
+static inline bool da_queue_waits(da_call_kind kind)
+{
+  return kind == DA_CALL_RECV || kind == DA_CALL_ACQUIRE || kind == DA_CALL_TAKE;
+}
+/* The names under which the ids of these calls are counted: "~recv-orders". */
+da_slice da_queue_counted(da_arena *arena, const da_call_spec *spec);
+/* The code of the error that an answer of the engine about a queue becomes, or NULL. Static. */
+const char *da_queue_code(int status);
+/* A branch ended: what waited in it, and nobody awaits, waits no more. */
+void da_queue_leave_scope(da_scope *scope, da_execution *execution);
+/* To be added to the op that ends the execution. */
+void da_queue_add_returns(da_execution *execution, da_op *op);
 
 /* fiber.c */
 void da_fiber_run_ready(da_execution *execution);

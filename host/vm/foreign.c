@@ -41,7 +41,7 @@ void da_foreign_close(da_child *child)
   execution->open_count--;
 }
 
-static void wait_for(da_child *child)
+void da_foreign_wait(da_child *child)
 {
   da_foreign_open(child);
   if (child->interested) return;
@@ -169,7 +169,7 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
     da_call_add_tag(&op->arena, request, da_arena_dup(&op->arena, spec->tags.items[i].key),
                     da_arena_dup(&op->arena, spec->tags.items[i].value));
   if (child->delay_at > 0) da_worker_admit(execution->worker, da_id_root(child->id));
-  wait_for(child);
+  da_foreign_wait(child);
   if (child->global || child->kind == DA_CALL_PROMISE) hold(child);
   da_publish_before(execution);
   da_execution_submit(execution, op, child, created);
@@ -227,7 +227,7 @@ void da_foreign_look_up(da_child *child)
 {
   da_op *op = da_op_new();
   da_op_request(op, DA_REQ_PROMISE_GET)->id = child->id;
-  wait_for(child);
+  da_foreign_wait(child);
   hold(child);
   da_execution_submit(child->execution, op, child, looked_up);
 }

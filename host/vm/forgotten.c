@@ -25,6 +25,9 @@ static bool forgotten(const da_child *child)
   case DA_CALL_NATIVE:
   case DA_CALL_WORKFLOW:
   case DA_CALL_SLEEP:
+  case DA_CALL_RECV:
+  case DA_CALL_ACQUIRE:
+  case DA_CALL_TAKE:
   case DA_CALL_NONE:
     return true;
   case DA_CALL_BRANCH:
@@ -32,6 +35,7 @@ static bool forgotten(const da_child *child)
   case DA_CALL_ROOT:
   case DA_CALL_PROMISE:
   case DA_CALL_MARK:
+  case DA_CALL_SEND: /* that it failed is told at the join */
     return false;
   }
   return false;

@@ -100,7 +100,8 @@ static bool counts(const da_promise *promise)
 
 static bool settled_by_others(da_call_kind kind)
 {
-  return kind == DA_CALL_WORKFLOW || kind == DA_CALL_SLEEP || kind == DA_CALL_PROMISE || kind == DA_CALL_NONE;
+  return kind == DA_CALL_WORKFLOW || kind == DA_CALL_SLEEP || kind == DA_CALL_PROMISE || kind == DA_CALL_NONE ||
+         da_queue_waits(kind);
 }
 
 static void note_ordinal(da_execution *execution, const da_promise *promise)

@@ -28,6 +28,7 @@ struct da_step_job {
   da_slice target; /* address of its group */
   int64_t version; /* of the function */
   int attempt;     /* from 1 */
+  int sends;       /* messages that this attempt has sent */
   int64_t deadline_ms;
   int64_t begun_ms; /* when it left the queue */
   bool ok;

@@ -9,6 +9,10 @@ local unpack = table.unpack
 local await, pawait, wait_all, watch, next_settled = core.await, core.pawait, core.wait_all, core.watch, core.next
 local ready, go = core.ready, core.go
 
+local function watch_list(members)
+  for i = 1, #members do watch(members[i], i) end
+end
+
 local function copy(list, n)
   local members = {}
   for i = 1, n do members[i] = list[i] end
@@ -34,9 +38,10 @@ function da.outcomes(list)
   local members = copy(list, n)
   return go("da.outcomes", false, members, function()
     local results = da.array { n = n }
+    watch_list(members)
+    for _ = 1, n do next_settled() end
     for i = 1, n do
       local ok, value = pawait(members[i])
-      if not ok and value.code == "canceled" and not ready(members[i]) then error(value, 0) end
       results[i] = ok and { ok = true, value = value } or { ok = false, error = value }
     end
     return results
@@ -46,7 +51,7 @@ end
 local function losers(members, winner, options)
   if options and options.losers == "keep" then return end
   for i = 1, #members do
-    if i ~= winner and not ready(members[i]) then core.cancel(members[i], "another one was first") end
+    if i ~= winner then core.withdraw(members[i], "another one was first") end
   end
 end
 
@@ -61,9 +66,6 @@ local function check_options(options, what)
   end
 end
 
-local function watch_list(members)
-  for i = 1, #members do watch(members[i], i) end
-end
 
 -- A promise of the first success: its value and index. All failed: error all_failed with .errors.
 function da.any(list, options)

@@ -9,7 +9,8 @@ local probe = require("da_probe")
 local M = {}
 
 -- In the order of DA_CALL_* of host/engine/record.h.
-local KINDS = { [0] = "none", "root", "workflow", "step", "inline", "branch", "sleep", "promise", "native", "mark" }
+local KINDS = { [0] = "none", "root", "workflow", "step", "inline", "branch", "sleep", "promise", "native", "mark",
+  "recv", "acquire", "take", "send" }
 
 local function sorted_pairs(map)
   local list = {}

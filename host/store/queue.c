@@ -1,0 +1,128 @@
+/* queue.c - queues: themselves, their messages and grants, who waits in them, what executions hold of them.
+ *
+ * Keys are hashes of names (key.h), so that a name may be long; the records hold the texts, and a record whose text is
+ * another one is damage.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "rows.h"
+
+static void row_key(da_store *store, const da_queue_row *row, da_key *key)
+{
+  bool hold = row->kind == DA_QUEUE_HOLD;
+  da_key_queue(key, row->kind, hold ? row->owner : row->name, store->seed);
+  if (hold)
+    da_key_add_hash(key, row->id, store->seed);
+  else
+    da_key_add_number(key, row->seq);
+}
+
+int da_queue_write(da_store *store, const da_queue *queue, bool del)
+{
+  da_key key;
+  da_key_queue(&key, DA_QUEUE_SELF, queue->name, store->seed);
+  da_buf_clear(&store->record);
+  if (!del) da_codec_queue_put(&store->record, queue);
+  return da_rows_put_or_del(store, DA_KV_QUEUE, &key, del);
+}
+
+int da_queue_row_write(da_store *store, const da_queue_row *row, bool del)
+{
+  da_key key;
+  row_key(store, row, &key);
+  da_buf_clear(&store->record);
+  if (!del) da_codec_queue_row_put(&store->record, row);
+  return da_rows_put_or_del(store, DA_KV_QUEUE, &key, del);
+}
+
+int da_queue_get(da_view *view, da_slice name, da_arena *arena, da_queue *out)
+{
+  da_store *store = (da_store *)view;
+  da_key key;
+  da_slice value;
+  da_key_queue(&key, DA_QUEUE_SELF, name, store->seed);
+  int there = da_rows_get(store, DA_KV_QUEUE, da_key_slice(&key), &value);
+  if (there <= 0) return there;
+  da_status status = da_codec_queue_get(da_arena_dup(arena, value), out);
+  if (status == DA_OK && !da_slice_eq(out->name, name)) status = DA_ECORRUPT;
+  return status == DA_OK ? 1 : da_store_bad_row(store, DA_KV_QUEUE, da_key_slice(&key), status);
+}
+
+/* Copies a row of table `queue` out. name: what the key says only as a hash. */
+static int load_row(da_store *store, da_slice key, da_slice value, da_slice name, da_arena *arena, da_queue_row *out)
+{
+  da_queue_key parts;
+  bool good = da_key_queue_get(key, &parts);
+  da_status status = good ? da_codec_queue_row_get(da_arena_dup(arena, value), arena, out) : DA_ECORRUPT;
+  if (status == DA_OK && (unsigned)out->kind != parts.kind) status = DA_ECORRUPT;
+  if (status != DA_OK) return da_store_bad_row(store, DA_KV_QUEUE, key, status);
+  if (out->kind != DA_QUEUE_HOLD) {
+    out->name = name;
+    out->seq = parts.seq;
+  }
+  return 1;
+}
+
+int da_queue_hold(da_view *view, da_slice owner, da_slice id, da_arena *arena, da_queue_row *out)
+{
+  da_store *store = (da_store *)view;
+  da_queue_row row = {.kind = DA_QUEUE_HOLD, .owner = owner, .id = id};
+  da_key key;
+  da_slice value;
+  row_key(store, &row, &key);
+  int there = da_rows_get(store, DA_KV_QUEUE, da_key_slice(&key), &value);
+  if (there <= 0) return there;
+  there = load_row(store, da_key_slice(&key), value, DA_NONE, arena, out);
+  if (there > 0 && (!da_slice_eq(out->owner, owner) || !da_slice_eq(out->id, id)))
+    return da_store_bad_row(store, DA_KV_QUEUE, da_key_slice(&key), DA_ECORRUPT);
+  return there;
+}
+
+int da_queue_next(da_view *view, const da_queue_row *after, da_arena *arena, da_queue_row *out)
+{
+  da_store *store = (da_store *)view;
+  bool hold = after->kind == DA_QUEUE_HOLD;
+  da_key prefix;
+  da_key key;
+  da_slice found;
+  da_slice value;
+  da_slice name = after->name; /* out may be after */
+  da_key_queue(&prefix, after->kind, hold ? after->owner : name, store->seed);
+  key = prefix;
+  if (hold && after->id.ptr != NULL)
+    da_key_add_hash(&key, after->id, store->seed);
+  else if (!hold)
+    da_key_add_number(&key, after->seq);
+  int there = da_view_seek(store, DA_KV_QUEUE, &key, true, &found, &value);
+  if (there <= 0) return there;
+  if (!da_slice_starts(found, da_key_slice(&prefix))) return 0;
+  return load_row(store, found, value, name, arena, out);
+}
+
+/* ---- all of them --------------------------------------------------------------------------------------- */
+
+static int scan_queues(da_store *store, da_arena *arena, da_store_queue_visit *visit, void *user)
+{
+  const char self = DA_QUEUE_SELF;
+  da_slice prefix = da_slice_make(&self, 1);
+  da_slice key;
+  da_slice value;
+  da_queue queue;
+  int there = da_rows_seek(store, DA_KV_QUEUE, prefix, &key, &value);
+  while (there > 0 && da_slice_starts(key, prefix)) {
+    da_status status = da_codec_queue_get(da_arena_dup(arena, value), &queue);
+    if (status != DA_OK) return da_store_bad_row(store, DA_KV_QUEUE, key, status);
+    if (!visit(user, &queue)) return DA_OK;
+    there = da_rows_next(store, DA_KV_QUEUE, &key, &value);
+  }
+  return there < 0 ? there : DA_OK;
+}
+
+da_status da_store_scan_queues(da_store *store, da_arena *arena, da_store_queue_visit *visit, void *user, da_err *err)
+{
+  da_visit inside;
+  da_status status = da_store_enter(store, &inside, err);
+  if (status != DA_OK) return status;
+  int scanned = scan_queues(store, arena, visit, user);
+  da_store_leave(store, &inside);
+  return scanned == DA_OK ? DA_OK : da_store_words_to(store, scanned, err);
+}
