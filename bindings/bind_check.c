@@ -221,12 +221,17 @@ static int durable(lua_State *L)
   return 1;
 }
 
-/* place(function) -> "da/api.lua:12", where it is written; nothing of a C function */
+/* place(function) -> "da/api.lua:12", where it is written; of a table: of the function that reads its missing fields.
+ * Nothing of any other value. */
 static int place(lua_State *L)
 {
   lua_Debug ar;
-  if (lua_type(L, 1) != LUA_TFUNCTION || lua_iscfunction(L, 1)) return 0;
-  lua_pushvalue(L, 1);
+  lua_settop(L, 1);
+  if (lua_istable(L, 1) && lua_getmetatable(L, 1)) {
+    lua_pushliteral(L, "__index");
+    lua_rawget(L, -2);
+  }
+  if (lua_type(L, -1) != LUA_TFUNCTION || lua_iscfunction(L, -1)) return 0;
   lua_getinfo(L, ">S", &ar);
   lua_pushfstring(L, "%s:%d", ar.source + 1, ar.linedefined);
   return 1;

@@ -87,7 +87,8 @@ do
     if line == lines.await then not_in_steps[name] = true end
   end
 end
-local step_only = {} -- those that only say so in a workflow
+not_in_steps.publish = in_steps.publish -- says so in words of its own
+local step_only = { progress = true } -- those that only say so in a workflow
 do
   local place = core.place(field(da, "attempt"))
   for name in pairs(core.names(da)) do
@@ -101,6 +102,8 @@ for _, name in ipairs { "promise", "get" } do makes_promise[name] = "keep" end -
 local needs_execution = { shield = true, again = true, patched = true }
 for name in pairs(makes_promise) do needs_execution[name] = true end
 for name in pairs(not_in_steps) do needs_execution[name] = true end
+
+local SERVICE = core.place(da.service "default") -- how a table of another group's functions is known
 
 local modules = {} -- of the bundle
 local LIBRARIES = { _G = true, coroutine = true, debug = true, io = true, math = true, os = true, string = true, table = true,
@@ -291,6 +294,7 @@ local function index_value(s, pc, known, key)
     report(s, pc, "step-only", ("uses io.%s in a workflow, which a replay would do again"):format(key),
       "use print, or move it into function step.NAME(...) ... end")
   end
+  if core.place(value) == SERVICE then return { kind = "handle", name = (known.name or "?") .. "." .. key } end
   local sub = field(value, key)
   if sub == nil then
     if value == da then missing_field(s, pc, value, key, "da") end
@@ -311,6 +315,7 @@ local function index(s, pc, known, key)
     return { kind = "method", on = known, name = key }
   end
   if known.kind == "handle" then return key and { kind = "method", on = known, name = key } end
+  if known.kind == "service" then return key and { kind = "handle", name = known.name .. "." .. key } end
   if known.kind == "value" and key then return index_value(s, pc, known, key) end
   return known.out and { kind = "unknown", out = known.out } or nil
 end
@@ -361,7 +366,17 @@ local function call_inline(s, pc, args)
   return promise_of('step("...", ...)')
 end
 
-local function call_library(s, pc, name, dropped)
+-- await(step.f) in place of await(step.f()).
+local function awaits_function(s, pc, name, of)
+  local durable = of and (of.kind == "handle" and of.name or of.kind == "value" and core.durable(of.value) and of.name)
+  if durable then
+    report(s, pc, "await", ("gives %s the function %s, which was not called"):format(name, durable),
+      ("write %s(%s(...))"):format(name, durable))
+  end
+end
+
+local function call_library(s, pc, name, args, dropped)
+  if name == "await" or name == "pawait" then awaits_function(s, pc, name, args[1]) end
   if s.mode == "step" and not in_steps[name] and field(da, name) ~= nil then
     report(s, pc, "step-leaf", ("calls da.%s, which steps do not have"):format(name),
       "call it in the workflow, and pass on what it gives")
@@ -377,6 +392,8 @@ local function call_library(s, pc, name, dropped)
   if name == "again" and dropped then
     report(s, pc, "again", "calls da.again and goes on", "write `return da.again(...)`")
   end
+  if name == "service" then return { kind = "service", name = type(args[1]) == "table" and args[1].text or "?" } end
+  if s.mode == "step" or (s.mode == "any" and name == "get") then return nil end -- there it is a table
   if makes_promise[name] then return promise_of("da." .. name .. "(...)", makes_promise[name] == "keep") end
 end
 
@@ -441,7 +458,7 @@ local function call_value(s, pc, known, args, dropped)
     return name and call_durable(s, pc, durable_name(name) or name)
   end
   if type(fn) ~= "function" then return nil end
-  if da_names[fn] then return call_library(s, pc, da_names[fn], dropped) end
+  if da_names[fn] then return call_library(s, pc, da_names[fn], args, dropped) end
   if core.place(fn) then reach(fn, s.mode) else call_stock(s, pc, fn, args) end
 end
 

@@ -85,6 +85,17 @@ row("await", "gives ipairs the promise", both("for _, x in ipairs(da.all(a)) do 
 row("await", "takes the length of the promise", both("local p = step.pay(a) if b then use(b) end return #p --!",
   "local p = step.pay(a) if b then p = await(p) end return #p"))
 
+row("await", "gives await the function step.pay, which was not called; write await(step.pay(...))",
+  both("return await(step.pay) --!", "return await(step.pay(a)), tostring(step.pay)"))
+row("await", "tests (always true) the promise of gpu.shade(...)",
+  both("local gpu = da.service 'gpu' if gpu.shade(a) then use(a) end --!", "local gpu = da.service 'gpu' return await(gpu.shade(a))"))
+row("dropped", "drops the promise of gpu.shade(...)", "local gpu = da.service 'gpu'\n" .. workflow("gpu.shade(a) --!"),
+  "local gpu = da.service 'gpu'\n" .. workflow("gpu.shade:with { timeout = 1 }:detach(a) return await(gpu.shade(a))"))
+row("dropped", "drops the promise of async.child(...)", both("async.child:at 'gpu' (a) --!", "async.child:detach(a)"))
+row("again", "calls da.again and goes on", both("if a then da.again(b) end --!",
+  "do local s <close> = da.saga() s:on_fail(step.pay, 1) return da.again(a) end"))
+ROWS[#ROWS].also = in_step("local p = da.get(a) if p then return p.state end")
+
 row("step-only", "calls io.open in a workflow", both("local f = io.open(a) return f --!",
   "local time = os.time { year = 2020, month = 1, day = 1 } return os.date('%Y', time), os.clock()"))
 row("step-only", "calls os.getenv in a workflow", "local function home() return os.getenv 'HOME' end --!\n" .. workflow("return home()"),
@@ -102,6 +113,9 @@ row("step-only", "calls io.popen in an inline step", inline("return io.popen 'ls
 row("step-only", "calls os.exit", in_step("os.exit(1) --!"), in_step("error 'no'"))
 row("step-only", "calls os.setlocale", in_step("os.setlocale 'de_DE' --!"),
   in_step("return os.setlocale(), os.setlocale 'C'"))
+row("step-only", "calls da.progress in a workflow", both("da.progress(1) --!", "da.publish('phase', 1)"))
+ROWS[#ROWS].also = in_step("da.progress(1)")
+row("step-leaf", "calls da.publish in a step", in_step("da.publish('phase', 1) --!"), in_step("da.log.info 'phase'"))
 row("step-only", "calls da.resolve in a workflow", both("da.resolve(a, 1) --!", "return da.id()"))
 ROWS[#ROWS].also = in_step("da.resolve(a, 1)")
 row("module", "uses socket.core.tcp in a workflow", both("return socket.tcp() --!", "return tostring(socket)"))
