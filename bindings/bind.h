@@ -25,15 +25,17 @@ void bind_open_test(lua_State *L, const luaL_Reg *natives);
 void bind_setup(void);
 
 /* Natives, set into `core` by bind_open.c. */
-extern const luaL_Reg bind_function_natives[];   /* isolates: define, inline, branch, sleep, promise, ... */
-extern const luaL_Reg bind_promise_natives[];    /* isolates: await, pawait, wait_any, ... */
-extern const luaL_Reg bind_execution_natives[];  /* isolates: finish, join, now, id, ... */
-extern const luaL_Reg bind_saga_natives[];       /* isolates: what lua/da/saga.lua needs */
-extern const luaL_Reg bind_again_natives[];      /* isolates: again, patched */
-extern const luaL_Reg bind_step_natives[];       /* step states */
-extern const luaL_Reg bind_queue_natives[];      /* isolates: queue_wait, queue_send, ... */
-extern const luaL_Reg bind_queue_step_natives[]; /* the same of step states */
-extern const luaL_Reg bind_outcome_natives[];    /* both: outcome, trace, decode */
+extern const luaL_Reg bind_function_natives[];      /* isolates: define, inline, branch, sleep, promise, ... */
+extern const luaL_Reg bind_promise_natives[];       /* isolates: await, pawait, wait_any, ... */
+extern const luaL_Reg bind_execution_natives[];     /* isolates: finish, join, now, id, ... */
+extern const luaL_Reg bind_saga_natives[];          /* isolates: what lua/da/saga.lua needs */
+extern const luaL_Reg bind_again_natives[];         /* isolates: again, patched */
+extern const luaL_Reg bind_schedule_natives[];      /* isolates: schedule */
+extern const luaL_Reg bind_schedule_step_natives[]; /* step states: the same, for nothing */
+extern const luaL_Reg bind_step_natives[];          /* step states */
+extern const luaL_Reg bind_queue_natives[];         /* isolates: queue_wait, queue_send, ... */
+extern const luaL_Reg bind_queue_step_natives[];    /* the same of step states */
+extern const luaL_Reg bind_outcome_natives[];       /* both: outcome, trace, decode */
 
 /* Metatables, made once per state. */
 void bind_function_open(lua_State *L, bool in_isolate);
@@ -47,7 +49,8 @@ typedef struct bind_function {
   bool workflow;
   bool limited; /* it has options that say how it is to be called, beyond group and version */
   da_slice name, target;
-  int64_t version; /* of another group: 0 if none is named; else that of the definition, 0 if there is none */
+  int64_t asked_version; /* by f:with{version=}; 0: none */
+  int64_t version;       /* of another group: 0 if none is named; else that of the definition, 0 if there is none */
 } bind_function;
 bool bind_function_read(lua_State *L, int index, bind_function *out);
 void bind_function_push(lua_State *L, da_slice name);

@@ -310,6 +310,7 @@ bool bind_function_read(lua_State *L, int index, bind_function *out)
                                     user_string(L, index, ID).len > 0,
                          .name = user_string(L, index, NAME),
                          .target = user_string(L, index, TARGET),
+                         .asked_version = h->options.version,
                          .version = h->options.version};
   if (out->target.len > 0 || !h->workflow) return true;
   out->version = check_version(L, h, out->name);

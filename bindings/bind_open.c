@@ -70,6 +70,7 @@ int bind_open_isolate(lua_State *L)
   luaL_setfuncs(L, bind_saga_natives, 0);
   luaL_setfuncs(L, bind_again_natives, 0);
   luaL_setfuncs(L, bind_queue_natives, 0);
+  luaL_setfuncs(L, bind_schedule_natives, 0);
   lua_settop(L, da);
   run_file(L, "define.lua", core, da);
   run_file(L, "execution.lua", core, da);
@@ -110,6 +111,7 @@ int bind_open_step(lua_State *L)
   luaL_setfuncs(L, bind_function_natives, 0);
   luaL_setfuncs(L, bind_step_natives, 0);
   luaL_setfuncs(L, bind_queue_step_natives, 0);
+  luaL_setfuncs(L, bind_schedule_step_natives, 0);
   lua_settop(L, da);
   run_file(L, "define.lua", core, da);
   run_file(L, "step.lua", core, da);

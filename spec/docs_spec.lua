@@ -60,6 +60,11 @@ describe("README.md", function()
       "promise cancel r", "canceled",
     },
     ["promise search [PREFIX]"] = { "promise search order- --tag phase=waiting", "order-7  pending    workflow order" },
+    ["schedule create\\|get\\|delete\\|search\\|next"] = {
+      "schedule create n @daily double 4", "function  double", "schedule get n", "catch up  all", "schedule search",
+      "@daily",
+      "schedule delete n", "args      [4]", "schedule next @daily --limit 1", " 00:00:00+00:00 ",
+    },
     ["migrate ID FILE"] = { "migrate order-7 new.lua --dry-run", "would wait, waiting for order-7:approval.1",
       "migrate order-7 new.lua", "kind      workflow" },
     ["send CHANNEL JSON"] = { "send order-7/in 1 --json", '"messages":1' },
@@ -76,6 +81,7 @@ describe("README.md", function()
   }
   local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "start FILE [FUNCTION] [ARGS...]", "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "promise search [PREFIX]",
+    "schedule create\\|get\\|delete\\|search\\|next",
     "migrate ID FILE", "send CHANNEL JSON", "cancel ID [WHY]",
     "continue ID", "repl [FILE]", "check FILE...", "verify", "version", "help",
     "test FILE...", "get ID --history", "replay HISTORY FILE" }

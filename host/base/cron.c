@@ -160,7 +160,7 @@ static da_status read_value(parser *p, unsigned *n, bool *named)
   da_status status = read_number(p, n);
   if (status != DA_OK) return status;
   if (*n < p->kind->low || *n > p->kind->high)
-    return wrong(p, from, "%u is not a %s; it goes from %u to %u", *n, p->kind->name, p->kind->low, p->kind->high);
+    return wrong(p, from, "%u is no %s; it goes from %u to %u", *n, p->kind->name, p->kind->low, p->kind->high);
   return DA_OK;
 }
 

@@ -151,6 +151,23 @@ static const char send_help[] =
     "inbox\n"
     "takes messages from the start of its execution to its end. Exit code 1 if there is no such execution, if it has\n"
     "ended, or if the channel is full.\n";
+static const char schedule_create_help[] =
+    "Has FUNCTION started with ARGs at each instant that CRON allows, while `dahost serve` is up: minute hour day "
+    "month\n"
+    "weekday (or the seconds in front), @daily, @every 10m; Sunday is 0 and 7. Each start is execution ID.<ms> of the\n"
+    "newest code served that defines FUNCTION. One that is there already is left as it is. A script declares its own\n"
+    "with da.schedule(...), which needs no command.\n";
+static const char schedule_get_help[] =
+    "Shows a schedule: its expression, what it starts, when it ran and runs next.\n";
+static const char schedule_delete_help[] =
+    "Deletes a schedule and prints what it was. What it started goes on. One that a served script declares comes back\n"
+    "when the script is served again.\n";
+static const char schedule_search_help[] = "The schedules of the store by id, with their next and last run.\n";
+static const char schedule_next_help[] =
+    "Prints the next instants that CRON allows (10, or --limit), as the clock of the zone shows them; no store is\n"
+    "needed. A time that the clock leaves out in spring comes at the first moment after the gap, one that it shows\n"
+    "twice in autumn comes once; an expression that allows every hour follows elapsed time. Exit code 1 if it never\n"
+    "comes.\n";
 static const char cancel_help[] =
     "Asks an execution to end: `canceled` is raised at what it awaits, undo calls run, then it ends. WHY is the\n"
     "error's message. Nothing is cut; a suspended execution ends when a process drives the store. What is parked can\n"
@@ -233,6 +250,14 @@ static const cli_verb verbs[] = {
     {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
      cli_promise_cancel},
     {"repl", "[FILE]", "a prompt in a workflow", repl_help, F_COMMON | F_WORKER | F(ID), 0, 1, cli_repl},
+    {"schedule create", "ID CRON FUNCTION [ARG...]", "start a function by the clock", schedule_create_help,
+     F_COMMON | F(JSON) | F(TZ) | F(CATCH_UP) | F(ARGS) | F(STR), 3, CLI_OPERANDS_MAX, cli_schedule_create},
+    {"schedule get", "ID", "show a schedule", schedule_get_help, F_COMMON | F(JSON), 1, 1, cli_schedule_get},
+    {"schedule delete", "ID", "delete a schedule", schedule_delete_help, F_COMMON | F(JSON), 1, 1, cli_schedule_delete},
+    {"schedule search", "", "list schedules", schedule_search_help, F_COMMON | F(JSON) | F(LIMIT), 0, 0,
+     cli_schedule_search},
+    {"schedule next", "CRON", "when does an expression come?", schedule_next_help, F(HELP) | F(JSON) | F(TZ) | F(LIMIT),
+     1, 1, cli_schedule_next},
     {"check", "FILE...", "look scripts over for slips", check_help, F(JSON) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
      cli_check},
     {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP), 1, CLI_OPERANDS_MAX, cli_test},

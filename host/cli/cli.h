@@ -52,7 +52,9 @@ enum {
   X(WHERE, "where", "COND", "conditions, joined by commas: func=order, state=parked, id=order-*, older=1h") \
   X(TAG, "tag", "KEY=VALUE", "with this tag, or with this published; may be given several times")           \
   X(CURSOR, "cursor", "ID", "only ids behind this one")                                                     \
-  X(TAGS, "tags", "JSON", "an object of strings")
+  X(TAGS, "tags", "JSON", "an object of strings")                                                           \
+  X(TZ, "tz", "ZONE", "time zone, as Europe/Vienna (default: UTC)")                                         \
+  X(CATCH_UP, "catch-up", "HOW", "what was missed: all (default), last or none")
 
 typedef enum cli_flag_id {
 #define X(name, text, metavar, help) CLI_##name,
@@ -135,6 +137,11 @@ int cli_promise_resolve(const cli_command *command);
 int cli_promise_reject(const cli_command *command);
 int cli_promise_cancel(const cli_command *command);
 int cli_send(const cli_command *command);
+int cli_schedule_create(const cli_command *command);
+int cli_schedule_get(const cli_command *command);
+int cli_schedule_delete(const cli_command *command);
+int cli_schedule_search(const cli_command *command);
+int cli_schedule_next(const cli_command *command);
 int cli_cancel(const cli_command *command);
 int cli_continue(const cli_command *command);
 int cli_migrate(const cli_command *command);

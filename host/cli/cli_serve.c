@@ -262,6 +262,24 @@ static bool load_all(server *s)
   return true;
 }
 
+static void hear_schedule(void *user, da_slice id, const da_schedule *schedule, bool changed, const da_err *err)
+{
+  const server *s = user;
+  char next[40];
+  if (schedule == NULL) {
+    (void)cli_fail(0, "schedule %.*s could not be declared: %s", DA_FMT(id), err->text);
+  } else if (changed) {
+    cli_time_text(schedule->next_run_at, next);
+    cli_note(s->command, "schedule %.*s (%.*s%s%.*s) runs next at %s", DA_FMT(id), DA_FMT(schedule->cron),
+             schedule->zone.len > 0 ? ", " : "", DA_FMT(schedule->zone), next);
+  }
+}
+
+static void declare(server *s, const source *from)
+{
+  da_worker_declare(cli_host_service(s->host)->worker, from->group, from->bundle, hear_schedule, s);
+}
+
 static void reload(server *s, source *from)
 {
   da_err err = {{0}};
@@ -274,6 +292,7 @@ static void reload(server *s, source *from)
     cli_note(s->command, "%s has not changed", from->path);
     return;
   }
+  declare(s, from);
   da_buf words = {0};
   list_functions(s, from, &words);
   cli_note(s->command, "%s was loaded again: %.*s", from->path, DA_FMT(da_buf_slice(&words)));
@@ -341,6 +360,7 @@ static void on_ready(void *user)
   server *s = user;
   s->ready = true;
   say_ready(s);
+  for (size_t i = 0; i < s->count; i++) declare(s, &s->sources[i]);
   ask_unserved(s);
   if (s->early.len > 0) print_output(da_buf_slice(&s->early));
   da_buf_free(&s->early);

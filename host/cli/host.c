@@ -174,6 +174,7 @@ da_status cli_host_open(const cli_host_options *given, cli_host **out, da_err *e
                             .profile = da_profile_default,
                             .local_targets = options->targets,
                             .local_target_count = options->target_count,
+                            .fires = options->serve,
                             .pid = host->pid};
   da_status status = da_sched_new(&sched, &host->sched, err);
   if (status == DA_OK && options->worker) status = open_worker(host, options, err);

@@ -302,11 +302,28 @@ static void note_old_code(cli_request *r, const da_promise *promise)
   cli_answer_row(r, row);
 }
 
+/* A run is over with its execution. */
+static void note_schedules(cli_request *r)
+{
+  size_t count;
+  const da_declared *first = da_worker_declared(r->service->worker, r->bundle, &count);
+  if (count == 0 || r->service->serves || cli_run_of(r)->no_rest) return;
+  cJSON *row = da_json_object();
+  da_buf words = {0};
+  da_buf_addf(&words, "%.*s declares schedule %.*s", DA_FMT(first->file), DA_FMT(first->id));
+  if (count > 1) da_buf_addf(&words, " and %zu more", count - 1);
+  da_buf_addf(&words, ", which %s only under dahost serve", count > 1 ? "fire" : "fires");
+  da_json_put_text(row, "note", da_buf_slice(&words));
+  da_buf_free(&words);
+  cli_answer_row(r, row);
+}
+
 static void follow_started(cli_request *r, const da_promise *promise, bool created)
 {
   cli_run_state *state = cli_run_of(r);
   bool pending = promise->state == DA_PENDING;
   if (!created && pending) note_old_code(r, promise);
+  note_schedules(r);
   if (pending && !state->no_rest && !r->service->serves) ask_resting(r);
   if (created)
     cli_follow(r, da_slice_of(state->id));

@@ -17,6 +17,7 @@
  *   patched.c     places where its code was changed   history.c     what old generations left
  *   group.c       groups, their bundles, calls by name
  *   publish.c     what it shows of its state          queue.c       what waits in queues, what is sent to them
+ *   schedule.c    what scripts declare to run by the clock
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -38,6 +39,7 @@
 #define DA_ISOLATE_MAIN "da.main" /* (function name, args JSON): runs the workflow, ends with da_execution_finish() */
 #define DA_ISOLATE_INLINE "da.inline_main" /* (closure) -> ok, data JSON, rest JSON or nil, fatal; never raises */
 #define DA_ISOLATE_LOADED "da.loaded"      /* (): called when the script was run: no more definitions, globals frozen */
+#define DA_ISOLATE_SCHEDULES "da.schedules" /* id -> what da.schedule() declared, if anything */
 #define DA_ISOLATE_MODULES \
   "da.modules" /* what require gives; not the stock key, which luaL_argerror walks in hash order */
 #define DA_ISOLATE_REQUIRE "da.require"
@@ -422,6 +424,8 @@ typedef struct da_served {
   da_bundle *bundle;
   da_function *functions;
   size_t function_count;
+  da_declared *declared; /* schedules */
+  size_t declared_count;
   bool served; /* named on the command line, not only found in the store */
   bool stored; /* the store has it, or is about to: false again if that failed */
   da_arena arena;
@@ -648,6 +652,9 @@ typedef struct da_load_context {
   char place[96]; /* ... and was here */
 } da_load_context;
 int da_worker_open_isolate(lua_State *L, void *user);
+
+/* schedule.c: reads what the script in L declared, and the zones. DA_EINVAL names file and line. */
+da_status DA_MUST_USE da_schedules_learn(lua_State *L, da_served *served, da_err *err);
 
 /* start.c */
 void da_start_tell_follows(da_worker *worker, const da_promise *promise);

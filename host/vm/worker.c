@@ -540,6 +540,11 @@ da_status da_worker_serve_in(da_worker *worker, size_t group, da_bundle *bundle,
     (void)da_table_put(&worker->bundles, hash_key(bundle), served);
     da_bundle_unref(before);
   }
+  status = da_schedules_learn(da_isolate_lua(isolate), served, err);
+  if (status != DA_OK) {
+    da_isolate_delete(isolate);
+    return status;
+  }
   if (!served->served) {
     learn_functions(da_isolate_lua(isolate), served);
     served->served = true;
@@ -613,6 +618,7 @@ static void free_served(da_worker *worker)
     da_served *served = value;
     da_bundle_unref(served->bundle);
     free(served->functions);
+    free(served->declared);
     da_arena_free(&served->arena);
     free(served);
   }

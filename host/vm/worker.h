@@ -173,6 +173,23 @@ da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *r
 /* The deadline of an execution, or DA_TIME_MAX. */
 int64_t da_deadline_of(const da_promise *promise);
 
+/* A schedule as a script declares it. */
+typedef struct da_declared {
+  da_slice id, cron, zone, zone_bytes;
+  da_catch_up catch_up;
+  da_slice func, args;
+  int64_t version; /* 0: the newest */
+  da_slice target; /* empty: of the group that serves the script */
+  da_slice file;
+  int line;
+} da_declared;
+/* Those of a served bundle, in the order of their places. Borrowed. */
+const da_declared *da_worker_declared(da_worker *worker, const da_bundle *bundle, size_t *count);
+/* Writes them: made, replaced or left as they are. done is told of each, later on the loop: its record (NULL with a
+ * failure, which err tells), and whether it is new or another. */
+typedef void da_worker_scheduled(void *user, da_slice id, const da_schedule *schedule, bool changed, const da_err *err);
+void da_worker_declare(da_worker *worker, size_t group, const da_bundle *bundle, da_worker_scheduled *done, void *user);
+
 /* Runs the execution over its records, which the store need hold alone (no task; of promises with ids of their own,
  * those that it calls), and tells how far it comes: REPLAYED for each recorded call it makes, CALLED for each new one,
  * at the end PARKED, COMPLETED or SUSPENDED, whichever it would be. An id without a promise is not told of. */

@@ -48,6 +48,7 @@ da.replaying = core.replaying
 
 -- Shows a value under a key while the execution runs: `dahost get ID`. The last one stays; nil takes it away.
 da.publish = core.publish
+da.schedule = core.schedule -- declares, while the script loads; `dahost serve` runs it by the clock
 
 -- A random float in [0,1), or as math.random(m, n).
 da.random = math.random

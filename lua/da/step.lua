@@ -42,6 +42,8 @@ function da.reject(id, code, message)
   return core.reject(id, core.error_new(code or "rejected", message or code or "rejected"))
 end
 
+da.schedule = core.schedule -- the file is loaded here too; what it declares counts where it is served
+
 -- Starts a workflow as an execution of its own, once per id.
 da.start = core.start
 

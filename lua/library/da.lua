@@ -253,6 +253,13 @@ function da.patched(name) end
 ---@return table<string, da.Function>
 function da.service(group) end
 
+---While the script loads: calls a workflow by the clock, where the file is served.
+---@param id string
+---@param cron string|{ cron: string, tz?: string, catch_up?: "all"|"last"|"none" }
+---@param f da.Function
+---@param ... da.Value
+function da.schedule(id, cron, f, ...) end
+
 ---Shows a value under a key to others while the execution runs; nil takes it away.
 ---@param key string
 ---@param value da.Value

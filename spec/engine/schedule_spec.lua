@@ -53,7 +53,7 @@ describe("schedule.create", function()
     { "reserved character before target", { id = "a:b", promiseTags = {} }, "Schedule ID must not contain ':'" },
     { "no target before expression", { promiseTags = {}, cron = "x" }, "promiseTags must include a resonate:target tag" },
     { "expression", { cron = "61 * * * *" },
-      "Invalid cron expression: column 1: 61 is not a minute; it goes from 0 to 59" },
+      "Invalid cron expression: column 1: 61 is no minute; it goes from 0 to 59" },
     { "zone", { zone = "X", zoneBytes = "TZif" }, "Invalid time zone: this is not a zone file" },
     { "template", { promiseId = ("x"):rep(300) },
       "Promise ID template makes no promise ID: the root of the id is longer than 255 bytes" },

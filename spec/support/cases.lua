@@ -92,6 +92,13 @@ local cases = {
     result = '{"dead":["lost: http_404"],"pages":["index","news","about","tea","pots"]}\n',
   },
   {
+    name = "report",
+    script = "examples/report.lua",
+    id = "report-1",
+    args = { "report", "north", '"2026-11-25"' },
+    result = '{"bytes":71,"region":"north","total":200.4}\n',
+  },
+  {
     name = "agent",
     script = "examples/agent.lua",
     id = "agent-1",
