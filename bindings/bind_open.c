@@ -82,6 +82,7 @@ int bind_open_isolate(lua_State *L)
   da_lib_set_nil_error(L);
   set_registry(L, core, "main", DA_ISOLATE_MAIN);
   set_registry(L, core, "inline_main", DA_ISOLATE_INLINE);
+  set_registry(L, core, "open_undos", DA_ISOLATE_UNDOS);
   set_registry(L, core, "loaded", DA_ISOLATE_LOADED);
   lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_MODULES);
   lua_pushvalue(L, da);

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "bind.h"
 #include "bind_error.h"
+#include "bind_text.h"
 #include "bind_value.h"
 
 /* in_execution(what): raises unless an execution runs, outside of its inline steps. */
@@ -42,8 +43,37 @@ static int copied_args(lua_State *L)
   return 1;
 }
 
-const luaL_Reg bind_saga_natives[] = {{"in_execution", in_execution},
-                                      {"fiber_key", fiber_key},
-                                      {"place", place},
-                                      {"copied_args", copied_args},
-                                      {NULL, NULL}};
+static void add_text(lua_State *L, da_buf *out, const char *name, bool is_json)
+{
+  lua_getfield(L, -1, name);
+  da_slice text = DA_NONE;
+  text.ptr = lua_tolstring(L, -1, &text.len);
+  da_buf_addf(out, "\"%s\":", name);
+  if (is_json)
+    da_buf_add_slice(out, text);
+  else
+    bind_text_quote_lossy(out, text);
+  lua_pop(L, 1);
+}
+
+/* undos_json(list of {args = JSON, at =, ["function"] =}) -> JSON */
+static int undos_json(lua_State *L)
+{
+  da_buf *out = bind_scratch(0);
+  da_buf_add_byte(out, '[');
+  for (lua_Integer i = 1; lua_rawgeti(L, 1, i) != LUA_TNIL; i++, lua_pop(L, 1)) {
+    da_buf_addf(out, "%s{", i > 1 ? "," : "");
+    add_text(L, out, "args", true);
+    da_buf_add_byte(out, ',');
+    add_text(L, out, "at", false);
+    da_buf_add_byte(out, ',');
+    add_text(L, out, "function", false);
+    da_buf_add_byte(out, '}');
+  }
+  da_buf_add_byte(out, ']');
+  lua_pushlstring(L, out->ptr, out->len);
+  return 1;
+}
+
+const luaL_Reg bind_saga_natives[] = {{"in_execution", in_execution}, {"fiber_key", fiber_key},   {"place", place},
+                                      {"copied_args", copied_args},   {"undos_json", undos_json}, {NULL, NULL}};

@@ -85,6 +85,11 @@ static const char ps_help[] =
     "a promise or a timer and costs nothing; parked: it cannot go on until somebody mends it; completed: it ended.\n"
     "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n"
     "\n"
+    "--cut shows executions that were ended from outside (cancel --hard, a settled promise, the end of the minute "
+    "after\n"
+    "a deadline) while calls of a saga were still to be undone, and these calls, newest first. For that it runs them\n"
+    "over their records in memory; nothing is carried out.\n"
+    "\n"
     "--steps shows the steps under way in the process that drives this store: running (on a thread, since when, how "
     "far\n"
     "it says it is), abandoned (nobody waits for it any more, but it keeps its thread until it ends), queued (for a\n"
@@ -226,8 +231,8 @@ static const cli_verb verbs[] = {
      F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT) | F(TAGS), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
      CLI_OPERANDS_MAX, cli_resume},
-    {"ps", "", "list executions", ps_help, F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(WHERE) | F(LIMIT),
-     0, 0, cli_ps},
+    {"ps", "", "list executions", ps_help,
+     F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(CUT) | F(WHERE) | F(LIMIT), 0, 0, cli_ps},
     {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
     {"send", "CHANNEL JSON", "send a message to a channel or an inbox", send_help, F_COMMON | F(JSON) | F(STR), 2, 2,

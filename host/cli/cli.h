@@ -42,6 +42,7 @@ enum {
   X(STATE, "state", "S", "running, suspended, completed, parked, or all")                                   \
   X(STEPS, "steps", NULL, "steps under way: on threads, queued, to be tried again")                         \
   X(PARKED, "parked", NULL, "parked functions at any depth, and why they are parked")                       \
+  X(CUT, "cut", NULL, "ended from outside with calls still to be undone, and which")                        \
   X(HARD, "hard", NULL, "end it now, and all that is pending below it; nothing is undone")                  \
   X(FORCE, "force", NULL, "migrate it though the new code would park it")                                   \
   X(DRY_RUN, "dry-run", NULL, "change nothing; tell what would come of it")                                 \

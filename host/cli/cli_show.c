@@ -7,6 +7,7 @@
 #include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
+#include "cut.h"
 #include "event.h"
 #include "reach.h"
 #include "text.h"
@@ -379,6 +380,7 @@ void cli_say_unserved(const cli_command *command, const cJSON *row)
 
 int cli_ps(const cli_command *command)
 {
+  if (cli_has(command, CLI_CUT)) return cli_cut(command);
   cJSON *json = da_json_object();
   da_json_put_text(json, "verb", DA_LIT("ps"));
   da_slice state = cli_has(command, CLI_PARKED) ? DA_LIT("parked") : cli_text(command, CLI_STATE);

@@ -38,6 +38,7 @@
 /* Registry keys of the functions that bindings leave in an isolate. */
 #define DA_ISOLATE_MAIN "da.main" /* (function name, args JSON): runs the workflow, ends with da_execution_finish() */
 #define DA_ISOLATE_INLINE "da.inline_main" /* (closure) -> ok, data JSON, rest JSON or nil, fatal; never raises */
+#define DA_ISOLATE_UNDOS "da.open_undos"   /* () -> the calls of open sagas as JSON: da_event.undos */
 #define DA_ISOLATE_LOADED "da.loaded"      /* (): called when the script was run: no more definitions, globals frozen */
 #define DA_ISOLATE_SCHEDULES "da.schedules" /* id -> what da.schedule() declared, if anything */
 #define DA_ISOLATE_MODULES \

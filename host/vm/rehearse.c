@@ -35,6 +35,20 @@ static da_slice awaited_id(const da_execution *execution)
   return child != NULL ? child->id : DA_NONE;
 }
 
+/* What its sagas would undo. */
+static da_slice open_undos(da_execution *execution)
+{
+  lua_State *L = execution->L;
+  da_slice undos = DA_NONE;
+  size_t len;
+  if (L == NULL || !lua_checkstack(L, 4)) return undos;
+  lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_UNDOS);
+  const char *text = lua_pcall(L, 0, 1, 0) == LUA_OK ? lua_tolstring(L, -1, &len) : NULL;
+  if (text != NULL) undos = da_arena_dup(&execution->arena, da_slice_make(text, len));
+  lua_pop(L, 1);
+  return undos;
+}
+
 void da_rehearse_over(da_execution *execution)
 {
   da_event event = {.execution = execution->id, .func = execution->func};
@@ -42,6 +56,7 @@ void da_rehearse_over(da_execution *execution)
   if (execution->park_code == NULL && execution->finished) (void)da_replay_all_reached(execution);
   if (execution->park_code != NULL) {
     event.kind = DA_EVENT_PARKED;
+    event.undos = open_undos(execution);
     event.recorded = execution->park_recorded;
     event.wanted = execution->park_wanted;
     event.text = da_slice_of(execution->park_text);
@@ -57,6 +72,7 @@ void da_rehearse_over(da_execution *execution)
     event.kind = DA_EVENT_SUSPENDED;
     const da_promise *missed = da_replay_unreached(execution);
     event.child = awaited_id(execution);
+    event.undos = open_undos(execution);
     if (missed != NULL) event.text = missed->id;
   }
   const da_worker_options *options = &execution->worker->options;

@@ -77,6 +77,8 @@ typedef struct da_event {
   size_t count;
   int64_t at_ms;
   da_slice text;
+  da_slice undos; /* SUSPENDED and PARKED, of a rehearsal: the calls of open sagas, newest first, as a JSON list of
+                   * {"args", "at", "function"} */
   const da_call *recorded; /* PARKED, of a rehearsal whose replay diverged: the call that the record holds... */
   const da_call *wanted;   /* ... and the one that the code makes in its place; NULL: none */
 } da_event;

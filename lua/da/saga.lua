@@ -163,15 +163,16 @@ function core.close_sagas(ok, ...)
   return core.close_sagas(ok, ...)
 end
 
--- What would be undone, newest first: a list of {func =, args = JSON or nil, place =}.
+-- What would be undone, newest first, as JSON: a list of {"args", "at", "function"}; args is null of a plain function. A
+-- call that is being undone is in it until it has ended.
 function core.open_undos()
   local list = {}
   for i = #open, 1, -1 do
     for k = open[i].n, 1, -1 do
       local entry = open[i][k]
-      list[#list + 1] = { func = entry.durable and tostring(entry.f) or "a function", place = entry.place,
-        args = entry.durable and entry.args or nil }
+      list[#list + 1] = { ["function"] = entry.durable and tostring(entry.f) or "function", at = entry.place,
+        args = entry.durable and entry.args or "null" }
     end
   end
-  return list
+  return core.undos_json(list)
 end
