@@ -11,6 +11,7 @@ enum {
   DA_BATCH_OPS_MAX = 1024,      /* ops in one commit: beyond it only latency grows */
   DA_BATCH_BYTES_MAX = 1 << 20, /* bytes of requests in one commit, as above */
   DA_QUEUE_OPS_MAX = 8 * 1024,  /* queued ops: eight batches, then the network is told 503 */
+  DA_DAMAGED_MAX = 64,          /* damaged records that what falls due is looked at without */
   DA_SWEEP_MAX = 256,           /* expiries in one sweep, so that a sweep never holds up a batch */
   DA_SCHEDULE_FIRE_MAX =
       16, /* instants of one schedule in one sweep, so that none that catches up keeps others waiting */

@@ -378,6 +378,16 @@ void cli_say_unserved(const cli_command *command, const cJSON *row)
   }
 }
 
+static bool has_damaged(const cJSON *rows)
+{
+  const cJSON *row;
+  cJSON_ArrayForEach(row, rows)
+  {
+    if (da_json_get(row, "damaged") != NULL) return true;
+  }
+  return false;
+}
+
 int cli_ps(const cli_command *command)
 {
   if (cli_has(command, CLI_CUT)) return cli_cut(command);
@@ -393,7 +403,7 @@ int cli_ps(const cli_command *command)
   if (cli_has(command, CLI_STEPS)) da_json_put_flag(json, "steps", true);
   cJSON *rows;
   int code = cli_ask_rows(command, json, false, &rows);
-  if (code == CLI_EXIT_OK) {
+  if (code == CLI_EXIT_OK || cJSON_GetArraySize(rows) > 0) { /* some of it may have been left out */
     cJSON *unserved = take_unserved(rows);
     bool more = take_more(rows);
     if (cli_has(command, CLI_JSON))
@@ -405,6 +415,7 @@ int cli_ps(const cli_command *command)
     cli_say_unserved(command, unserved);
     cJSON_Delete(unserved);
     if (more) cli_note(command, "there may be more: --limit N");
+    if (has_damaged(rows)) code = CLI_EXIT_FAILED;
   }
   cJSON_Delete(rows);
   return code;

@@ -101,6 +101,10 @@ void cli_serve_get(cli_request *r);
 typedef enum cli_detail { CLI_BRIEF, CLI_FULL } cli_detail;
 da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **row,
                      da_err *err);
+/* For da_store_on_damaged(): adds "root: words" to the array that user is. */
+void cli_note_damaged(void *user, da_slice root, const char *words);
+/* Tells each as an error of the whole, which goes on, and drops the array. */
+void cli_answer_damaged(cli_request *r, cJSON *given);
 /* Visits the root executions behind `after`, without reading what lies below them. On the store thread. */
 da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_store_visit *visit, void *user,
                          da_err *err);

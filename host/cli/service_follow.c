@@ -133,7 +133,11 @@ static void on_settled(void *user, const da_promise *promise)
   if (f->r != NULL && promise != NULL) {
     tell_end(f, ends[is_timed_out(promise) ? DA_TIMEDOUT : promise->state], promise, da_json_object());
   } else if (f->r != NULL) {
-    tell_failure(f, "its record could not be read");
+    da_buf words = {0};
+    da_buf_addf(&words, "%.*s: its record could not be read", DA_FMT(f->id));
+    da_buf_add_byte(&words, '\0');
+    tell_failure(f, words.ptr);
+    da_buf_free(&words);
   }
   if (!f->checking) drop_following(f);
 }

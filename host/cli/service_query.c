@@ -223,6 +223,29 @@ da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detai
   return status;
 }
 
+/* ---- damaged records ----------------------------------------------------------------------------------- */
+
+void cli_note_damaged(void *user, da_slice root, const char *words)
+{
+  da_buf text = {0};
+  da_buf_addf(&text, "%.*s is left out: %s", DA_FMT(root), words);
+  da_json_add(user, da_json_string(da_buf_slice(&text)));
+  da_buf_free(&text);
+}
+
+void cli_answer_damaged(cli_request *r, cJSON *given)
+{
+  const cJSON *item;
+  cJSON_ArrayForEach(item, given)
+  {
+    cJSON *row = da_json_object();
+    da_json_put_text(row, "error", da_slice_of(cJSON_GetStringValue(item)));
+    da_json_put_int(row, "code", CLI_EXIT_FAILED);
+    cli_answer_row(r, row);
+  }
+  cJSON_Delete(given);
+}
+
 /* ---- pages --------------------------------------------------------------------------------------------- */
 
 /* What a query is about, and how far it has come. Lives in the request. */
@@ -247,7 +270,8 @@ typedef struct page {
   da_store *store;
   da_arena *arena;
   cJSON *rows;
-  da_slice last; /* the last id visited */
+  cJSON *damaged; /* ps: what was left out */
+  da_slice last;  /* the last id visited */
   size_t visited;
   bool past; /* no id behind it begins as wanted */
   da_status status;
@@ -371,15 +395,19 @@ static da_status read_page(da_store *store, da_op *op, da_err *err)
   p->arena = &op->arena;
   p->err = err;
   p->rows = da_json_array();
+  p->damaged = da_json_array();
   p->last = DA_NONE;
+  if (q->prefix.len == 0) da_store_on_damaged(store, cli_note_damaged, p->damaged);
   da_slice after = q->after;
   bool roots = q->prefix.len == 0 && !q->any_depth;
   if (q->detached.len > 0 && after.len == 0) after = q->detached;
   da_status status =
       roots ? cli_scan_roots(store, after, &op->arena, visit_row, p, err)
             : da_store_scan_ids(store, q->detached.len > 0 ? DA_NONE : q->prefix, after, &op->arena, visit_row, p, err);
+  da_store_on_damaged(store, NULL, NULL);
   if (status == DA_OK) status = p->status;
   if (status != DA_OK) cJSON_Delete(p->rows);
+  if (status != DA_OK) cJSON_Delete(p->damaged);
   return status;
 }
 
@@ -390,6 +418,7 @@ static void page_read(da_op *op)
   const page *p = op->call_argument;
   cli_query *q = p->query;
   cJSON *rows = p->rows;
+  cli_answer_damaged(r, p->damaged);
   q->left -= (size_t)cJSON_GetArraySize(rows);
   bool more = p->visited >= PAGE && !p->past && q->left > 0 && !r->gone;
   if (p->last.len > 0) q->after = da_arena_dup(&r->arena, p->last);

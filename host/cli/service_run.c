@@ -447,6 +447,7 @@ typedef struct roots {
   const cJSON *ids; /* wanted, borrowed from the request; NULL: all */
   cJSON *found;
   cJSON *missing;
+  cJSON *damaged;
   da_store *store;
   da_arena *arena;
   bool more;
@@ -466,7 +467,13 @@ static da_status read_roots(da_store *store, da_op *op, da_err *err)
   roots *all = op->call_argument;
   all->found = da_json_array();
   all->missing = da_json_array();
-  if (all->ids == NULL) return cli_scan_roots(store, DA_NONE, &op->arena, visit_unfinished, all, err);
+  all->damaged = da_json_array();
+  if (all->ids == NULL) {
+    da_store_on_damaged(store, cli_note_damaged, all->damaged);
+    da_status status = cli_scan_roots(store, DA_NONE, &op->arena, visit_unfinished, all, err);
+    da_store_on_damaged(store, NULL, NULL);
+    return status;
+  }
   da_view *view = da_store_view(store);
   const cJSON *item;
   cJSON_ArrayForEach(item, all->ids)
@@ -508,12 +515,16 @@ static void resumed(da_op *op)
   roots *all = op->call_argument;
   cJSON *found = all->found;
   cJSON *missing = all->missing;
+  cJSON *damaged = all->damaged;
   if (!run_op_failed(op)) {
+    cli_answer_damaged(op->user, damaged);
+    damaged = NULL;
     resume_found(op->user, all);
     da_op_delete(op);
   }
   cJSON_Delete(found);
   cJSON_Delete(missing);
+  cJSON_Delete(damaged);
 }
 
 void cli_serve_resume(cli_request *r)

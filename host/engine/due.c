@@ -34,11 +34,21 @@ static bool is_timer_of(const da_entity *e, const da_due *row)
          e->stored_timer.at == row->at;
 }
 
+/* Is the row one of those to be left alone? If not, it is what is being dealt with. */
+static bool left_alone(da_change *c, const da_request *req, const da_due *row)
+{
+  for (size_t i = 0; i < req->held_count; i++)
+    if (da_slice_eq(req->held[i].id, row->id)) return true;
+  c->env->at = row->id;
+  return false;
+}
+
 /* ---- sweep --------------------------------------------------------------------------------------------- */
 
 static void sweep_deadline(da_change *c, const da_due *row, da_entity **expired, size_t *count)
 {
   da_entity *e = da_change_load(c, row->id);
+  if (c->status != DA_OK) return;
   if (e == NULL || !e->stored_armed || e->promise.timeout_at != row->at)
     da_due_drop_stray(c, row);
   else
@@ -99,6 +109,8 @@ void da_due_sweep(da_change *c, const da_request *req)
         reply->more = true;
         break;
       }
+      at = row;
+      if (left_alone(c, req, &row)) continue;
       reply->count++;
       if (row.class_ == DA_DUE_DEADLINE)
         sweep_deadline(c, &row, expired, &expired_count);
@@ -108,9 +120,12 @@ void da_due_sweep(da_change *c, const da_request *req)
         da_queue_due(c, &row);
       else
         sweep_timer(c, &row);
-      at = row;
+      if (c->status != DA_OK) return;
     }
-    if (classes[i] == DA_DUE_DEADLINE) da_settle_expired(c, expired, expired_count);
+    if (classes[i] != DA_DUE_DEADLINE) continue;
+    c->env->at = expired_count == 1 ? expired[0]->promise.id : DA_NONE;
+    da_settle_expired(c, expired, expired_count);
+    if (c->status != DA_OK) return;
   }
 }
 
@@ -196,8 +211,10 @@ void da_due_recover(da_change *c, const da_request *req)
       break;
     }
     reply->count++;
-    recover_row(c, &row, req->pid);
     w.at = row;
+    if (left_alone(c, req, &row)) continue;
+    recover_row(c, &row, req->pid);
+    if (c->status != DA_OK) return;
   }
   if (!reply->more) return;
   reply->cursor = (da_due){w.at.class_, w.at.at, cursor_id(c->arena, &w)};

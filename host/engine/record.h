@@ -362,7 +362,7 @@ struct da_request {
   bool fence_settles;     /* fence: promise.settle, else promise.create */
   const da_await *awaits; /* suspend */
   size_t await_count;
-  const da_held *held; /* heartbeat */
+  const da_held *held; /* heartbeat; sweep, recover: whose rows are left alone, since their records are damaged */
   size_t held_count;
   da_queue queue;    /* queue.wait: name, kind, limit, per_ms; put: name; back: nothing */
   da_digest message; /* put from outside: the same for the same message, should it be sent twice */

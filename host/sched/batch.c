@@ -210,12 +210,19 @@ static da_status apply_call(da_sched *s, da_op *op, da_err *err)
   return op->status;
 }
 
-/* Does the failure concern this op alone? Sweep and recovery look after everybody: without them nothing would be due.
- */
+/* Does the failure concern this op alone? */
 static bool is_own_damage(const da_op *op, da_status status)
 {
-  if (op->call != NULL || (status != DA_ECORRUPT && status != DA_EVERSION)) return false;
-  return op->requests[0].kind != DA_REQ_SWEEP && op->requests[0].kind != DA_REQ_RECOVER;
+  return op->call == NULL && (status == DA_ECORRUPT || status == DA_EVERSION);
+}
+
+/* Rows without a key are passed over by whoever looks for what is due; it is told when it is another one. */
+static void tell_skipped(da_sched *s)
+{
+  const char *words = da_store_skipped(s->store);
+  if (words == NULL || strcmp(words, s->skipped.text) == 0) return;
+  (void)da_fail(&s->skipped, DA_ECORRUPT, "%s", words);
+  da_log(DA_LOG_ERROR, "store.damaged", "text=\"%s\"", words);
 }
 
 /* *again: an op that had written met a damaged row, so that all but it is to be applied anew. */
@@ -230,10 +237,12 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
     if (op->refused) continue;
     uint64_t seq = env.next_seq;
     bool wrote = false;
+    env.at = DA_NONE;
     da_status status = op->call != NULL ? apply_call(s, op, err) : apply_requests(s, &env, op, &wrote, err);
     if (is_own_damage(op, status)) {
       da_op_refuse(op, status, err->text);
       op->refused = true;
+      op->damaged = env.at;
       env.next_seq = seq;
       *again = wrote;
       if (wrote) return DA_OK;
@@ -265,6 +274,7 @@ static da_status find_due(da_sched *s, da_batch *batch, da_err *err)
   }
   batch->dues = true;
   s->dues_known = true;
+  tell_skipped(s);
   return DA_OK;
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <uv.h>
 
+#include "../base/limits.h"
 #include "sched.h"
 #include "transport.h"
 
@@ -109,6 +110,9 @@ typedef struct da_sweep {
   int64_t armed_at;
   int64_t due_at;
   bool running;
+  bool careful;                    /* one row at a time, to see which one is damaged */
+  da_held damaged[DA_DAMAGED_MAX]; /* whose rows are left alone; their ids are owned */
+  size_t damaged_count;
   da_op *recovery; /* owned while it waits for its timer */
   void (*recovered)(void *user);
   void *recovered_user;
@@ -142,6 +146,7 @@ struct da_sched {
   da_op_list fore; /* taken from the queue, not yet in a batch */
   da_op_list back;
   bool dues_known;
+  da_err skipped; /* words of the row that was told last as passed over */
   bool full_said; /* in the log; it is said again only after a batch got through */
   da_patience patience;
   da_arena scratch;

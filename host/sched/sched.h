@@ -47,8 +47,9 @@ struct da_op {
   void *user;
   /* The pump's own from here on. */
   da_op *next;
-  bool refused; /* while its batch is applied: it met a damaged row and has no part in the batch any more */
-  size_t cost;  /* bytes, against DA_BATCH_BYTES_MAX */
+  bool refused;     /* while its batch is applied: it met a damaged row and has no part in the batch any more */
+  da_slice damaged; /* of a sweep or a recovery that did: whose row it was at, in the arena; or empty */
+  size_t cost;      /* bytes, against DA_BATCH_BYTES_MAX */
   struct da_waiter *waiter;
   _Atomic int shared; /* owners beside the first: da_op_delete() by the last one frees */
 };

@@ -6,6 +6,8 @@
  * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "../base/clock.h"
 #include "../base/limits.h"
 #include "../base/log.h"
@@ -42,6 +44,47 @@ static int64_t later(void)
   return da_clock_now_ms() + DA_BACKOFF_MS;
 }
 
+/* ---- damaged records ----------------------------------------------------------------------------------- */
+
+static bool is_damage(const da_op *op)
+{
+  return op->status == DA_ECORRUPT || op->status == DA_EVERSION;
+}
+
+/* From now on its row is left alone; told by its name. False: it is not known whose it is, or there are too many. */
+static bool leave_alone(da_sched *s, const da_op *op)
+{
+  da_sweep *sweep = &s->sweep;
+  if (op->damaged.len == 0 || sweep->damaged_count == DA_DAMAGED_MAX) return false;
+  da_log(DA_LOG_ERROR, "store.damaged", "id=%.*s text=\"%s\"", DA_FMT(op->damaged), op->err.text);
+  sweep->damaged[sweep->damaged_count++].id = da_slice_make(da_xstrndup(op->damaged), op->damaged.len);
+  return true;
+}
+
+static void add_damaged(da_sched *s, da_op *op, da_request *request)
+{
+  size_t count = s->sweep.damaged_count;
+  da_held *copy = da_arena_alloc(&op->arena, (count + 1) * sizeof *copy);
+  for (size_t i = 0; i < count; i++) copy[i] = s->sweep.damaged[i];
+  request->held = copy;
+  request->held_count = count;
+}
+
+/* ---- sweep --------------------------------------------------------------------------------------------- */
+
+static void swept_badly(da_sched *s, const da_op *op)
+{
+  da_sweep *sweep = &s->sweep;
+  bool known = is_damage(op) && leave_alone(s, op);
+  if (known || (is_damage(op) && !sweep->careful)) {
+    sweep->careful = true;
+    submit_sweep(s);
+    return;
+  }
+  if (is_damage(op)) da_log(DA_LOG_ERROR, "sweep.damaged", "text=\"%s\"", op->err.text);
+  arm_at(s, later());
+}
+
 static void on_swept(da_op *op)
 {
   da_sched *s = op->user;
@@ -51,15 +94,18 @@ static void on_swept(da_op *op)
     da_op_delete(op);
     return;
   }
+  bool idle = op->status == DA_OK && op->outcomes[0].reply.count == 0 && sweep->due_at <= s->told_now_ms;
   if (op->status != DA_OK) {
-    arm_at(s, later());
+    swept_badly(s, op);
   } else if (op->outcomes[0].reply.more) {
     submit_sweep(s);
-  } else if (op->outcomes[0].reply.count == 0 && sweep->due_at <= s->told_now_ms) {
+  } else if (idle) {
     /* A row that a sweep does not take would have this loop spin. */
-    da_log(DA_LOG_ERROR, "sweep.stuck", "due_at=%lld now=%lld", (long long)sweep->due_at, (long long)s->told_now_ms);
+    if (sweep->damaged_count == 0)
+      da_log(DA_LOG_ERROR, "sweep.stuck", "due_at=%lld now=%lld", (long long)sweep->due_at, (long long)s->told_now_ms);
     arm_at(s, later());
   } else {
+    sweep->careful = false;
     arm_at(s, sweep->due_at);
   }
   da_op_delete(op);
@@ -68,7 +114,10 @@ static void on_swept(da_op *op)
 static void submit_sweep(da_sched *s)
 {
   da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_SWEEP)->fires = s->fires;
+  da_request *request = da_op_request(op, DA_REQ_SWEEP);
+  request->fires = s->fires;
+  add_damaged(s, op, request);
+  if (s->sweep.careful) request->limit = 1;
   op->background = true;
   op->user = s;
   op->done = on_swept;
@@ -110,6 +159,12 @@ static void on_recovered(da_op *op)
     da_op_delete(op);
     return;
   }
+  if (is_damage(op) && leave_alone(s, op)) { /* the same page again */
+    da_due after = op->requests[0].after;
+    recover_page(s, &after);
+    da_op_delete(op);
+    return;
+  }
   if (op->status != DA_OK) {
     da_log(DA_LOG_WARN, "recover.refused", "status=%s again_ms=%d", da_status_name(op->status), DA_BACKOFF_MS);
     s->sweep.recovery = op;
@@ -133,6 +188,7 @@ static void recover_page(da_sched *s, const da_due *after)
   request->pid = da_slice_of(s->pid);
   request->after = *after;
   request->after.id = da_arena_dup(&op->arena, after->id);
+  add_damaged(s, op, request);
   op->background = true;
   op->user = s;
   op->done = on_recovered;
@@ -153,4 +209,6 @@ void da_sweep_close(da_sched *s)
   s->sweep.timer = NULL;
   da_op_delete(s->sweep.recovery);
   s->sweep.recovery = NULL;
+  for (size_t i = 0; i < s->sweep.damaged_count; i++) free((void *)(uintptr_t)s->sweep.damaged[i].id.ptr);
+  s->sweep.damaged_count = 0;
 }

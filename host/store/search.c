@@ -28,19 +28,33 @@ typedef struct search {
   da_slice after;  /* only ids behind this one; empty: all */
   waiting stack[DA_ID_ROOT_MAX + 1];
   size_t depth;
+  size_t reading; /* of text: the root whose rows are being read */
   char text[DA_ID_ROOT_MAX];
 } search;
+
+/* What a row that could not be read comes to: 1 if it was told and is passed over. */
+static int pass_over_of(const search *s, da_slice root, int status)
+{
+  if (s->store->on_damaged == NULL || (status != DA_ECORRUPT && status != DA_EVERSION)) return status;
+  s->store->on_damaged(s->store->on_damaged_user, root, s->store->fault.text);
+  return 1;
+}
+
+static int pass_over(const search *s, int status)
+{
+  return pass_over_of(s, s->prefix.len > 0 ? da_id_root(s->prefix) : da_slice_make(s->text, s->reading), status);
+}
 
 static int visit_row(search *s, const da_prom_row *row)
 {
   da_slice id;
   if (row->head.anchor) return 1;
   int status = da_prom_row_id(s->store, row, s->arena, &id);
-  if (status < 0) return status;
+  if (status < 0) return pass_over(s, status);
   if (s->after.len != 0 && da_slice_cmp(id, s->after) <= 0) return 1;
   da_promise *promise = da_arena_alloc(s->arena, sizeof *promise);
   status = da_prom_row_load(s->store, row, id, s->arena, promise);
-  if (status < 0) return status;
+  if (status < 0) return pass_over(s, status);
   if (!s->visit(s->user, promise)) s->stopped = true;
   return 1;
 }
@@ -52,7 +66,7 @@ static int visit_key(search *s, da_kv_table table, da_slice key)
   int there = da_rows_get(s->store, table, key, &value);
   if (there <= 0) return there;
   there = da_prom_row_open(s->store, key, value, &row);
-  return there < 0 ? there : visit_row(s, &row);
+  return there < 0 ? pass_over(s, there) : visit_row(s, &row);
 }
 
 /* ---- rests that share the head of a long one ----------------------------------------------------------- */
@@ -96,7 +110,11 @@ static int gather(search *s, const da_key *head, da_slice bound, const da_subtre
   while (there > 0 && da_slice_starts(key, da_key_slice(head))) {
     da_prom_row row;
     int opened = da_prom_row_open(s->store, key, value, &row);
-    if (opened < 0) return opened;
+    if (opened < 0) {
+      if (pass_over(s, opened) < 0) return opened;
+      there = da_rows_next(s->store, DA_KV_PROM, &key, &value);
+      continue;
+    }
     da_slice rest = da_prom_row_rest(&row);
     bool wanted = (bound.len == 0 || da_slice_cmp(rest, bound) > 0) && (tree == NULL || da_subtree_holds(tree, &row));
     if (wanted && g->cut) wanted = da_slice_cmp(rest, g->items[GROUP_MAX - 1].rest) < 0;
@@ -160,7 +178,11 @@ static int visit_range(search *s, uint64_t root, da_slice prefix, bool resume)
   while (there > 0 && !s->stopped && da_slice_starts(key, prefix)) {
     da_prom_row row;
     int status = da_prom_row_open(s->store, key, value, &row);
-    if (status < 0) return status;
+    if (status < 0) {
+      if (pass_over(s, status) < 0) return status;
+      there = da_rows_next(s->store, DA_KV_PROM, &key, &value);
+      continue;
+    }
     if (!row.id.is_long) {
       status = visit_row(s, &row);
       if (status < 0) return status;
@@ -202,6 +224,7 @@ static bool root_wanted(const search *s, da_slice root)
 static void push(search *s, da_slice text, uint64_t root)
 {
   memcpy(s->text, text.ptr, text.len);
+  s->reading = text.len;
   s->stack[s->depth++] = (waiting){root, text.len};
 }
 
@@ -209,6 +232,7 @@ static void push(search *s, da_slice text, uint64_t root)
 static int pop(search *s)
 {
   waiting w = s->stack[--s->depth];
+  s->reading = w.len;
   bool resume = s->after.len > w.len && da_slice_eq(da_id_root(s->after), da_slice_make(s->text, w.len));
   return visit_below(s, w.root, DA_NONE, resume);
 }
@@ -265,7 +289,7 @@ static int visit_next_root(search *s, da_slice text)
     if (status < 0 || s->stopped) return status;
   }
   status = da_root_find(s->store, text, &number);
-  if (status <= 0) return status;
+  if (status <= 0) return status < 0 ? pass_over_of(s, text, status) : status;
   push(s, text, number);
   return visit_root(s, number);
 }

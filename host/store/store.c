@@ -249,6 +249,20 @@ const char *da_store_fault_words(const da_store *store)
   return store->fault.text;
 }
 
+void da_store_on_damaged(da_store *store, da_store_damaged *fn, void *user)
+{
+  store->on_damaged = fn;
+  store->on_damaged_user = user;
+}
+
+const char *da_store_skipped(da_store *store)
+{
+  if (store->skipped.text[0] == '\0') return NULL;
+  store->fault = store->skipped;
+  store->skipped.text[0] = '\0';
+  return store->fault.text;
+}
+
 da_status da_store_begin(da_store *store, da_err *err)
 {
   DA_ASSERT(!store->open);

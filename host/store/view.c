@@ -158,13 +158,41 @@ static int view_due_has(da_view *view, const da_due *due)
   return !da_rest_is_long(rest) || da_slice_eq(value, rest);
 }
 
+/* Is the status damage of one row, which the next one need not share? Then the words are kept. */
+static bool passes_over(da_store *store, int status)
+{
+  if (status != DA_ECORRUPT && status != DA_EVERSION) return false;
+  store->skipped = store->fault;
+  return true;
+}
+
+/* The row at or behind the key: 1; 0: none of the class; negative. One whose key or root is damaged is passed over:
+ * nobody would be called any more because of it. */
+static int due_from(da_store *store, da_due_class class_, da_key *key, bool behind, da_arena *arena, da_due *out)
+{
+  da_kv_table table = da_rows_due_table(class_);
+  for (;; behind = true) {
+    da_slice found;
+    da_slice value;
+    da_id_key id;
+    int there = da_view_seek(store, table, key, behind, &found, &value);
+    if (there <= 0) return there;
+    key->len = 0;
+    da_key_add(key, found.ptr, found.len);
+    if (!da_key_due_get(found, table == DA_KV_TIMER, &out->class_, &out->at, &id))
+      there = da_store_bad_row(store, table, found, DA_ECORRUPT);
+    else if (out->class_ != class_)
+      return 0;
+    else
+      there = da_id_of_key(store, &id, value, arena, &out->id);
+    if (!passes_over(store, there)) return there;
+  }
+}
+
 static int view_due_next(da_view *view, const da_due *after, da_arena *arena, da_due *out)
 {
   da_store *store = store_of(view);
   da_key key;
-  da_slice found;
-  da_slice value;
-  da_id_key id;
   da_due_class class_ = after->class_; /* out may be after */
   bool behind = after->id.ptr != NULL;
   uint64_t root = 0;
@@ -173,13 +201,7 @@ static int view_due_next(da_view *view, const da_due *after, da_arena *arena, da
     if (there <= 0) return there;
   }
   da_key_due(&key, class_, behind ? after->at : 0, root, da_id_rest(after->id), store->seed);
-  da_kv_table table = da_rows_due_table(class_);
-  int there = da_view_seek(store, table, &key, behind, &found, &value);
-  if (there <= 0) return there;
-  if (!da_key_due_get(found, table == DA_KV_TIMER, &out->class_, &out->at, &id))
-    return da_store_bad_row(store, table, found, DA_ECORRUPT);
-  if (out->class_ != class_) return 0;
-  return da_id_of_key(store, &id, value, arena, &out->id);
+  return due_from(store, class_, &key, behind, arena, out);
 }
 
 static int view_out_next(da_view *view, const da_message *after, da_arena *arena, da_message *out)

@@ -289,6 +289,13 @@ function Walk:create(d, creator)
     return
   end
   local alive = self.now < d.timeoutAt
+  if not alive and oracle.is_timer(tags) then -- behind the deadlines that passed before its own
+    local earlier = {}
+    for _, deadline in ipairs(self.before.promiseTimeouts) do
+      if self.index.promises[deadline.id].timeoutAt <= d.timeoutAt then earlier[#earlier + 1] = deadline.id end
+    end
+    self:expire(earlier, "swept")
+  end
   local dead_kind = oracle.is_timer(tags) and "create dead timer" or "create dead"
   self:hit("promise absent/" .. (alive and "create alive" or dead_kind), id)
   if tags["resonate:target"] then

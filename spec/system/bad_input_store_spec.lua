@@ -13,6 +13,7 @@ function step.text(n) return ("abcdefghij"):rep(n) end
 function async.works(n) return await(step.double(n)) end
 function async.child() local _ = da.promise "unused" return await(da.promise "p") end
 function async.parent() return await(async.child:with{ id = "c" }()) end
+function async.sleeps() await(da.sleep "300ms") return "slept" end
 function async.waits(n) return await(step.double(n)) + #await(step.text(300)) + await(da.promise "p") end
 ]]
 
@@ -213,6 +214,53 @@ describe("a damaged record", function()
     assert.are.equal("8\n", run("run", "s.lua", "works", "4", "--id", "new").out)
     assert.are.equal(0, run("promise", "resolve", "w2:p.1", "5").code)
     assert.are.same({ 0, "3009\n" }, { process:wait().code, process.out }, process.err)
+  end)
+
+  it("is passed over by ps and resume --all, which name it, tell the others and say so by their exit code", function()
+    for _, table_name in ipairs { "root", "task" } do
+      local record
+      poke(table_name, 1, function(value)
+        record = value
+        return cut(value)
+      end)
+      local got = run("ps", "--json")
+      assert.are.equal(74, got.code)
+      assert.are.same({ "w2", "w3" }, { got.out:match('"id":"(w[23])".*"id":"(w[23])"') })
+      has(got.out .. got.err, place.data .. ": damaged record in table " .. table_name)
+      has(got.out .. got.err, "w1")
+      local process = place:spawn("resume", "--all"):wait_for("w3 waits for")
+      has(process.err, "w1")
+      process:signal_with("sigint"):wait()
+      poke(table_name, 1, function() return record end)
+    end
+    for i = 2, 3 do assert.are.equal(0, run("promise", "resolve", ("w%d:p.1"):format(i), "5").code) end
+    poke("root", 1, cut)
+    assert.are.equal(0, run("resume", "w2").code)
+    assert.are.equal("3011\n", run("resume", "w3").out)
+  end)
+
+  -- What falls due is read from the first row on: one that cannot be read must not hide the others.
+  it("among the timers, or of whom a timer is, stops no start and no other timer", function()
+    local process = place:spawn("start", "s.lua", "sleeps", "--id", "s1"):wait()
+    assert.are.equal(0, process.code)
+    assert.are.equal(0, run("start", "s.lua", "sleeps", "--id", "s2").code)
+    process = place:spawn("resume", "s1", "s2"):wait_for("s1 sleeps until"):wait_for("s2 sleeps until")
+    assert.are.equal(0, run("get", "s2:~sleep.1").code)
+    process:signal_with("sigkill"):wait()
+    local world = assert(probe.new { kind = "lmdb", path = place.data })
+    world:poke("timer", "\1\2\3", "")
+    world:poke("due", "\1\2\3", "")
+    for _, row in ipairs(world:rows("task")) do
+      if row[1] == "\4" then world:poke("task", row[1], cut(row[2])) end -- the fourth root: w1, w2, w3, s1
+    end
+    world:close()
+    local got = run("resume", "s2")
+    assert.are.same({ 0, '"slept"\n' }, { got.code, got.out }, got.err)
+    has(got.err, 'store.damaged text="' .. place.data .. ": damaged record in table ")
+    has(got.err, "store.damaged id=s1:~sleep.1 text=")
+    assert.are.equal(1, select(2, got.err:gsub("id=s1:~sleep.1", "")))
+    finishes(1)
+    assert.are.equal("8\n", run("run", "s.lua", "works", "4").out)
   end)
 
   it("of a step parks the execution that comes upon it, and it goes on once that is mended", function()

@@ -214,7 +214,7 @@ describe("conditions", function()
     local whole
     poke(function(record) whole = record return record:sub(1, -2) end) -- that of order-1, the first that was made
     local got = place:run("ps")
-    assert.equal(0, got.code, got.err)
+    assert.equal(74, got.code, got.err)
     assert.matches("\norder%-1 +order +damaged .-damaged record in table task, key ", got.out)
     assert.matches("\norder%-2 +order +suspended ", got.out)
     assert.matches("order%-1  order  damaged .-damaged record in table task", place:run("tree", "order-1").out)
