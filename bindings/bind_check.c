@@ -368,7 +368,7 @@ static void tell_shared_local(const check *c, const char *text)
     words = text;
   else {
     (void)snprintf(file, sizeof file, "%.*s", (int)(colon - text), text);
-    line = atoi(colon + 1);
+    line = (int)strtol(colon + 1, NULL, 10);
     words += 2;
   }
   const char *mend = strstr(words, ". Pass the value");

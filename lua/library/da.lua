@@ -137,6 +137,40 @@ function Saga:on_fail(f, ...) end
 ---Undoes what is registered, newest first, now.
 function Saga:rollback() end
 
+---@class da.Channel A queue of messages; of da.inbox too.
+local Channel = {}
+
+---Of the next message.
+---@return da.Promise<any>
+function Channel:recv() end
+
+---Puts a message; await it only to know that it is on disk. In a step: no promise, back when it is.
+---@param v da.Value
+---@return da.Promise<nil>?
+function Channel:send(v) end
+
+---@class da.Permit Free when it is released, closed, or its execution has ended.
+local Permit = {}
+
+function Permit:release() end
+
+---@class da.Semaphore At most n permits at a time.
+local Semaphore = {}
+
+---@return da.Promise<da.Permit>
+function Semaphore:acquire() end
+
+---@class da.Limiter At most `rate` takes in any `per`.
+local Limiter = {}
+
+---Settled at the first instant that keeps the rate.
+---@return da.Promise<nil>
+function Limiter:take() end
+
+---@class da.LimiterOptions
+---@field rate integer
+---@field per? da.Duration 1 s.
+
 ---@class da.Log
 ---@field debug fun(message: any, fields?: table<string, any>)
 ---@field info fun(message: any, fields?: table<string, any>)
@@ -259,6 +293,34 @@ function da.service(group) end
 ---@param f da.Function
 ---@param ... da.Value
 function da.schedule(id, cron, f, ...) end
+
+---A queue of messages, one for the whole store; made by its first use.
+---@param name string
+---@return da.Channel
+function da.channel(name) end
+
+---The channel `<execution id>/<name>`: only its execution receives from it, everybody may send.
+---@param name string
+---@return da.Channel
+function da.inbox(name) end
+
+---da.channel(name):send(v)
+---@param name string
+---@param v da.Value
+---@return da.Promise<nil>?
+function da.send(name, v) end
+
+---At most n permits at a time, in all executions of the store together.
+---@param name string
+---@param n integer
+---@return da.Semaphore
+function da.semaphore(name, n) end
+
+---At most `rate` takes in any time of length `per`, in all executions of the store together.
+---@param name string
+---@param options da.LimiterOptions
+---@return da.Limiter
+function da.limiter(name, options) end
 
 ---Shows a value under a key to others while the execution runs; nil takes it away.
 ---@param key string

@@ -103,7 +103,10 @@ local needs_execution = { shield = true, again = true, patched = true }
 for name in pairs(makes_promise) do needs_execution[name] = true end
 for name in pairs(not_in_steps) do needs_execution[name] = true end
 
-local SERVICE = core.place(da.service "default") -- how a table of another group's functions is known
+-- How the tables of another group's functions, and channels and their like, are known.
+local SERVICE, QUEUE = core.place(da.service "default"), core.place(da.channel "any")
+local queues = { channel = true, inbox = true, semaphore = true, limiter = true }
+local waits = { recv = true, acquire = true, take = true } -- the methods of those that give a promise that is meant
 
 local modules = {} -- of the bundle
 local LIBRARIES = { _G = true, coroutine = true, debug = true, io = true, math = true, os = true, string = true, table = true,
@@ -295,6 +298,7 @@ local function index_value(s, pc, known, key)
       "use print, or move it into function step.NAME(...) ... end")
   end
   if core.place(value) == SERVICE then return { kind = "handle", name = (known.name or "?") .. "." .. key } end
+  if core.place(value) == QUEUE then return { kind = "method", on = { kind = "queue", name = known.name or "?" }, name = key } end
   local sub = field(value, key)
   if sub == nil then
     if value == da then missing_field(s, pc, value, key, "da") end
@@ -315,6 +319,7 @@ local function index(s, pc, known, key)
     return { kind = "method", on = known, name = key }
   end
   if known.kind == "handle" then return key and { kind = "method", on = known, name = key } end
+  if known.kind == "queue" then return { kind = "method", on = known, name = key } end
   if known.kind == "service" then return key and { kind = "handle", name = known.name .. "." .. key } end
   if known.kind == "value" and key then return index_value(s, pc, known, key) end
   return known.out and { kind = "unknown", out = known.out } or nil
@@ -392,6 +397,7 @@ local function call_library(s, pc, name, args, dropped)
   if name == "again" and dropped then
     report(s, pc, "again", "calls da.again and goes on", "write `return da.again(...)`")
   end
+  if queues[name] then return { kind = "queue", name = "da." .. name .. "(...)" } end
   if name == "service" then return { kind = "service", name = type(args[1]) == "table" and args[1].text or "?" } end
   if s.mode == "step" or (s.mode == "any" and name == "get") then return nil end -- there it is a table
   if makes_promise[name] then return promise_of("da." .. name .. "(...)", makes_promise[name] == "keep") end
@@ -465,6 +471,7 @@ end
 local function call_method(known, s, pc)
   local on, name = known.on, known.name
   if on.kind == "promise" then return nil end
+  if on.kind == "queue" then return waits[name] and call_durable(s, pc, ("%s:%s"):format(on.name, name)) or nil end
   local durable = on.kind == "handle" and on.name or durable_name(core.durable(on.value)) or "a durable function"
   if name == "detach" then return call_durable(s, pc, durable, true) end
   return { kind = "handle", name = durable }

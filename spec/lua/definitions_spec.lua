@@ -96,15 +96,17 @@ describe("the definitions for editors", function()
     assert.are.equal(sorted(set_of(got.out:match("<(.-)>"))), sorted(test.classes["da.test"]))
   end)
 
-  it("hold the methods of promises, functions and sagas", function()
+  it("hold the methods of promises, functions, sagas and queues", function()
     local path = place:write("methods.lua", [[
       local da = require "da"
       function da.step.f() end
       function da.async.main(names)
-        local p, s = da.step.f(), da.saga()
+        local p, s, sem = da.step.f(), da.saga(), da.semaphore("s", 1)
+        local permit = da.await(sem:acquire())
         local found = {}
         for what, list in pairs(names) do
-          local of = ({ ["da.Promise"] = p, ["da.Function"] = da.async.main, ["da.Saga"] = s })[what]
+          local of = ({ ["da.Promise"] = p, ["da.Function"] = da.async.main, ["da.Saga"] = s, ["da.Channel"] = da.channel "c",
+            ["da.Permit"] = permit, ["da.Semaphore"] = sem, ["da.Limiter"] = da.limiter("l", { rate = 1 }) })[what]
           for _, name in ipairs(list) do
             local ok, value = pcall(function() return of[name] end)
             if not ok or value == nil then found[#found + 1] = what .. "." .. name end
@@ -114,7 +116,7 @@ describe("the definitions for editors", function()
         return table.concat(found, " ")
       end]])
     local json = {}
-    for _, class in ipairs { "da.Promise", "da.Function", "da.Saga" } do
+    for _, class in ipairs { "da.Promise", "da.Function", "da.Saga", "da.Channel", "da.Permit", "da.Semaphore", "da.Limiter" } do
       json[#json + 1] = ('"%s":["%s"]'):format(class, sorted(da.classes[class]):gsub(" ", '","'))
     end
     local got = place:run("run", path, "{" .. table.concat(json, ",") .. "}")
@@ -131,6 +133,16 @@ describe("the definitions for editors", function()
     local saga = {}
     for name in read("lua/da/saga.lua"):gmatch("function methods%.([%w_]+)") do saga[name] = true end
     assert.are.equal(sorted(saga), sorted(da.classes["da.Saga"]))
+    local queue = {}
+    for list in read("lua/da/queue.lua"):gmatch("return handle(%b())") do
+      local kind = list:match('^%("(%l+)"') or "channel"
+      local methods = {}
+      for name in list:gmatch("([%w_]+) = function") do methods[name] = true end
+      queue[kind] = sorted(methods)
+    end
+    for kind, methods in pairs(queue) do
+      assert.are.equal(methods, sorted(da.classes["da." .. kind:gsub("^%l", string.upper)]))
+    end
   end)
 
   it("hold the options that are accepted, and no other", function()
@@ -139,6 +151,7 @@ describe("the definitions for editors", function()
     assert.are.equal(sorted(c_names(options, "bind_inline_options")), sorted(da.classes["da.InlineOptions"]))
     assert.are.equal(sorted(c_names(options, "retry_names")), sorted(da.classes["da.Retry"]))
     assert.are.equal(sorted(lua_names("lua/da/api.lua", "promise_options")), sorted(da.classes["da.PromiseOptions"]))
+    assert.are.equal(sorted(lua_names("lua/da/queue.lua", "limiter_options")), sorted(da.classes["da.LimiterOptions"]))
     local run = lua_names("lua/da/test.lua", "local RUN")
     assert.are.equal(sorted(run), sorted(test.classes["da.test.Options"]))
     for name in pairs(lua_names("lua/da/test.lua", "local EVERYWHERE")) do run[name] = true end

@@ -85,6 +85,12 @@ row("await", "gives ipairs the promise", both("for _, x in ipairs(da.all(a)) do 
 row("await", "takes the length of the promise", both("local p = step.pay(a) if b then use(b) end return #p --!",
   "local p = step.pay(a) if b then p = await(p) end return #p"))
 
+row("dropped", "drops the promise of orders:recv(...)", "local orders = da.channel 'orders'\n" .. workflow("orders:recv() --!"),
+  "local orders = da.channel 'orders'\n" .. workflow("orders:send(a) da.send('x', a) return await(orders:recv())"))
+row("await", "compares the promise of da.limiter(...):take(...)",
+  both("if da.limiter('l', { rate = 1 }):take() == a then use(a) end --!",
+    "local p <close> = await(da.semaphore('s', 1):acquire()) use(p)"))
+row("step-leaf", "calls da.inbox(...):recv in a step", in_step("return da.inbox 'x' :recv() --!"), in_step("da.channel 'x' :send(a)"))
 row("await", "gives await the function step.pay, which was not called; write await(step.pay(...))",
   both("return await(step.pay) --!", "return await(step.pay(a)), tostring(step.pay)"))
 row("await", "tests (always true) the promise of gpu.shade(...)",
