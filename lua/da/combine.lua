@@ -7,7 +7,7 @@ local core, da = ...
 
 local unpack = table.unpack
 local await, pawait, wait_all, watch, next_settled = core.await, core.pawait, core.wait_all, core.watch, core.next
-local ready, go = core.ready, core.go
+local go = core.go
 
 local function watch_list(members)
   for i = 1, #members do watch(members[i], i) end

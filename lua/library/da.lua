@@ -257,6 +257,69 @@ function da.sleep_until(instant) end
 ---@return da.Promise<any>
 function da.promise(name, options) end
 
+---@class da.Channel A queue of messages, one for the whole store.
+local Channel = {}
+
+---A promise of the next message. Workflows; of an inbox its own execution alone.
+---@return da.Promise<any>
+function Channel:recv() end
+
+---Puts a message. In a workflow a promise, to be awaited only to know that it is on disk; in a step nothing.
+---@param message da.Value
+---@return da.Promise<nil>
+function Channel:send(message) end
+
+---@class da.Permit: userdata What an acquire gives; `local permit <close> = await(sem:acquire())` frees it with its scope.
+local Permit = {}
+
+---Gives it back; a second time is harmless.
+function Permit:release() end
+
+---@class da.Semaphore
+local Semaphore = {}
+
+---@return da.Promise<da.Permit>
+function Semaphore:acquire() end
+
+---@class da.LimiterOptions
+---@field rate integer So many takes...
+---@field per? da.Duration ... in any time of this length: 1.
+
+---@class da.Limiter
+local Limiter = {}
+
+---Settled at the first instant that keeps the rate.
+---@return da.Promise<nil>
+function Limiter:take() end
+
+---A queue of messages, made by its first use; `<execution id>/<name>` is an inbox.
+---@param name string
+---@return da.Channel
+function da.channel(name) end
+
+---The channel `<execution id>/<name>` of the execution that uses it.
+---@param name string
+---@return da.Channel
+function da.inbox(name) end
+
+---da.channel(name):send(message)
+---@param name string
+---@param message da.Value
+---@return da.Promise<nil>
+function da.send(name, message) end
+
+---At most n permits at a time, in all executions of the store.
+---@param name string
+---@param n integer
+---@return da.Semaphore
+function da.semaphore(name, n) end
+
+---At most `rate` takes in any time of length `per`, in all executions of the store.
+---@param name string
+---@param options da.LimiterOptions
+---@return da.Limiter
+function da.limiter(name, options) end
+
 ---In a workflow: a promise of any lineage. In a step: nil, or what is known of it.
 ---@param id string
 ---@return da.Promise<any>|{ id: string, state: string, value: any }|nil

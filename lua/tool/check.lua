@@ -99,7 +99,7 @@ end
 local makes_promise = {}
 for _, name in ipairs { "sleep", "sleep_until", "all", "outcomes", "any", "race", "map", "within" } do makes_promise[name] = "drop" end
 for _, name in ipairs { "promise", "get" } do makes_promise[name] = "keep" end -- for somebody outside: may be dropped
-local needs_execution = { shield = true, again = true, patched = true }
+local needs_execution = { shield = true, send = true, again = true, patched = true }
 for name in pairs(makes_promise) do needs_execution[name] = true end
 for name in pairs(not_in_steps) do needs_execution[name] = true end
 

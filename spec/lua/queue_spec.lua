@@ -200,6 +200,21 @@ local rows = {
       await(da.semaphore("s", 1):acquire())
       return select(2, pawait(kid)).code
     end]], '"timedout"' },
+  { "a new generation holds no permit, waits for nothing, and keeps its inbox", [[
+    function async.main(round)
+      local sem, inbox = da.semaphore("s", 1), da.inbox "in"
+      if not round then
+        for i = 1, 3 do inbox:send(i) end
+        await(sem:acquire())
+        local given = inbox:recv()
+        given:ignore()
+        await(da.sleep "5ms")
+        await(inbox:recv())
+        return da.again(2)
+      end
+      await(da.within("10s", sem:acquire()))
+      return { round, await(inbox:recv(), inbox:recv()) }
+    end]], "[2,1,3]" },
   { "n is that of the newest acquire", [[
     function async.main()
       await(da.semaphore("s", 1):acquire())

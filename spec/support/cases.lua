@@ -85,6 +85,15 @@ local cases = {
     result = '{"state":"withdrawn","why":"timedout"}\n',
   },
   {
+    name = "cart, sold",
+    script = "examples/cart.lua",
+    id = "cart-7",
+    args = { "cart" },
+    sends = { ["cart-7/orders"] = { '{"op":"add","sku":"tea","n":2}', '{"op":"add","sku":"pot"}',
+      '{"op":"remove","sku":"pot"}', '{"op":"add","sku":"cake"}', '{"op":"checkout"}' } },
+    result = '{"items":{"cake":1,"tea":2},"receipt":"receipt for 1220 cents","state":"sold"}\n',
+  },
+  {
     name = "crawler",
     script = "examples/crawler.lua",
     id = "crawl-1",

@@ -1,6 +1,6 @@
 -- harness.lua - kills the shipped program at every durable write and looks at what is left.
 --
--- A case is a script with its arguments and, if it waits for a human, what the human answers. A life is one process
+-- A case is a script with its arguments and, if it waits for a human, what the human answers, or what is sent to it. A life is one process
 -- of `dahost run`, or, of a case with `serve`, one of `dahost serve`, while another process asks for the execution. A
 -- plan is a list of deaths, one per life: {point=, n=} through DAHOST_KILL, or {after_us=} from
 -- outside. play() goes through the plan, then lets the last life end in peace, and demands, whatever the deaths:
@@ -49,7 +49,7 @@ local function environment(extra)
 end
 
 -- Starts the program; returns a table that fills itself while uv.run() turns: .out .err, at the end .code .signal.
--- options: env, on_line(line) for each line on stderr.
+-- options: env, on_line(line) for each line on stderr, on_end(self).
 function M.spawn(args, options)
   options = options or {}
   local self = { out = "", err = "", args = args }
@@ -61,6 +61,7 @@ function M.spawn(args, options)
     limit:stop()
     limit:close()
     self.ended = true
+    if options.on_end then options.on_end(self) end
   end
   local pipes = { out = uv.new_pipe(false), err = uv.new_pipe(false) }
   local handle, pid
@@ -224,8 +225,40 @@ local function describe(plan)
   return #words == 0 and "unkilled" or table.concat(words, ", then ")
 end
 
--- The human, while no process holds the store: answers what is asked and not yet acknowledged.
-local function answer_offline(case, place, acknowledged)
+-- Somebody who sends: the messages of case.sends, each once and in order, as soon as the script's print names their
+-- channel. sent: channel -> how many were acknowledged. Give it the lines; wait() for it.
+function M.sender(case, env, sent)
+  local self, running = {}, {}
+  local function go_on(channel)
+    local n = (sent[channel] or 0) + 1
+    local message = case.sends[channel][n]
+    if not message or running[channel] then return end
+    running[channel] = M.spawn({ "send", channel, message, "--quiet" }, { env = env, on_end = function(process)
+      running[channel] = nil
+      if process.code ~= 0 then return end
+      sent[channel] = n
+      go_on(channel)
+    end })
+  end
+  function self.on_line(line)
+    local channel = line:match("dahost send (%S+)")
+    if channel and case.sends and case.sends[channel] then go_on(channel) end
+  end
+  function self.wait()
+    while next(running) do uv.run("once") end
+  end
+  return self
+end
+
+-- The human, while no process holds the store: answers what is asked and not yet acknowledged, sends what is not sent.
+local function answer_offline(case, place, acknowledged, sent)
+  for channel, messages in pairs(case.sends or {}) do
+    while messages[(sent[channel] or 0) + 1] do
+      local n = (sent[channel] or 0) + 1
+      if M.dahost({ "send", channel, messages[n] }, { env = M.case_env(case, place) }).code ~= 0 then break end
+      sent[channel] = n
+    end
+  end
   for id, value in pairs(case.answers or {}) do
     if not acknowledged[id] then
       local done = M.dahost({ "promise", "resolve", id, value }, { env = M.case_env(case, place) })
@@ -263,13 +296,15 @@ local function take_result(case, place, process)
 end
 
 -- One process from start to end or death. The human answers as soon as the script's print names a promise.
-local function live(case, place, death, acknowledged)
+local function live(case, place, death, acknowledged, sent)
+  local sender = M.sender(case, M.case_env(case, place), sent)
   local asked = {}
   local ready = false
   local process
   process = M.spawn(case.serve and { "serve", table.unpack(case.serve) } or run_arguments(case), {
     env = M.case_env(case, place, { DAHOST_KILL = death and death.point and death.point .. ":" .. death.n or nil }),
     on_line = function(line)
+      sender.on_line(line)
       ready = ready or line:find("^serving ") ~= nil
       local id = line:match("dahost promise resolve (%S+)")
       local value = id and case.answers and case.answers[id]
@@ -296,6 +331,7 @@ local function live(case, place, death, acknowledged)
   if timer and not timer:is_closing() then timer:close() end
   M.wait(process)
   M.wait(table.unpack(asked))
+  sender.wait()
   for _, resolve in ipairs(asked) do
     if resolve.code == 0 then acknowledged[resolve.id] = resolve.value end
   end
@@ -328,7 +364,7 @@ end
 -- is wrong, naming the plan. `expected` is the result to compare with; nil: any.
 function M.play(case, plan, expected)
   local place = M.place()
-  local acknowledged = {}
+  local acknowledged, sent = {}, {}
   local frozen = {} -- step id -> times it had run when a death found it recorded
   local kills, began = 0, uv.hrtime()
   local process
@@ -352,13 +388,13 @@ function M.play(case, plan, expected)
   end
 
   for _, death in ipairs(plan) do
-    process = live(case, place, death, acknowledged)
+    process = live(case, place, death, acknowledged, sent)
     if process.signal ~= 9 then break end
     kills = kills + 1
     look_at_steps()
-    answer_offline(case, place, acknowledged)
+    answer_offline(case, place, acknowledged, sent)
   end
-  if not process or process.signal == 9 then process = live(case, place, nil, acknowledged) end
+  if not process or process.signal == 9 then process = live(case, place, nil, acknowledged, sent) end
   local seconds = (uv.hrtime() - began) / 1e9
   local commits = M.commits(place) -- before the tools below open the store
 

@@ -23,15 +23,18 @@ local function play(case, warm)
   table.move(case.args, 1, #case.args, 3, args)
   table.move({ "--id", case.id }, 1, 2, #args + 1, args)
   local answers = {}
+  local sender = harness.sender(case, env, {})
   local server = case.serve and harness.spawn({ "serve", table.unpack(case.serve) }, { env = env })
   while server and not uv.fs_stat(place.data .. "/sock") do uv.sleep(1) end
   local process = harness.spawn(args, { env = env, on_line = function(line)
+    sender.on_line(line)
     local id = line:match("dahost promise resolve (%S+)")
     local value = id and case.answers and case.answers[id]
     if value then answers[#answers + 1] = harness.spawn({ "promise", "resolve", id, value }, { env = env }) end
   end })
   harness.wait(process)
   harness.wait(table.unpack(answers))
+  sender.wait()
   if server then
     uv.kill(server.pid, "sigterm")
     harness.wait(server)
