@@ -106,5 +106,6 @@ bench_measure bench_step, bench_steps, bench_retained, bench_starts, bench_repla
 bench_measure bench_park, bench_warm, bench_wake, bench_crash; /* waiting.c */
 bench_measure bench_retain, bench_sleepers, bench_ready;       /* preload.c */
 bench_measure bench_program, bench_idle;                       /* program.c */
+bench_measure bench_schedules;                                 /* schedules.c */
 
 #endif

@@ -31,6 +31,7 @@ static const measure measures[] = {
     {"retained", bench_retained, "EXECUTIONS STEPS      as `steps`, in the store that `retain` left and an empty one"},
     {"sleepers", bench_sleepers, "EXECUTIONS            sleeping ones written into a store"},
     {"ready", bench_ready, "                      a start on the store that `sleepers` left"},
+    {"schedules", bench_schedules, "SCHEDULES PERIOD_S    fired spread over the period, then all in one second"},
     {"program", bench_program, "RUNS                  `dahost run` of one step, each in a new store"},
     {"idle", bench_idle, "MS                    `dahost run` of one that sleeps"},
 };
