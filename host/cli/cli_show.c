@@ -1,4 +1,4 @@
-/* cli_show.c - ps, tree, get, and how a record looks to a person.
+/* cli_show.c - ps, get, and how a record looks to a person.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "show.h"
 
@@ -40,14 +40,14 @@ void cli_show_json(const cJSON *row)
   cJSON_Delete(whole);
 }
 
-static int64_t int_of(const cJSON *row, const char *name)
+int64_t cli_row_int(const cJSON *row, const char *name)
 {
   int64_t value = 0;
   (void)da_json_int(row, name, &value);
   return value;
 }
 
-static da_slice state_words(da_slice state)
+da_slice cli_state_words(da_slice state)
 {
   return da_slice_eq(state, DA_LIT("timedout")) ? DA_LIT("timed out") : state;
 }
@@ -66,11 +66,11 @@ static void add_text(da_buf *out, const char *name, da_slice text)
 }
 
 /* How long it has lasted, or lasted. */
-static void lifetime(const cJSON *row, char out[32])
+void cli_lifetime(const cJSON *row, char out[32])
 {
-  int64_t end = int_of(row, "settledAt");
+  int64_t end = cli_row_int(row, "settledAt");
   if (end == 0) end = da_clock_now_ms();
-  cli_duration_text(end - int_of(row, "createdAt"), out);
+  cli_duration_text(end - cli_row_int(row, "createdAt"), out);
 }
 
 static bool is_failed(const cJSON *row)
@@ -79,7 +79,7 @@ static bool is_failed(const cJSON *row)
   return !da_slice_eq(state, DA_LIT("pending")) && !da_slice_eq(state, DA_LIT("resolved"));
 }
 
-static void add_awaits(da_buf *out, const cJSON *row, const char *before)
+void cli_add_awaits(da_buf *out, const cJSON *row, const char *before)
 {
   const cJSON *awaits = da_json_get(row, "awaits");
   const cJSON *item;
@@ -117,7 +117,7 @@ static void add_published(da_buf *out, const cJSON *row)
 enum { SHORT_COLUMNS = 60 }; /* of what stands at the end of a line */
 
 /* All on one line, as far as there is room. */
-static void add_published_short(da_buf *out, const cJSON *row, const char *before)
+void cli_add_published_short(da_buf *out, const cJSON *row, const char *before)
 {
   cJSON *all = da_json_parse(da_json_text(row, "$published"), NULL);
   da_buf text = {0};
@@ -134,11 +134,11 @@ static void add_published_short(da_buf *out, const cJSON *row, const char *befor
 }
 
 /* What a step under way says of itself, or has to say of its last attempt. */
-static void add_step_state(da_buf *out, const cJSON *row, const char *before)
+void cli_add_step_state(da_buf *out, const cJSON *row, const char *before)
 {
   char wait[32];
-  int64_t attempt = int_of(row, "attempt");
-  int64_t retry_at = int_of(row, "retryAt");
+  int64_t attempt = cli_row_int(row, "attempt");
+  int64_t retry_at = cli_row_int(row, "retryAt");
   da_slice progress = da_json_text(row, "progress");
   if (progress.len > 0) da_buf_addf(out, "%s%.*s", before, DA_FMT(progress));
   if (progress.len > 0 || attempt == 0) return;
@@ -155,10 +155,10 @@ static void add_steps(da_buf *out, const cJSON *row, const char *before)
   char age[32];
   cJSON_ArrayForEach(step, da_json_get(row, "steps"))
   {
-    lifetime(step, age);
+    cli_lifetime(step, age);
     da_slice id = cli_short_id(da_json_text(step, "id"), da_json_text(row, "id"));
     da_buf_addf(out, "%s%.*s %s", before, DA_FMT(id), age);
-    add_step_state(out, step, "  ");
+    cli_add_step_state(out, step, "  ");
     before = *before == '\n' ? "\n          " : ", ";
   }
 }
@@ -183,35 +183,35 @@ void cli_show_record(const cJSON *row)
 {
   da_buf out = {0};
   char age[32];
-  lifetime(row, age);
+  cli_lifetime(row, age);
   da_slice state = da_json_text(row, "state");
   da_slice promise = da_json_text(row, "promise");
   da_buf_addf(&out, "%.*s", DA_FMT(da_json_text(row, "id")));
   da_buf_addf(&out, "\n%-9s %.*s", "kind", DA_FMT(da_json_text(row, "kind")));
   add_text(&out, "function", da_json_text(row, "function"));
-  da_buf_addf(&out, "\n%-9s %.*s", "state", DA_FMT(state_words(state)));
+  da_buf_addf(&out, "\n%-9s %.*s", "state", DA_FMT(cli_state_words(state)));
   if (!da_slice_eq(state, promise) && !da_slice_eq(promise, DA_LIT("pending")))
-    da_buf_addf(&out, ", %.*s", DA_FMT(state_words(promise)));
+    da_buf_addf(&out, ", %.*s", DA_FMT(cli_state_words(promise)));
   da_buf_addf(&out, ", %s", age);
   add_text(&out, "detached", da_json_text(row, "detachedFrom"));
   if (cJSON_GetArraySize(da_json_get(row, "awaits")) > 0) {
     da_buf_addf(&out, "\n%-9s ", "awaits");
-    add_awaits(&out, row, "");
+    cli_add_awaits(&out, row, "");
   }
-  int64_t generation = int_of(row, "generation");
+  int64_t generation = cli_row_int(row, "generation");
   if (generation > 0) da_buf_addf(&out, "\n%-9s %d times", "begun", (int)generation);
   add_steps(&out, row, "\nsteps     ");
-  add_step_state(&out, row, "\nprogress  ");
+  cli_add_step_state(&out, row, "\nprogress  ");
   add_text(&out, "parked", da_json_text(da_json_get(row, "parked"), "text"));
   add_text(&out, "args", da_json_text(row, "$args"));
   add_text(&out, "param", da_json_text(row, "$param"));
   add_value(&out, row);
   add_published(&out, row);
-  add_time(&out, "created", int_of(row, "createdAt"));
-  add_time(&out, "settled", int_of(row, "settledAt"));
-  add_time(&out, "deadline", int_of(row, "timeoutAt"));
+  add_time(&out, "created", cli_row_int(row, "createdAt"));
+  add_time(&out, "settled", cli_row_int(row, "settledAt"));
+  add_time(&out, "deadline", cli_row_int(row, "timeoutAt"));
   da_slice file = da_json_text(row, "file");
-  if (file.len > 0) da_buf_addf(&out, "\n%-9s %.*s:%d", "called at", DA_FMT(file), (int)int_of(row, "line"));
+  if (file.len > 0) da_buf_addf(&out, "\n%-9s %.*s:%d", "called at", DA_FMT(file), (int)cli_row_int(row, "line"));
   cli_print_text(da_buf_slice(&out));
   da_buf_free(&out);
 }
@@ -228,7 +228,7 @@ int cli_ask_rows(const cli_command *command, cJSON *given, bool create, cJSON **
   return code;
 }
 
-static bool add_limit(const cli_command *command, cJSON *json)
+bool cli_add_limit(const cli_command *command, cJSON *json)
 {
   if (!cli_has(command, CLI_LIMIT)) return true;
   size_t limit;
@@ -241,7 +241,7 @@ static bool add_limit(const cli_command *command, cJSON *json)
 }
 
 /* Takes the row that says there are more out of the rows. */
-static bool take_more(cJSON *rows)
+bool cli_take_more(cJSON *rows)
 {
   int last = cJSON_GetArraySize(rows) - 1;
   if (last < 0 || !da_json_flag(cJSON_GetArrayItem(rows, last), "more")) return false;
@@ -249,7 +249,7 @@ static bool take_more(cJSON *rows)
   return true;
 }
 
-static void print_all(const cJSON *rows)
+void cli_print_rows(const cJSON *rows)
 {
   const cJSON *row;
   cJSON_ArrayForEach(row, rows)
@@ -260,15 +260,15 @@ static void print_all(const cJSON *rows)
 
 /* ---- ps ------------------------------------------------------------------------------------------------ */
 
-static int by_creation(const void *a, const void *b)
+int cli_by_creation(const void *a, const void *b)
 {
-  int64_t x = int_of(*(const cJSON *const *)a, "createdAt");
-  int64_t y = int_of(*(const cJSON *const *)b, "createdAt");
+  int64_t x = cli_row_int(*(const cJSON *const *)a, "createdAt");
+  int64_t y = cli_row_int(*(const cJSON *const *)b, "createdAt");
   if (x != y) return x < y ? -1 : 1;
   return da_slice_cmp(da_json_text(*(const cJSON *const *)a, "id"), da_json_text(*(const cJSON *const *)b, "id"));
 }
 
-static const cJSON **sorted(const cJSON *rows, size_t *count, int (*order)(const void *a, const void *b))
+const cJSON **cli_sorted_rows(const cJSON *rows, size_t *count, int (*order)(const void *a, const void *b))
 {
   *count = (size_t)cJSON_GetArraySize(rows);
   const cJSON **list = da_xcalloc(*count + 1, sizeof *list);
@@ -286,7 +286,7 @@ static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
 {
   da_buf out = {0};
   char age[32];
-  lifetime(row, age);
+  cli_lifetime(row, age);
   da_buf_add_slice(&out, da_json_text(row, "id"));
   cli_pad(&out, 0, id_width + 2);
   size_t from = out.len;
@@ -294,13 +294,13 @@ static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
   cli_pad(&out, from, func_width + 2);
   from = out.len;
   da_slice state = da_json_text(row, "state");
-  if (da_slice_eq(state, DA_LIT("completed"))) state = state_words(da_json_text(row, "promise"));
+  if (da_slice_eq(state, DA_LIT("completed"))) state = cli_state_words(da_json_text(row, "promise"));
   da_buf_add_slice(&out, state);
   cli_pad(&out, from, 11);
   from = out.len;
   da_buf_addf(&out, "%s", age);
   cli_pad(&out, from, 14);
-  add_awaits(&out, row, "\xe2\x86\x92 ");
+  cli_add_awaits(&out, row, "\xe2\x86\x92 ");
   da_buf_add_slice(&out, da_json_text(da_json_get(row, "parked"), "text"));
   da_buf_add_slice(&out, da_json_text(row, "damaged"));
   from = out.len;
@@ -308,7 +308,7 @@ static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
   add_steps(&steps, row, "");
   cli_fit(&out, da_buf_slice(&steps), SHORT_COLUMNS);
   da_buf_free(&steps);
-  add_published_short(&out, row, out.len > from || cJSON_GetArraySize(da_json_get(row, "awaits")) > 0 ? "  " : "");
+  cli_add_published_short(&out, row, out.len > from || cJSON_GetArraySize(da_json_get(row, "awaits")) > 0 ? "  " : "");
   while (out.len > 0 && out.ptr[out.len - 1] == ' ') out.len--;
   cli_print_text(da_buf_slice(&out));
   da_buf_free(&out);
@@ -331,7 +331,7 @@ static void print_ps(const cli_command *command, const cJSON *rows)
   size_t count;
   size_t id_width = widest(rows, "id", 2);
   size_t func_width = widest(rows, "function", 8);
-  const cJSON **list = sorted(rows, &count, by_creation);
+  const cJSON **list = cli_sorted_rows(rows, &count, cli_by_creation);
   if (count > 0) {
     da_buf head = {0};
     da_buf_addf(&head, "%-*s%-*s%-11s%-14s%s", (int)id_width + 2, "ID", (int)func_width + 2, "FUNCTION", "STATE", "AGE",
@@ -394,7 +394,7 @@ int cli_ps(const cli_command *command)
   cJSON *json = da_json_object();
   da_json_put_text(json, "verb", DA_LIT("ps"));
   da_slice state = cli_has(command, CLI_PARKED) ? DA_LIT("parked") : cli_text(command, CLI_STATE);
-  if ((state.len > 0 && !good_state(state)) || !add_limit(command, json)) {
+  if ((state.len > 0 && !good_state(state)) || !cli_add_limit(command, json)) {
     cJSON_Delete(json);
     return CLI_EXIT_USAGE;
   }
@@ -405,9 +405,9 @@ int cli_ps(const cli_command *command)
   int code = cli_ask_rows(command, json, false, &rows);
   if (code == CLI_EXIT_OK || cJSON_GetArraySize(rows) > 0) { /* some of it may have been left out */
     cJSON *unserved = take_unserved(rows);
-    bool more = take_more(rows);
+    bool more = cli_take_more(rows);
     if (cli_has(command, CLI_JSON))
-      print_all(rows);
+      cli_print_rows(rows);
     else if (cli_has(command, CLI_STEPS))
       cli_show_steps(command, rows);
     else
@@ -416,146 +416,6 @@ int cli_ps(const cli_command *command)
     cJSON_Delete(unserved);
     if (more) cli_note(command, "there may be more: --limit N");
     if (has_damaged(rows)) code = CLI_EXIT_FAILED;
-  }
-  cJSON_Delete(rows);
-  return code;
-}
-
-/* ---- tree ---------------------------------------------------------------------------------------------- */
-
-/* Calls of one execution in the order they were made; what has no ordinal (made from outside, under way) behind them.
- */
-static int by_call(const void *a, const void *b)
-{
-  int64_t x = int_of(*(const cJSON *const *)a, "ordinal");
-  int64_t y = int_of(*(const cJSON *const *)b, "ordinal");
-  if (x == 0) x = INT64_MAX;
-  if (y == 0) y = INT64_MAX;
-  if (x != y) return x < y ? -1 : 1;
-  return by_creation(a, b);
-}
-
-typedef struct branch {
-  const cJSON *row;
-  struct branch *first, *last, *next, *parent;
-} branch;
-
-/* The nearest row whose id this one extends. */
-static branch *parent_of(const da_table *table, da_slice id)
-{
-  for (size_t len = id.len; len-- > 0;) {
-    if (id.ptr[len] != '.' && id.ptr[len] != ':') continue;
-    branch *found = da_table_get(table, da_slice_make(id.ptr, len));
-    if (found != NULL) return found;
-  }
-  return NULL;
-}
-
-static void add_last(da_buf *out, const cJSON *row)
-{
-  int64_t generation = int_of(row, "generation");
-  if (generation > 0) da_buf_addf(out, "  generation %d", (int)generation);
-  add_awaits(out, row, "  \xe2\x86\x92 ");
-  add_published_short(out, row, "  ");
-  da_slice parked = da_json_text(da_json_get(row, "parked"), "text");
-  if (parked.len == 0) parked = da_json_text(row, "damaged");
-  if (parked.len > 0) da_buf_addf(out, "  %.*s", DA_FMT(parked));
-  add_step_state(out, row, "  ");
-}
-
-/* "recv cart-7/orders": of what waits in a queue, its whole name. */
-static void add_queue(da_buf *out, const cJSON *row)
-{
-  static const da_call_kind kinds[] = {DA_CALL_RECV, DA_CALL_ACQUIRE, DA_CALL_TAKE, DA_CALL_SEND};
-  da_slice kind = da_json_text(row, "kind");
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (da_slice_eq(kind, da_slice_of(da_call_kind_name(kinds[i]))))
-      da_buf_addf(out, "  %.*s %.*s", DA_FMT(kind), DA_FMT(da_json_text(row, "function")));
-}
-
-static void print_branch(const branch *b, size_t depth)
-{
-  da_buf out = {0};
-  char age[32];
-  da_slice id = da_json_text(b->row, "id");
-  da_slice state = da_json_text(b->row, "state");
-  for (size_t i = 0; i < depth; i++) da_buf_addf(&out, "  ");
-  da_buf_add_slice(&out, depth > 0 ? cli_short_id(id, da_json_text(b->parent->row, "id")) : id);
-  if (depth == 0) da_buf_addf(&out, "  %.*s", DA_FMT(da_json_text(b->row, "function")));
-  add_queue(&out, b->row);
-  da_buf_addf(&out, "  %.*s", DA_FMT(state_words(state)));
-  if (da_slice_eq(state, DA_LIT("completed")))
-    da_buf_addf(&out, " (%.*s)", DA_FMT(state_words(da_json_text(b->row, "promise"))));
-  lifetime(b->row, age);
-  da_buf_addf(&out, " %s", age);
-  if (da_json_get(b->row, "detachedFrom") != NULL) da_buf_addf(&out, "  detached");
-  add_last(&out, b->row);
-  cli_print_text(da_buf_slice(&out));
-  da_buf_free(&out);
-}
-
-static bool is_mark(const cJSON *row)
-{
-  return da_slice_eq(da_json_text(row, "kind"), DA_LIT("mark"));
-}
-
-void cli_show_tree(const cJSON *rows)
-{
-  size_t count;
-  const cJSON **list = sorted(rows, &count, by_call);
-  branch *branches = da_xcalloc(count + 1, sizeof *branches);
-  da_table table = {0};
-  branch top = {0};
-  for (size_t i = 0; i < count; i++) {
-    branches[i].row = list[i];
-    if (is_mark(list[i])) continue; /* what lies below the mark of a generation is shown below its execution */
-    (void)da_table_put(&table, da_json_text(list[i], "id"), &branches[i]);
-  }
-  for (size_t i = 0; i < count; i++) {
-    branch *b = &branches[i];
-    if (is_mark(b->row)) continue;
-    b->parent = parent_of(&table, da_json_text(b->row, "id"));
-    da_slice caller = da_json_text(b->row, "detachedFrom");
-    if (b->parent == NULL) b->parent = da_table_get(&table, caller);
-    if (b->parent == NULL) b->parent = parent_of(&table, caller);
-    branch *parent = b->parent != NULL ? b->parent : &top;
-    *(parent->last != NULL ? &parent->last->next : &parent->first) = b;
-    parent->last = b;
-  }
-  size_t depth = 0;
-  for (branch *b = top.first; b != NULL;) {
-    print_branch(b, depth);
-    if (b->first != NULL) {
-      b = b->first;
-      depth++;
-      continue;
-    }
-    for (; b != NULL && b->next == NULL; b = b->parent, depth--) continue;
-    if (b != NULL) b = b->next;
-  }
-  da_table_free(&table);
-  free(branches);
-  free(list);
-}
-
-int cli_tree(const cli_command *command)
-{
-  cJSON *json = da_json_object();
-  da_json_put_text(json, "verb", DA_LIT("tree"));
-  da_json_put_text(json, "id", da_slice_of(command->operands[0]));
-  if (!add_limit(command, json)) {
-    cJSON_Delete(json);
-    return CLI_EXIT_USAGE;
-  }
-  cJSON *rows;
-  int code = cli_ask_rows(command, json, false, &rows);
-  if (code == CLI_EXIT_OK) {
-    bool more = take_more(rows);
-    if (cli_has(command, CLI_JSON))
-      print_all(rows);
-    else
-      cli_show_tree(rows);
-    if (more) cli_note(command, "there may be more: --limit N");
   }
   cJSON_Delete(rows);
   return code;

@@ -6,19 +6,12 @@
 #include "show.h"
 #include "text.h"
 
-static int64_t int_of(const cJSON *row, const char *name)
-{
-  int64_t value = 0;
-  (void)da_json_int(row, name, &value);
-  return value;
-}
-
 static void add_age(da_buf *out, const cJSON *row)
 {
   char text[32];
   int64_t now = da_clock_now_ms();
-  int64_t retry_at = int_of(row, "retryAt");
-  int64_t begun_at = int_of(row, "begunAt");
+  int64_t retry_at = cli_row_int(row, "retryAt");
+  int64_t begun_at = cli_row_int(row, "begunAt");
   if (retry_at == 0 && begun_at == 0) return;
   cli_duration_text(retry_at > 0 ? retry_at - now : now - begun_at, text);
   da_buf_addf(out, "%s%s", retry_at > 0 ? "in " : "", text);
@@ -47,7 +40,7 @@ static void print_line(const cJSON *row, size_t id_width)
   add_age(&out, row);
   cli_pad(&out, from, 14);
   from = out.len;
-  da_buf_addf(&out, "%lld", (long long)int_of(row, "attempt"));
+  da_buf_addf(&out, "%lld", (long long)cli_row_int(row, "attempt"));
   cli_pad(&out, from, 9);
   add_progress(&out, row);
   da_buf_add_slice(&out, da_json_text(row, "note"));

@@ -143,6 +143,7 @@ static cli_node *tell_execution(cli_model *model, cli_node *node, const da_event
   case DA_EVENT_AGAIN:
     if (node->retired) break;
     forget_settled(model, node);
+    node->loads++;
     /* fall through */
   case DA_EVENT_RESUMED:
     if (node->end_ns != 0) break;

@@ -34,6 +34,7 @@ struct cli_node {
   da_promise_state state;
   bool retired;     /* a settled leaf, among those counted by its parent's `settled` */
   bool recorded;    /* met on replay: it was made by an earlier run */
+  int loads;        /* how often the execution was started or restarted here */
   int attempt;      /* failed ones */
   int64_t retry_at; /* ms; when the next attempt begins, 0: no repeat is due */
   int64_t due_at;   /* sleep: when it ends */

@@ -89,38 +89,50 @@ bool cli_op_failed(da_op *op);
 
 /* service_query.c */
 void cli_serve_ps(cli_request *r);
+void cli_serve_get(cli_request *r);
 void cli_serve_promise_search(cli_request *r);
 /* Executions by page, as ps lists them: what the request's "state", "where" and "limit" ask for. NULL: refused. */
 typedef struct cli_query cli_query;
 cli_query *cli_query_executions(cli_request *r);
 /* Reads the next page, and gives its rows; more: there is another one. If it fails, the request is refused. */
 void cli_query_page(cli_request *r, cli_query *q, void (*got)(cli_request *r, cJSON *rows, bool more));
-void cli_serve_tree(cli_request *r);
-void cli_serve_get(cli_request *r);
-/* A promise and, if it has one, its task as a row. On the store thread. NULL and err if a read failed. */
-typedef enum cli_detail { CLI_BRIEF, CLI_FULL } cli_detail;
-da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **row,
-                     da_err *err);
 /* For da_store_on_damaged(): adds "root: words" to the array that user is. */
 void cli_note_damaged(void *user, da_slice root, const char *words);
 /* Tells each as an error of the whole, which goes on, and drops the array. */
 void cli_answer_damaged(cli_request *r, cJSON *given);
+/* The same of a record and all below it; and, called behind the last page, of what it detached: false, that was all. */
+cli_query *cli_query_below(cli_request *r, da_slice id);
+bool cli_query_detached(cli_request *r, cli_query *q);
+bool cli_query_found(const cli_query *q); /* was there anything? */
+/* Answers the rows, which are given, and, at the limit, that there may be more. */
+void cli_query_answer(cli_request *r, const cli_query *q, cJSON *rows);
 /* Visits the root executions behind `after`, without reading what lies below them. On the store thread. */
 da_status cli_scan_roots(da_store *store, da_slice after, da_arena *arena, da_store_visit *visit, void *user,
                          da_err *err);
-/* Why a function is parked: its mark, or empty slices. On the store thread. */
-da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err);
 
 /* service_groups.c: ends the request with a row {"unserved":[names of groups]}, if there are any. */
 void cli_serve_unserved(cli_request *r);
 /* service_live.c: what this process knows of steps that have no record yet. */
 void cli_serve_steps(cli_request *r);
-/* A row for each step under way below `id`. */
+/* A row for each step and branch under way below `id`. */
 void cli_tell_live(cli_request *r, da_slice id);
 /* That of one step, or NULL. */
 cJSON *cli_live_row(cli_request *r, da_slice id);
 /* Adds to an execution's row the steps it has under way, the first of many. */
 void cli_add_live(cli_request *r, cJSON *row);
+
+/* service_row.c */
+/* A promise and, if it has one, its task as a row. On the store thread. NULL and err if a read failed. */
+typedef enum cli_detail { CLI_BRIEF, CLI_FULL } cli_detail;
+da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **row,
+                     da_err *err);
+/* Why a function is parked: its mark, or empty slices. On the store thread. */
+da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err);
+/* The row of one of which something cannot be read. */
+cJSON *cli_damaged_row(const da_promise *promise, const char *words);
+
+/* service_tree.c */
+void cli_serve_tree(cli_request *r);
 
 /* service_change.c */
 /* The tags in an object of strings, or none. */

@@ -20,6 +20,12 @@ static bool is_live_step(const cli_node *node)
   return node->end_ns == 0 && node->activity == CLI_CALL && step;
 }
 
+/* A branch is recorded when it ends, as a step is. */
+static bool is_live_branch(const cli_node *node)
+{
+  return node->end_ns == 0 && node->call == DA_CALL_BRANCH;
+}
+
 static void add_attempts(cJSON *row, const cli_node *node)
 {
   if (node->progress.len > 0) da_json_put_text(row, "progress", node->progress);
@@ -46,7 +52,7 @@ static cJSON *row_of(const cli_node *node)
 void cli_tell_live(cli_request *r, da_slice id)
 {
   for (const cli_node *node = NULL; (node = cli_model_next(&r->service->model, node)) != NULL;)
-    if (is_live_step(node) && da_id_below(node->id, id)) cli_answer_row(r, row_of(node));
+    if ((is_live_step(node) || is_live_branch(node)) && da_id_below(node->id, id)) cli_answer_row(r, row_of(node));
 }
 
 cJSON *cli_live_row(cli_request *r, da_slice id)

@@ -1,4 +1,4 @@
-/* service_query.c - ps, tree, get: reading the store a page at a time.
+/* service_query.c - ps, search, get: reading the store a page at a time.
  *
  * A page is one op: it visits at most PAGE records, so that a look at a million executions never holds up the store
  * thread for long, and what is said of one record is consistent within itself.
@@ -15,213 +15,7 @@
 #include "value.h"
 #include "where.h"
 
-enum { PAGE = 500, AWAITS_MAX = 100 };
-
-/* ---- a record as a row --------------------------------------------------------------------------------- */
-
-static const char *function_state(da_task_state state)
-{
-  switch (state) {
-  case DA_TASK_PENDING:
-  case DA_TASK_ACQUIRED:
-    return "running";
-  case DA_TASK_SUSPENDED:
-    return "suspended";
-  case DA_TASK_HALTED:
-    return "parked";
-  case DA_TASK_FULFILLED:
-    return "completed";
-  }
-  return "running";
-}
-
-static const char *promise_state(da_promise_state state)
-{
-  return state == DA_TIMEDOUT ? "timedout" : cli_state_name(state);
-}
-
-static da_status failed(const da_store *store, int status, da_err *err)
-{
-  return da_fail(err, (da_status)status, "%s", da_store_fault_words(store));
-}
-
-da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena, da_slice *json, da_err *err)
-{
-  da_view *view = da_store_view(store);
-  *json = DA_NONE;
-  /* The mark carries the version that was halted; nobody raised it since. */
-  da_promise mark;
-  int found =
-      view->ops->promise(view, da_id_child(arena, task->id, DA_LIT("~parked"), (uint64_t)task->version), arena, &mark);
-  if (found < 0) return failed(store, found, err);
-  if (found > 0 && mark.value.has_data) *json = mark.value.data;
-  return DA_OK;
-}
-
-static da_status add_parked(da_store *store, const da_task *task, da_arena *arena, cJSON *row, da_err *err)
-{
-  da_slice json;
-  da_status status = cli_parked_words(store, task, arena, &json, err);
-  if (status != DA_OK || json.len == 0) return status;
-  cJSON *words = da_json_parse(json, NULL);
-  if (words != NULL) da_json_put(row, "parked", words);
-  return DA_OK;
-}
-
-static da_status add_awaits(da_store *store, const da_task *task, da_arena *arena, cJSON *row, da_err *err)
-{
-  da_view *view = da_store_view(store);
-  da_wait at = {.kind = DA_WAIT_AWAITED, .first = task->id};
-  cJSON *list = da_json_array();
-  da_json_put(row, "awaits", list);
-  for (int i = 0; i < AWAITS_MAX; i++) {
-    da_wait next;
-    int found = view->ops->wait_next(view, &at, arena, &next);
-    if (found < 0) return failed(store, found, err);
-    if (found == 0) break;
-    bool mark = next.second.len > 8 && memcmp(next.second.ptr + next.second.len - 7, "~cancel", 7) == 0;
-    if (!mark) da_json_add(list, da_json_string(next.second));
-    at = next;
-  }
-  return DA_OK;
-}
-
-static void add_published(void *user, da_slice key, da_slice value)
-{
-  da_buf *json = user;
-  da_buf_addf(json, "%c\"%.*s\":%.*s", json->len > 0 ? ',' : '{', DA_FMT(key), DA_FMT(value));
-}
-
-/* What the execution shows of its state. */
-static da_status add_live(da_store *store, da_slice id, cJSON *row, da_err *err)
-{
-  da_buf json = {0};
-  da_status status = da_store_live_scan(store, id, add_published, &json, err);
-  if (status == DA_OK && json.len > 0) {
-    da_buf_addf(&json, "}");
-    da_json_put_text(row, "$published", da_buf_slice(&json));
-  }
-  da_buf_free(&json);
-  return status;
-}
-
-static da_status add_task(da_store *store, const da_promise *promise, da_arena *arena, cJSON *row, da_err *err)
-{
-  da_view *view = da_store_view(store);
-  da_task task;
-  int found = view->ops->task(view, promise->id, arena, &task);
-  if (found < 0) return failed(store, found, err);
-  if (found == 0) {
-    da_json_put_text(row, "state", da_slice_of(promise_state(promise->state)));
-    return DA_OK;
-  }
-  da_task_state state = promise->state != DA_PENDING ? DA_TASK_FULFILLED : task.state;
-  da_json_put_text(row, "state", da_slice_of(function_state(state)));
-  cJSON *part = da_json_object();
-  da_json_put_text(part, "state", da_slice_of(da_task_state_name(task.state)));
-  da_json_put_int(part, "version", task.version);
-  if (task.pid.len > 0) da_json_put_text(part, "pid", task.pid);
-  da_json_put(row, "task", part);
-  da_status status = add_live(store, promise->id, row, err);
-  if (status != DA_OK) return status;
-  if (state == DA_TASK_HALTED) return add_parked(store, &task, arena, row, err);
-  if (state == DA_TASK_SUSPENDED) return add_awaits(store, &task, arena, row, err);
-  return DA_OK;
-}
-
-static void add_value(cJSON *row, const char *name, const da_value *value)
-{
-  da_buf text = {0};
-  if (cli_value_data(value, &text)) da_json_put_text(row, name, da_buf_slice(&text));
-  da_buf_free(&text);
-}
-
-static void add_details(cJSON *row, const da_promise *promise)
-{
-  da_buf func = {0};
-  da_buf args = {0};
-  bool called = promise->call.kind == DA_CALL_ROOT || promise->call.kind == DA_CALL_WORKFLOW;
-  if (called && cli_value_call(&promise->param, &func, &args))
-    da_json_put_text(row, "$args", da_buf_slice(&args));
-  else
-    add_value(row, "$param", &promise->param);
-  da_buf_free(&func);
-  da_buf_free(&args);
-  if (promise->state != DA_PENDING && promise->value.has_data) {
-    da_buf text = {0};
-    cli_value_results(&promise->value, &text);
-    da_json_put_text(row, "$value", da_buf_slice(&text));
-    da_buf_free(&text);
-  }
-  cJSON *tags = da_json_object();
-  for (size_t i = 0; i < promise->tags.count; i++) {
-    char *name = da_xstrndup(promise->tags.items[i].key);
-    da_json_put_text(tags, name, promise->tags.items[i].value);
-    free(name);
-  }
-  da_json_put(row, "tags", tags);
-  if (promise->call.has_bundle) {
-    char hex[33];
-    da_digest_hex(&promise->call.bundle, hex);
-    da_json_put_text(row, "bundle", da_slice_of(hex));
-  }
-  if (promise->call.file.len > 0) {
-    da_json_put_text(row, "file", promise->call.file);
-    da_json_put_int(row, "line", promise->call.line);
-  }
-}
-
-/* Past its deadline a promise is settled, whether or not a sweep has been by. */
-static da_promise_state projected(const da_promise *promise)
-{
-  if (promise->state != DA_PENDING || promise->timeout_at > da_clock_now_ms()) return promise->state;
-  const da_slice *timer = da_map_get(promise->tags, DA_LIT("resonate:timer"));
-  return timer != NULL && da_slice_eq(*timer, DA_LIT("true")) ? DA_RESOLVED : DA_TIMEDOUT;
-}
-
-/* Its number, and the arguments it was begun with in place of the first ones. */
-static da_status add_generation(da_store *store, da_promise *promise, cli_detail detail, da_arena *arena, cJSON *row,
-                                da_err *err)
-{
-  uint32_t number = promise->call.generation;
-  if (number == 0 || promise->call.kind == DA_CALL_MARK) return DA_OK;
-  da_json_put_int(row, "generation", number);
-  if (detail != CLI_FULL) return DA_OK;
-  da_view *view = da_store_view(store);
-  da_promise mark;
-  int found = view->ops->promise(view, da_again_id(arena, promise->id, number), arena, &mark);
-  if (found < 0) return failed(store, found, err);
-  if (found > 0) promise->param = mark.param;
-  return DA_OK;
-}
-
-da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **out,
-                     da_err *err)
-{
-  da_promise seen = *stored;
-  da_promise *promise = &seen;
-  seen.state = projected(stored);
-  if (seen.state != stored->state) seen.settled_at = stored->timeout_at;
-  cJSON *row = da_json_object();
-  *out = row;
-  da_json_put_text(row, "id", promise->id);
-  da_json_put_text(row, "kind", da_slice_of(da_call_kind_name(promise->call.kind)));
-  if (promise->call.func.len > 0) da_json_put_text(row, "function", promise->call.func);
-  da_status status = add_task(store, promise, arena, row, err);
-  da_json_put_text(row, "promise", da_slice_of(promise_state(promise->state)));
-  da_json_put_int(row, "createdAt", promise->created_at);
-  if (promise->settled_at > 0) da_json_put_int(row, "settledAt", promise->settled_at);
-  if (promise->timeout_at < DA_TIME_MAX) da_json_put_int(row, "timeoutAt", promise->timeout_at);
-  if (promise->call.ordinal > 0) da_json_put_int(row, "ordinal", promise->call.ordinal);
-  const da_slice *caller = da_map_get(promise->tags, DA_LIT("dahost:detached"));
-  if (caller != NULL) da_json_put_text(row, "detachedFrom", *caller);
-  if (status == DA_OK) status = add_generation(store, promise, detail, arena, row, err);
-  if (status == DA_OK && detail == CLI_FULL) add_details(row, promise);
-  if (status == DA_OK) return DA_OK;
-  cJSON_Delete(row);
-  *out = NULL;
-  return status;
-}
+enum { PAGE = 500 };
 
 /* ---- damaged records ----------------------------------------------------------------------------------- */
 
@@ -317,21 +111,6 @@ static bool wanted(const cli_query *q, const da_promise *promise, const cJSON *r
   return q->where != NULL || !da_slice_eq(state, DA_LIT("completed"));
 }
 
-/* An execution of which something cannot be read is one row among the others, not the end of them. */
-static cJSON *damaged_row(page *p, const da_promise *promise)
-{
-  cJSON *row = da_json_object();
-  da_json_put_text(row, "id", promise->id);
-  da_json_put_text(row, "kind", da_slice_of(da_call_kind_name(promise->call.kind)));
-  if (promise->call.func.len > 0) da_json_put_text(row, "function", promise->call.func);
-  da_json_put_text(row, "state", DA_LIT("damaged"));
-  da_json_put_text(row, "promise", da_slice_of(promise_state(promise->state)));
-  da_json_put_int(row, "createdAt", promise->created_at);
-  da_json_put_text(row, "damaged", da_slice_of(p->err->text));
-  p->status = DA_OK;
-  return row;
-}
-
 static bool visit_row(void *user, const da_promise *promise)
 {
   page *p = user;
@@ -346,7 +125,8 @@ static bool visit_row(void *user, const da_promise *promise)
   if (q->where != NULL && !cli_where_may(q->where, promise)) return p->visited < PAGE;
   p->status = cli_row_of(p->store, promise, q->detail, p->arena, &row, p->err);
   bool damaged = p->status == DA_ECORRUPT || p->status == DA_EVERSION;
-  if (damaged) row = damaged_row(p, promise);
+  if (damaged) row = cli_damaged_row(promise, p->err->text);
+  if (damaged) p->status = DA_OK;
   if (p->status != DA_OK) return false;
   if (wanted(q, promise, row))
     da_json_add(p->rows, row);
@@ -478,8 +258,29 @@ cli_query *cli_query_executions(cli_request *r)
   return q;
 }
 
-/* Answers the rows and, at the limit, that there may be more. */
-static void answer_rows(cli_request *r, const cli_query *q, cJSON *given)
+cli_query *cli_query_below(cli_request *r, da_slice id)
+{
+  cli_query *q = new_query(r);
+  q->prefix = id;
+  return q;
+}
+
+bool cli_query_found(const cli_query *q)
+{
+  return q->after.len > 0 || q->detached.len > 0;
+}
+
+bool cli_query_detached(cli_request *r, cli_query *q)
+{
+  if (q->detached.len > 0 || q->left == 0 || r->gone) return false;
+  char separator = da_id_separator(q->prefix);
+  da_slice parts[2] = {q->prefix, da_slice_make(&separator, 1)};
+  q->detached = da_id_detached(&r->arena, da_arena_join(&r->arena, parts, 2));
+  q->after = DA_NONE;
+  return true;
+}
+
+void cli_query_answer(cli_request *r, const cli_query *q, cJSON *given)
 {
   for (cJSON *row; (row = cJSON_DetachItemFromArray(given, 0)) != NULL;) {
     if (q->prefix.len == 0) cli_add_live(r, row);
@@ -496,7 +297,7 @@ static void answer_rows(cli_request *r, const cli_query *q, cJSON *given)
 
 static void ps_page(cli_request *r, cJSON *rows, bool more)
 {
-  answer_rows(r, r->state, rows);
+  cli_query_answer(r, r->state, rows);
   if (more)
     cli_query_page(r, r->state, ps_page);
   else
@@ -553,43 +354,6 @@ void cli_serve_promise_search(cli_request *r)
   cli_query_page(r, q, found_page);
 }
 
-/* ---- tree ---------------------------------------------------------------------------------------------- */
-
-static void tree_page(cli_request *r, cJSON *rows, bool more)
-{
-  cli_query *q = r->state;
-  answer_rows(r, q, rows);
-  if (more) {
-    cli_query_page(r, q, tree_page);
-    return;
-  }
-  if (q->detached.len == 0 && q->after.len == 0) {
-    cli_refuse_missing(r, CLI_EITHER, q->prefix);
-    return;
-  }
-  if (q->detached.len == 0 && q->left > 0 && !r->gone) {
-    char separator = da_id_separator(q->prefix);
-    da_slice parts[2] = {q->prefix, da_slice_make(&separator, 1)};
-    q->detached = da_id_detached(&r->arena, da_arena_join(&r->arena, parts, 2));
-    q->after = DA_NONE;
-    cli_query_page(r, q, tree_page);
-    return;
-  }
-  cli_tell_live(r, q->prefix);
-  cli_request_end(r);
-}
-
-void cli_serve_tree(cli_request *r)
-{
-  cli_query *q = new_query(r);
-  r->state = q;
-  q->prefix = da_json_text(r->json, "id");
-  if (q->prefix.len == 0)
-    cli_refuse_missing(r, CLI_EITHER, q->prefix);
-  else
-    cli_query_page(r, q, tree_page);
-}
-
 /* ---- get ----------------------------------------------------------------------------------------------- */
 
 typedef struct get_call {
@@ -603,7 +367,7 @@ static da_status read_one(da_store *store, da_op *op, da_err *err)
   da_view *view = da_store_view(store);
   da_promise promise;
   int found = view->ops->promise(view, get->id, &op->arena, &promise);
-  if (found < 0) return failed(store, found, err);
+  if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
   return found == 0 ? DA_OK : cli_row_of(store, &promise, CLI_FULL, &op->arena, &get->row, err);
 }
 

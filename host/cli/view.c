@@ -409,6 +409,20 @@ static void say_waits(cli_view *view, const da_event *event)
   }
 }
 
+static void say_restarted(cli_view *view, const da_event *event)
+{
+  cli_view_say(view, false, "%.*s restarted: %zu save point%s replayed", DA_FMT(event->execution), event->count,
+               event->count == 1 ? "" : "s");
+}
+
+/* On a terminal the tree tells the rest; that what it begins with is there again is said once. */
+static void say_recovered(cli_view *view, const da_event *event)
+{
+  const cli_node *node = cli_model_find(view->model, event->execution);
+  if (event->kind != DA_EVENT_RESTARTED || event->count == 0 || node == NULL || node->loads != 1) return;
+  if (node->parent->parent == NULL) say_restarted(view, event);
+}
+
 static void say_event(cli_view *view, const da_event *event)
 {
   switch (event->kind) {
@@ -416,8 +430,7 @@ static void say_event(cli_view *view, const da_event *event)
     cli_view_say(view, false, "%.*s started", DA_FMT(event->execution));
     break;
   case DA_EVENT_RESTARTED:
-    cli_view_say(view, false, "%.*s restarted: %zu save point%s replayed", DA_FMT(event->execution), event->count,
-                 event->count == 1 ? "" : "s");
+    say_restarted(view, event);
     break;
   case DA_EVENT_AGAIN:
     cli_view_say(view, false, "%.*s began again: generation %zu", DA_FMT(event->execution), event->count);
@@ -454,10 +467,12 @@ void cli_view_event(cli_view *view, const da_event *event, const cli_model *mode
     add_above(view, event->text);
   else if (event->kind == DA_EVENT_UNSERVED && cli_first_time(&view->told, event->func))
     cli_view_say(view, true, "%.*s: %.*s", DA_FMT(event->execution), DA_FMT(event->text));
-  else if (view->kind == VIEW_TERMINAL)
-    touch(view);
-  else
+  else if (view->kind != VIEW_TERMINAL)
     say_event(view, event);
+  else {
+    say_recovered(view, event);
+    touch(view);
+  }
 }
 
 /* ---- what steps write to descriptor 1 ------------------------------------------------------------------ */
