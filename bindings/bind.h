@@ -47,12 +47,17 @@ bool bind_function_name(lua_State *L, int index, da_slice *name);
  */
 typedef struct bind_function {
   bool workflow;
-  bool limited; /* it has options that say how it is to be called, beyond group and version */
+  bool named;         /* it has a key or an id */
+  bool limited;       /* it has options that say how it is to be called, beyond group and version */
+  int64_t timeout_ms; /* -1: none */
+  int64_t delay_ms;   /* 0: none */
   da_slice name, target;
   int64_t asked_version; /* by f:with{version=}; 0: none */
   int64_t version;       /* of another group: 0 if none is named; else that of the definition, 0 if there is none */
 } bind_function;
 bool bind_function_read(lua_State *L, int index, bind_function *out);
+/* The tags of the function at index. The list lies in the arena; its texts are borrowed while the function lives. */
+da_map bind_function_tags(lua_State *L, int index, da_arena *arena);
 void bind_function_push(lua_State *L, da_slice name);
 bool bind_promise_id(lua_State *L, int index, da_slice *id);
 void bind_promise_push_id(lua_State *L, da_slice id);

@@ -165,6 +165,14 @@ static da_slice user_string(lua_State *L, int index, int n)
   return text;
 }
 
+da_map bind_function_tags(lua_State *L, int index, da_arena *arena)
+{
+  lua_getiuservalue(L, index, TAGS);
+  da_map tags = bind_tags(L, -1, arena);
+  lua_pop(L, 1); /* the handle keeps them */
+  return tags;
+}
+
 /* ---- definitions --------------------------------------------------------------------------------------- */
 
 /* Of the definition at index; 1 if it was given none. */
@@ -305,9 +313,14 @@ bool bind_function_read(lua_State *L, int index, bind_function *out)
   const handle *h = luaL_testudata(L, index, FUNCTION);
   if (h == NULL) return false;
   index = lua_absindex(L, index);
+  bool named = user_string(L, index, KEY).len > 0 || user_string(L, index, ID).len > 0;
+  bool tagged = lua_getiuservalue(L, index, TAGS) == LUA_TTABLE;
+  lua_pop(L, 1);
   *out = (bind_function){.workflow = h->workflow,
-                         .limited = h->options.timeout_ms >= 0 || user_string(L, index, KEY).len > 0 ||
-                                    user_string(L, index, ID).len > 0,
+                         .named = named,
+                         .limited = named || tagged || h->options.timeout_ms >= 0 || h->options.delay_ms > 0,
+                         .timeout_ms = h->options.timeout_ms,
+                         .delay_ms = h->options.delay_ms,
                          .name = user_string(L, index, NAME),
                          .target = user_string(L, index, TARGET),
                          .asked_version = h->options.version,

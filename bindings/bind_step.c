@@ -218,13 +218,20 @@ static int start(lua_State *L)
   bind_function f;
   if (!bind_function_read(L, 2, &f) || !f.workflow)
     return bind_raise(L, "da.start needs a workflow: da.start(id, async.NAME, ...)");
-  if (f.limited) return bind_raise(L, "da.start takes group, address and version of f:with{...}, nothing else");
+  if (f.named) return bind_raise(L, "da.start takes no key and no id of f:with{...}: the id stands first");
   da_buf *args = bind_scratch(0);
   da_err err = {{0}};
   if (bind_value_encode_args(L, 3, lua_gettop(L), f.name.ptr, args, &err) != DA_OK) return unserializable(L, &err);
   da_op *op = da_op_new();
-  const da_root root = {
-      .target = f.target, .id = promise_id, .func = f.name, .args = da_buf_slice(args), .version = f.version};
+  int64_t now = da_clock_now_ms();
+  const da_root root = {.target = f.target,
+                        .id = promise_id,
+                        .func = f.name,
+                        .args = da_buf_slice(args),
+                        .version = f.version,
+                        .deadline_at = f.timeout_ms >= 0 ? now + f.timeout_ms : 0,
+                        .delay_at = f.delay_ms > 0 ? now + f.delay_ms : 0,
+                        .tags = bind_function_tags(L, 2, &op->arena)};
   da_step_start_request(L, op, &root);
   const da_reply *reply = ask(L, op);
   if (reply->status != 200) refuse(L, op, reply, promise_id);

@@ -60,10 +60,15 @@ static void add_tag(da_op *op, da_request *request, const char *name, int64_t at
   da_call_add_tag(&op->arena, request, da_slice_of(name), text);
 }
 
+void da_deadline_delay(da_op *op, da_request *request, int64_t at)
+{
+  if (at > 0) add_tag(op, request, "resonate:delay", at);
+}
+
 void da_deadline_tag(da_op *op, da_request *request, const da_child *child)
 {
   if (child->deadline_at < DA_TIME_MAX) add_tag(op, request, tag, child->deadline_at);
-  if (child->delay_at > 0) add_tag(op, request, "resonate:delay", child->delay_at);
+  da_deadline_delay(op, request, child->delay_at);
 }
 
 /* ---- of the execution ---------------------------------------------------------------------------------- */

@@ -549,6 +549,7 @@ void da_deadline_set(da_child *child, const da_call_spec *spec);
 void da_deadline_tag(da_op *op, da_request *request, const da_child *child); /* of a workflow's promise */
 void da_deadline_take(da_execution *execution, const da_promise *promise);   /* what that says */
 void da_deadline_root(da_op *op, da_request *request, int64_t at);           /* of a root's request; 0: none */
+void da_deadline_delay(da_op *op, da_request *request, int64_t at);          /* it begins then; 0: at once */
 void da_deadline_begin(da_execution *execution);                             /* before its code runs */
 void da_deadline_delivered(da_execution *execution);
 

@@ -128,6 +128,7 @@ da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *r
                             .has_bundle = root->bundle != NULL};
   if (root->bundle != NULL) request->call.bundle = *root->bundle;
   da_deadline_root(op, request, root->deadline_at);
+  da_deadline_delay(op, request, root->delay_at);
   return request;
 }
 

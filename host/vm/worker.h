@@ -167,6 +167,7 @@ typedef struct da_root {
   da_slice target, id, func, args;
   int64_t version;         /* of the function; 0: the newest that whoever takes it up has */
   int64_t deadline_at;     /* then `timedout` is raised in it; 0: never */
+  int64_t delay_at;        /* it begins then; 0: at once */
   const da_digest *bundle; /* NULL: left to whoever takes it up */
   da_map tags;             /* beside those that every root has */
 } da_root;
