@@ -142,12 +142,15 @@ static int raw_decode_task(lua_State *L)
 /* decode_other(kind, bytes): does it decode at all? For fuzzing: out.execute, out.unblock, bundle, counters. */
 static int raw_decode_other(lua_State *L)
 {
-  static const char *const kinds[] = {"execute", "unblock", "bundle", "counters", NULL};
+  static const char *const kinds[] = {"execute", "unblock", "bundle", "queue", "queue_row", "counters", NULL};
   da_slice bytes = da_probe_check_slice(L, 2);
   da_message message;
   da_slice text;
   size_t len;
   da_counters counters;
+  da_queue queue;
+  da_queue_row row;
+  da_arena arena = {0};
   da_status status = DA_OK;
   switch (luaL_checkoption(L, 1, NULL, kinds)) {
   case 0:
@@ -158,6 +161,13 @@ static int raw_decode_other(lua_State *L)
     break;
   case 2:
     status = da_codec_bundle_get(bytes, &len, &text);
+    break;
+  case 3:
+    status = da_codec_queue_get(bytes, &queue);
+    break;
+  case 4:
+    status = da_codec_queue_row_get(bytes, &arena, &row);
+    da_arena_free(&arena);
     break;
   default:
     status = da_codec_counters_get(bytes, &counters);

@@ -240,6 +240,7 @@ static void grant(da_change *c, queue_node *n, hold_node *h, const da_queue_row 
   da_queue_row token = {.kind = DA_QUEUE_TOKEN, .name = n->q.name};
   switch (n->q.kind) {
   case DA_QUEUE_CHANNEL:
+    DA_ASSERT(message != NULL);
     token = *message;
     break;
   case DA_QUEUE_SEMAPHORE:

@@ -134,7 +134,7 @@ end)
 
 describe("bytes nobody wrote", function()
   local function decodes(bytes)
-    for _, name in ipairs({ "execute", "unblock", "bundle", "counters" }) do probe.decode_other(name, bytes) end
+    for _, name in ipairs({ "execute", "unblock", "bundle", "queue", "queue_row", "counters" }) do probe.decode_other(name, bytes) end
     probe.decode_task(bytes)
     return probe.decode_promise(bytes, "r:a.1")
   end
