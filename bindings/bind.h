@@ -77,6 +77,8 @@ void bind_promise_push_error(lua_State *L, const da_child *child);
 /* What the workflow's function ended with, (true, ...), is da.again's: then it begins again, and true is returned. One
  * that was made and not returned becomes the error it ends with. */
 bool bind_again_finish(lua_State *L, da_execution *execution);
+/* Pushes the da.Error that a delivered request to cancel raises, or a deadline, and notes that it was raised. */
+void bind_promise_push_canceled(lua_State *L, da_slice why, const char *code);
 /* The child behind the promise at index; raises if it is none. */
 da_child *bind_promise_check(lua_State *L, int index, const char *what);
 /* What is at index as text for an error: "a promise", "a table"... */

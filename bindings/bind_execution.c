@@ -290,12 +290,17 @@ static int fiber_done(lua_State *L)
 
 /* ---- joining ------------------------------------------------------------------------------------------- */
 
-static void cancel_children(da_execution *execution, const da_scope *scope, const char *why)
+/* Were there any? */
+static bool cancel_children(da_execution *execution, const da_scope *scope, const char *why)
 {
+  bool any = false;
   for (size_t i = 0; i < scope->count; i++) {
     da_child *child = scope->children[i];
-    if (child->joined && !child->delivered && !child->shielded) da_execution_cancel_child(execution, child, why);
+    if (!child->joined || child->delivered || child->shielded) continue;
+    any = true;
+    da_execution_cancel_child(execution, child, why);
   }
+  return any;
 }
 
 /* context: children before it are done with. */
@@ -307,7 +312,7 @@ static int join_look(lua_State *L, int status, lua_KContext context)
   da_scope *scope = execution->current->scope;
   if (!scope->abandoned && da_execution_canceled(execution, NULL) != NULL) {
     scope->abandoned = true;
-    cancel_children(execution, scope, "canceled");
+    scope->cut_short = cancel_children(execution, scope, "canceled") && !scope->cancel_raised;
   }
   for (size_t i = (size_t)context; i < scope->count; i++) {
     da_child *child = scope->children[i];
@@ -317,7 +322,11 @@ static int join_look(lua_State *L, int status, lua_KContext context)
     lua_pushlightuserdata(L, DA_YIELD_TAG);
     return lua_yieldk(L, 1, (lua_KContext)i, join_look);
   }
-  return 0;
+  const char *code;
+  const da_slice *canceled = scope->cut_short ? da_execution_canceled(execution, &code) : NULL;
+  if (canceled == NULL) return 0;
+  bind_promise_push_canceled(L, *canceled, code);
+  return 1;
 }
 
 /* Promises among the values a scope ends with, also in a table of them, are somebody else's to await. */
@@ -331,7 +340,8 @@ static void hand_on(lua_State *L, int last)
   }
 }
 
-/* join(...): until every child of this scope that is waited for was delivered. What it ends with. */
+/* join(what it ends with...): until every child of this scope that is waited for was delivered. Returns an error if a
+ * request to cancel, or the deadline, came meanwhile and ended some of them. */
 static int join(lua_State *L)
 {
   da_execution *execution = da_execution_of(L);
@@ -349,7 +359,7 @@ static int abandon(lua_State *L)
 {
   da_execution *execution = da_execution_of(L);
   execution->current->scope->abandoned = true;
-  cancel_children(execution, execution->current->scope, luaL_optstring(L, 1, "its parent failed"));
+  (void)cancel_children(execution, execution->current->scope, luaL_optstring(L, 1, "its parent failed"));
   return 0;
 }
 

@@ -146,9 +146,9 @@ void bind_promise_push_error(lua_State *L, const da_child *child)
   set_text_field(L, "func", child->call.func);
 }
 
-/* Pushes the da.Error that a delivered request to cancel raises, or a deadline. */
-static void push_canceled(lua_State *L, da_slice why, const char *code)
+void bind_promise_push_canceled(lua_State *L, da_slice why, const char *code)
 {
+  da_execution_of(L)->current->scope->cancel_raised = true;
   da_err err = {{0}};
   if (why.len == 0 || bind_value_decode(L, why, &err) != DA_OK) lua_pushliteral(L, "canceled");
   bind_error_push(L, code, lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : code);
@@ -191,7 +191,7 @@ static int await_look(lua_State *L, int status, lua_KContext context)
   const char *code;
   const da_slice *canceled = da_execution_canceled(execution, &code);
   if (canceled != NULL) {
-    push_canceled(L, *canceled, code);
+    bind_promise_push_canceled(L, *canceled, code);
     return fail(L, protected);
   }
   size_t count = (size_t)lua_gettop(L);
@@ -260,7 +260,7 @@ static da_execution *look(lua_State *L)
   const char *code;
   const da_slice *canceled = da_execution_canceled(execution, &code);
   if (canceled == NULL) return execution;
-  push_canceled(L, *canceled, code);
+  bind_promise_push_canceled(L, *canceled, code);
   (void)lua_error(L);
   return NULL;
 }

@@ -80,6 +80,8 @@ struct da_scope {
   size_t count, cap;
   bool canceled;       /* the program cancelled its branch; sticky, as a request to cancel the execution */
   bool abandoned;      /* it ends early: what was left of it has been cancelled */
+  bool cancel_raised;  /* a request to cancel, or the deadline, was raised in it */
+  bool cut_short;      /* one came while it joined, and ended children: its function never knew */
   da_slice cancel_why; /* JSON */
 };
 

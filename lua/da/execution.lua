@@ -23,7 +23,11 @@ local function conclude(ok, ...)
     return ok, ...
   end
   if select("#", ...) == 1 and core.is_promise((...)) then return conclude(core.pawait((...))) end
-  core.join(...)
+  local canceled = core.join(...)
+  if canceled then
+    tell_failures()
+    return false, canceled
+  end
   local failed = core.failure()
   if failed then
     tell_failures()

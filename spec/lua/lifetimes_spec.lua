@@ -86,15 +86,15 @@ local rows = {
       return { v, await(p), p:state() }
     end]], '[1,1,"resolved"]' },
   { "cancelling a promise of da.get stops waiting for it, and leaves it to the others", [[
-    function async.kid() return ended(da.promise("p", { timeout = "60ms" })) end
-    function async.main()
-      local p = da.promise("p", { id = "common" })
-      local k = async.kid()
-      await(da.sleep(0.01))
-      local q = da.get "x:kid.1.p.1"
-      p:cancel "mine"
+    function async.kid(id)
+      local q = da.get(id)
       q:cancel "mine too"
-      return { ended(p), ended(q), await(k) }
+      return ended(q)
+    end
+    function async.main()
+      local p, q = da.promise("p", { id = "common" }), da.promise("q", { timeout = "60ms" })
+      p:cancel "mine"
+      return { ended(p), await(async.kid(q.id)), ended(q) }
     end]], '["canceled: mine","canceled: mine too","timedout: the deadline passed"]' },
   { "ignored failures fail nobody, whatever they are", [[
     function step.bad() da.error("bad", "bad", { fatal = true }) end
@@ -106,6 +106,23 @@ local rows = {
       da.all({ step.bad() }):ignore()
       return "fine"
     end]], '"fine"' },
+  { "one that is cancelled while it joins ends as canceled; one that caught that and returned, with its result", [[
+    function async.joins() async.never(); return "result" end
+    function async.catches()
+      local p = async.never()
+      local _, e = pawait(p)
+      return "caught " .. e.code
+    end
+    function async.main()
+      local list = { async.joins(), async("b", function() async.never(); return 1 end), async.catches() }
+      await(da.sleep(0.02))
+      local out = {}
+      for i, p in ipairs(list) do p:cancel "enough"; out[i] = { pawait(p) } end
+      return { out[1][2].code, out[1][2].message, out[2][2].code, out[3][2], list[1]:state(), list[2]:state() }
+    end]], '["canceled","enough","canceled","caught canceled","canceled","canceled"]' },
+  { "one whose deadline passes while it joins ends as timedout", [[
+    function async.joins() async.never(); return "result" end
+    function async.main() return ended(async.joins:with { timeout = "20ms" }()) end]], '"timedout: the deadline passed"' },
   { "the state is what the execution has come to", [[
     function step.bad() da.error("bad", "bad", { fatal = true }) end
     function async.main()
@@ -114,13 +131,21 @@ local rows = {
       pawait(q); await(p); pawait(r)
       return { first, { p:state(), q:state(), r:state() } }
     end]], '[["pending","pending","pending"],["resolved","rejected","timedout"]]' },
-  { "losers of any are cancelled and undo what they did: a workflow, a branch, a step, a timer", [[
+  { times = true, "losers of any are cancelled and undo what they did: a workflow, a branch, a step, a timer", [[
+    function step.fresh() local path = os.tmpname(); os.remove(path); return path end
+    function step.create(path) io.open(path, "w"):close() end
+    function step.waits_for(path)
+      repeat os.execute "sleep 0.01" until os.remove(path)
+      return true
+    end
     function async.main()
-      local list = { async.undoes "w", async("b", function() await(async.undoes "b") end), step.nap(150), da.sleep(60),
+      local path = await(step.fresh())
+      local list = { async.undoes "w", async("b", function() await(async.undoes "b") end), step.waits_for(path), da.sleep(60),
         da.map({ "m" }, async.undoes), da.promise "p" }
       await(da.sleep(0.05))
       list[7] = step.act "first"
       local v, i = await(da.any(list))
+      await(step.create(path))
       local out = { v, i }
       for k = 1, 6 do out[2 + k] = ended(list[k]) == true and list[k]:state() or ended(list[k]):match "^%a+" end
       for _, id in ipairs { "x:undoes.1.act.2", "x:b.1.undoes.1.act.2", "x:undoes.2.act.2" } do out[#out + 1] = await(da.get(id)) end
@@ -191,7 +216,7 @@ local rows = {
 describe("lifetimes:", function()
   for _, row in ipairs(rows) do
     it(row[1], function()
-      local run = row.times and script.cold or script.both -- records that hold times differ
+      local run = row.times and script.cold or script.both -- records that hold times or names of files differ
       local result = run { script = HEAD .. row[2], func = "main", in_memory = true }
       assert.are.equal(row[3] .. "\n", result.out, result.err)
     end)

@@ -183,12 +183,15 @@ local rows = {
   { "undoes in the function of da.map, in each call for itself", [[
     function async.main()
       local log = {}
-      local _, e = pawait(da.map({ 1, 2 }, function(n)
+      local two = step.act(2)
+      local _, e = pawait(da.map({ 2, 1 }, function(n)
         local s <close> = da.saga()
         s:on_fail(noting(log), n)
-        await(step.act(n))
-        if n == 1 then await(da.sleep(0.01)); da.error("mine", "no") end
-        return n
+        if n == 1 then
+          await(two)
+          da.error("mine", "no")
+        end
+        return await(two)
       end))
       return { e.code, log }
     end]], '["mine",[1]]' },
@@ -236,10 +239,11 @@ local rows = {
       return { e.code, await(da.get "x:kid.1.slow.1"), await(da.get "x:kid.1.act.2") }
     end]], '["mine","a","b"]' },
   { "undoes at the deadline, and a call under way then is not cut by it", [[
+    function step.slower(what) os.execute "sleep 0.35"; return what end
     function async.kid()
       local s <close> = da.saga()
       s:on_fail(step.act, "first")
-      s:on_fail(step.slow, "second")
+      s:on_fail(step.slower, "second")
       await(step.act "done")
       error "early"
     end
@@ -249,22 +253,24 @@ local rows = {
       await(da.promise "never")
     end
     function async.main()
-      local _, e = pawait(async.kid:with { timeout = "100ms" }())
+      local _, e = pawait(async.kid:with { timeout = "300ms" }())
       local _, f = pawait(async.late:with { timeout = "30ms" }())
-      return { e.message:match "early", await(da.get "x:kid.1.slow.1"), await(da.get "x:kid.1.act.2"),
+      return { e.message:match "early", await(da.get "x:kid.1.slower.1"), await(da.get "x:kid.1.act.2"),
         f.code, await(da.get "x:late.1.act.1") }
     end]], '["early","second","first","timedout","first"]' },
   { "is not disturbed by a request to cancel that comes while it undoes", [[
-    function async.kid()
+    function step.tell(id) da.resolve(id) end
+    function async.kid(id)
       local s <close> = da.saga()
       s:on_fail(step.act, "first")
-      s:on_fail(step.slow, "second")
+      s:on_fail(function() await(step.tell(id)); await(step.slow "second") end)
       await(step.act "done")
       da.error("mine", "no")
     end
     function async.main()
-      local k = async.kid()
-      await(da.sleep(0.05))
+      local undoing = da.promise "undoing"
+      local k = async.kid(undoing.id)
+      await(undoing)
       k:cancel "now"
       local _, e = pawait(k)
       return { e.code, await(da.get "x:kid.1.slow.1"), await(da.get "x:kid.1.act.2") }
