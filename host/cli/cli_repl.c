@@ -53,7 +53,7 @@ typedef struct repl {
   bool returning;   /* a session that was there before: until it calls for a new line */
   bool looking;     /* found_pending() is to come; until then nobody is asked for a line */
   bool called;      /* ... though the session called for one */
-  int64_t forced;   /* the line that found_pending() gives */
+  int64_t asked;    /* the last line that somebody was asked for, or that found_pending() gave */
   da_buf entry;     /* lines of one entry */
   da_buf words;     /* what Tab completes: a name, a line end, ... */
   cJSON *rows;      /* of :tree */
@@ -158,9 +158,10 @@ static void found_pending(da_op *op)
   if (op->status != DA_OK) {
     stop(r, cli_fail(CLI_EXIT_FAILED, "%s", op->err.text));
   } else if (call->line > 0) {
-    r->line = r->forced = call->line;
+    r->line = r->asked = call->line;
     give_line(r, DA_NONE);
   } else if (r->called) {
+    r->asked = r->line;
     ask(r);
   }
   da_op_delete(op);
@@ -234,6 +235,7 @@ static bool begin(repl *r)
   }
   learn_words(r, worker);
   r->busy = true;
+  r->asked = 0;
   da_worker_start(worker, session_id(r), DA_LIT("session"), 0, DA_LIT("[]"), r->bundle, started, r);
   return true;
 }
@@ -591,13 +593,14 @@ static void hear_ended(repl *r, const da_event *event)
     stop(r, cli_fail(CLI_EXIT_ENDED, "the session was ended by somebody else"));
 }
 
-/* The session calls for a line, so the one before has run. */
+/* The session calls for a line, so the one before has run. One that was evicted calls again when something wakes it. */
 static void hear_called(repl *r, int64_t line)
 {
   r->line = line;
   r->called = true;
   if (r->looking) return;
   r->returning = false;
+  r->asked = line;
   ask(r);
 }
 
@@ -616,7 +619,7 @@ static void hear(void *user, const da_event *event)
   case DA_EVENT_REPLAYED:
   case DA_EVENT_CALLED:
     if (event->kind == DA_EVENT_CALLED || event->state == DA_PENDING) line = line_of(r, event);
-    if (line > 0 && line != r->forced) hear_called(r, line);
+    if (line > r->asked) hear_called(r, line);
     break;
   case DA_EVENT_ATTEMPT:
     say_attempt(r, event);
