@@ -78,6 +78,7 @@ static cJSON *row_of(const da_promise *promise)
 typedef struct writing {
   da_slice id;
   da_buf *out;
+  uint32_t kinds;
   bool any;
   bool found;
 } writing;
@@ -99,18 +100,19 @@ static bool write_record(void *user, const da_promise *promise)
   return w->found; /* it comes first */
 }
 
-static bool write_step(void *user, const da_promise *promise)
+static bool write_kind(void *user, const da_promise *promise)
 {
-  if (promise->call.kind == DA_CALL_STEP || promise->call.kind == DA_CALL_INLINE) add_record(user, promise);
+  writing *w = user;
+  if ((w->kinds & 1u << promise->call.kind) != 0) add_record(w, promise);
   return true;
 }
 
-da_status cli_history_steps(da_store *store, da_buf *out, da_err *err)
+da_status cli_history_kinds(da_store *store, uint32_t kinds, da_buf *out, da_err *err)
 {
   da_arena arena = {0};
-  writing w = {.out = out};
+  writing w = {.out = out, .kinds = kinds};
   da_buf_addf(out, "[");
-  da_status status = da_store_scan_ids(store, DA_NONE, DA_NONE, &arena, write_step, &w, err);
+  da_status status = da_store_scan_ids(store, DA_NONE, DA_NONE, &arena, write_kind, &w, err);
   da_buf_addf(out, "]");
   da_arena_free(&arena);
   return status;

@@ -17,8 +17,8 @@ enum { CLI_HISTORY_VERSION = 1 };
 /* Appends the document. In an open transaction. DA_ENOTFOUND: there is no such execution. */
 da_status DA_MUST_USE cli_history_write(da_store *store, da_slice id, da_buf *out, da_err *err);
 
-/* Appends a JSON array of the records of steps, named and inline, of all executions. In an open transaction. */
-da_status DA_MUST_USE cli_history_steps(da_store *store, da_buf *out, da_err *err);
+/* Appends a JSON array of the records of these kinds (1 << da_call_kind), of all executions. In an open transaction. */
+da_status DA_MUST_USE cli_history_kinds(da_store *store, uint32_t kinds, da_buf *out, da_err *err);
 
 typedef struct cli_history {
   da_slice id;

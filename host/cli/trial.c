@@ -167,7 +167,10 @@ static bool pass(void *user, int64_t at_ms)
 {
   cli_trial *t = user;
   count_writes(t);
-  if (at_ms >= NEVER_MS)
+  bool scheduled = t->options.func.len == 0;
+  if (scheduled && at_ms - t->options.begin_ms > t->options.horizon_ms)
+    end(t, CLI_TRIAL_COMPLETED, DA_NONE);
+  else if (at_ms >= NEVER_MS)
     end(t, t->settled ? CLI_TRIAL_COMPLETED : CLI_TRIAL_STALLED, DA_NONE);
   else if (at_ms - t->options.begin_ms > t->options.horizon_ms)
     end(t, CLI_TRIAL_LATE, DA_NONE);
@@ -286,6 +289,7 @@ static da_status open_life(cli_trial *t, da_err *err)
                             .local_targets = t->options.targets,
                             .local_target_count = t->options.target_count,
                             .pid = t->pid,
+                            .fires = t->options.func.len == 0,
                             .trial = &trial};
   /* A task is taken up at once, or its group is not here. Later in each life: recovery leaves alone what was dispatched
    * at its own instant, and between two lives no time passes. */
@@ -314,16 +318,57 @@ static void follow_started(void *user, const da_promise *promise)
   da_worker_follow(t->worker, t->options.id, settled, t);
 }
 
-static void recovered(void *user)
-{
-  cli_trial *t = user;
-  if (!t->closing) da_worker_follow(t->worker, t->options.id, follow_started, t);
-}
-
 static void arm_acts(cli_trial *t)
 {
   for (size_t i = 0; i < t->options.act_count; i++)
     if (!t->acts[i].done) (void)da_timer_start(t->sched, t->options.begin_ms + t->options.acts[i], on_act, &t->acts[i]);
+}
+
+typedef struct turns {
+  cli_trial *trial;
+  int left;
+} turns;
+
+static void turn_over(da_op *op);
+
+/* Actions begin when what was asked so far, and what that asked in its turn, is answered: the execution is there. */
+static void act_soon(cli_trial *t, int left)
+{
+  da_op *op = da_op_new();
+  turns *state = da_arena_alloc(&op->arena, sizeof *state);
+  *state = (turns){t, left};
+  op->user = state;
+  op->done = turn_over;
+  da_sched_submit(t->sched, op, false);
+}
+
+static void turn_over(da_op *op)
+{
+  turns state = *(turns *)op->user;
+  bool good = op->status == DA_OK && !state.trial->closing;
+  da_op_delete(op);
+  if (good && state.left > 0)
+    act_soon(state.trial, state.left - 1);
+  else if (good)
+    arm_acts(state.trial);
+}
+
+static void declared(void *user, da_slice id, const da_schedule *schedule, bool changed, const da_err *err)
+{
+  cli_trial *t = user;
+  (void)id;
+  (void)changed;
+  if (schedule == NULL && !cli_trial_died(t)) end(t, CLI_TRIAL_FAILED, da_slice_of(err->text));
+}
+
+static void recovered(void *user)
+{
+  cli_trial *t = user;
+  if (t->closing) return;
+  for (size_t i = 0; t->options.func.len == 0 && i < t->options.target_count; i++)
+    da_worker_declare(t->worker, i, t->options.bundles[i], declared, t);
+  if (t->options.func.len > 0) da_worker_follow(t->worker, t->options.id, follow_started, t);
+  act_soon(t, 1);
 }
 
 /* Steps that were under way when it died have no one to tell any more, but they run: one at a time, as far as the next
@@ -356,7 +401,6 @@ static void run_life(cli_trial *t)
   (void)uv_timer_init(da_sched_loop(t->sched), &t->limit);
   t->limit.data = t;
   (void)uv_timer_start(&t->limit, on_limit, (uint64_t)t->options.real_ms, 0);
-  arm_acts(t);
   t->running = true;
   da_sched_recover(t->sched, recovered, t);
   da_sched_run(t->sched);
@@ -406,27 +450,61 @@ static bool add_waiting(void *user, const da_promise *promise)
   waiting *w = user;
   bool function = promise->call.has_bundle || promise->call.kind == DA_CALL_MARK;
   if (promise->state != DA_PENDING || function) return true;
-  if (w->ids.len > 0) da_buf_add_byte(&w->ids, '\n');
-  da_buf_add_slice(&w->ids, promise->id);
+  da_buf_addf(&w->ids, "%.*s\t%s\t%.*s\n", DA_FMT(promise->id), da_call_kind_name(promise->call.kind),
+              DA_FMT(promise->call.func));
   return true;
+}
+
+typedef da_status writer(da_store *store, const cli_trial *t, da_buf *out, da_err *err);
+
+static da_status write_history(da_store *store, const cli_trial *t, da_buf *out, da_err *err)
+{
+  return cli_history_write(store, t->options.id, out, err);
+}
+
+static da_status write_steps(da_store *store, const cli_trial *t, da_buf *out, da_err *err)
+{
+  (void)t;
+  return cli_history_kinds(store, 1u << DA_CALL_STEP | 1u << DA_CALL_INLINE, out, err);
+}
+
+static da_status write_roots(da_store *store, const cli_trial *t, da_buf *out, da_err *err)
+{
+  (void)t;
+  return cli_history_kinds(store, 1u << DA_CALL_ROOT, out, err);
+}
+
+static da_status write_waits(da_store *store, const cli_trial *t, da_buf *out, da_err *err)
+{
+  (void)t;
+  waiting w = {0};
+  da_arena arena = {0};
+  da_status status = da_store_scan_ids(store, DA_NONE, DA_NONE, &arena, add_waiting, &w, err);
+  da_buf_add_slice(out, da_buf_slice(&w.ids));
+  da_buf_free(&w.ids);
+  da_arena_free(&arena);
+  return status;
+}
+
+/* Nothing, where there is none. */
+static da_slice read_result(cli_trial *t, writer *write)
+{
+  da_err err = {{0}};
+  da_buf text = {0};
+  da_slice kept = write(t->store, t, &text, &err) == DA_OK ? da_arena_dup(&t->arena, da_buf_slice(&text)) : DA_NONE;
+  da_buf_free(&text);
+  return kept;
 }
 
 static void read_results(cli_trial *t)
 {
   da_err err = {{0}};
-  da_buf history = {0};
-  waiting w = {0};
   if (da_store_begin(t->store, &err) != DA_OK) return;
-  if (cli_history_write(t->store, t->options.id, &history, &err) == DA_OK)
-    t->result.history = da_arena_dup(&t->arena, da_buf_slice(&history));
-  if (da_store_scan_ids(t->store, DA_NONE, DA_NONE, &t->arena, add_waiting, &w, &err) == DA_OK)
-    t->result.waits = da_arena_dup(&t->arena, da_buf_slice(&w.ids));
-  da_buf_clear(&history);
-  if (cli_history_steps(t->store, &history, &err) == DA_OK)
-    t->result.steps = da_arena_dup(&t->arena, da_buf_slice(&history));
+  if (t->options.func.len > 0) t->result.history = read_result(t, write_history);
+  if (t->options.func.len == 0) t->result.roots = read_result(t, write_roots);
+  if (t->result.end == CLI_TRIAL_STALLED) t->result.waits = read_result(t, write_waits);
+  t->result.steps = read_result(t, write_steps);
   da_store_abort(t->store);
-  da_buf_free(&history);
-  da_buf_free(&w.ids);
 }
 
 cli_trial *cli_trial_run(const cli_trial_options *options, const cli_trial_result **result)

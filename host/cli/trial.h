@@ -44,14 +44,14 @@ typedef struct cli_trial_options {
   const da_slice *targets;   /* addresses of the groups that are served, the default one first */
   da_bundle *const *bundles; /* ... and the script of each */
   size_t target_count;
-  da_slice id, func, args;
-  int64_t begin_ms;    /* what the clock shows first */
-  int64_t horizon_ms;  /* virtual time it may take */
-  uint64_t writes_max; /* in one life */
-  int64_t real_ms;     /* real time a life may take */
-  bool detached;       /* its end is that of all it started, detached workflows too */
-  bool watch_tables;   /* changed by an inline step */
-  bool evict;          /* drop it from memory at every await */
+  da_slice id, func, args; /* func empty: no execution, but what the scripts schedule, until the horizon */
+  int64_t begin_ms;        /* what the clock shows first */
+  int64_t horizon_ms;      /* virtual time it may take */
+  uint64_t writes_max;     /* in one life */
+  int64_t real_ms;         /* real time a life may take */
+  bool detached;           /* its end is that of all it started, detached workflows too */
+  bool watch_tables;       /* changed by an inline step */
+  bool evict;              /* drop it from memory at every await */
   const cli_death *deaths;
   size_t death_count;
   const int64_t *acts; /* when actions are due, ms from the begin */
@@ -67,8 +67,9 @@ typedef struct cli_trial_result {
   int64_t elapsed_ms;
   uint64_t writes;  /* of the last life */
   size_t died;      /* deaths that came */
-  da_slice waits;   /* STALLED: ids of what is pending, one a line */
+  da_slice waits;   /* STALLED: what is pending, one a line: id, kind, function, with tabs between */
   da_slice steps;   /* JSON array of the records of steps, of detached workflows too */
+  da_slice roots;   /* JSON array of the records of executions that no other one called */
   da_slice history; /* JSON, see history.h */
 } cli_trial_result;
 

@@ -314,6 +314,7 @@ static int push_result(lua_State *L)
   set_integer(L, "died", (int64_t)result->died);
   set_slice(L, "waits", result->waits);
   set_slice(L, "steps", result->steps);
+  set_slice(L, "roots", result->roots);
   set_slice(L, "history", result->history);
   if (result->end != CLI_TRIAL_COMPLETED) return 1;
   set_text(L, "state", da_promise_state_name(result->state));
@@ -392,6 +393,24 @@ static int settle(lua_State *L)
   const da_reply *reply = ask(L, op);
   if (reply != NULL)
     lua_pushstring(L, da_promise_state_name(reply->promise->state));
+  else
+    lua_pushnil(L), lua_insert(L, -2);
+  da_op_delete(op);
+  return reply != NULL ? 1 : 2;
+}
+
+/* send(channel, JSON, key) -> number of messages there; or nil, words. What was sent with the same key is put once. */
+static int send(lua_State *L)
+{
+  da_op *op = da_op_new();
+  da_request *put = da_op_request(op, DA_REQ_QUEUE_PUT);
+  put->queue.name = da_arena_dup(&op->arena, slice_at(L, 1));
+  put->version = -1;
+  put->message = da_hash128(slice_at(L, 3));
+  put->value = (da_value){.has_data = true, .encoding = DA_JSON, .data = da_arena_dup(&op->arena, slice_at(L, 2))};
+  const da_reply *reply = ask(L, op);
+  if (reply != NULL)
+    lua_pushinteger(L, (lua_Integer)reply->count);
   else
     lua_pushnil(L), lua_insert(L, -2);
   da_op_delete(op);
@@ -483,6 +502,7 @@ static int duration(lua_State *L)
   return 1;
 }
 
-const luaL_Reg cli_trial_natives[] = {
-    {"script", script}, {"trial", trial},     {"replay", replay},     {"settle", settle},           {"get", get},
-    {"cancel", cancel}, {"elapsed", elapsed}, {"duration", duration}, {"encode_args", encode_args}, {NULL, NULL}};
+const luaL_Reg cli_trial_natives[] = {{"script", script},           {"trial", trial},     {"replay", replay},
+                                      {"settle", settle},           {"send", send},       {"get", get},
+                                      {"cancel", cancel},           {"elapsed", elapsed}, {"duration", duration},
+                                      {"encode_args", encode_args}, {NULL, NULL}};

@@ -41,7 +41,7 @@ local function number_option(options, name, default, depth)
 end
 
 local RUN = { id = true, mock = true, resolve = true, reject = true, at = true, now = true, horizon = true, writes = true, real = true,
-  tables = true, detached = true, groups = true }
+  tables = true, detached = true, groups = true, send = true }
 local EVERYWHERE = { twice = true, all = true, seed = true }
 for name in pairs(RUN) do EVERYWHERE[name] = true end
 
@@ -210,6 +210,19 @@ function Handle:cancel(why, id)
   if not done then error("cannot be cancelled: " .. words, 2) end
 end
 
+-- "orders" is a channel, "cart-1/orders" an inbox, "/orders" the execution's own. A death makes no message twice.
+local function send(h, name, value, depth)
+  if type(name) ~= "string" then error("the name of a channel is a string, got " .. type(name), depth) end
+  if name:sub(1, 1) == "/" then name = h.id .. name end
+  h.sent = h.sent + 1
+  local _, data = core.outcome(true, value)
+  local count, words = core.send(name, data ~= "" and data or "null", h.act .. "." .. h.sent)
+  if not count then error(("cannot be sent to '%s': %s"):format(name, words), depth) end
+  return count
+end
+
+function Handle:send(name, value) return send(self, name, value, 3) end
+
 function Handle:get(id)
   id = self:_id(id)
   local state, data = core.get(id)
@@ -220,7 +233,7 @@ end
 function Handle.elapsed() return core.elapsed() / 1000 end
 
 -- {{duration, function}...} -> milliseconds, functions; in order of time
-local function read_at(given, depth)
+local function read_at(given, messages_of, depth)
   local list = {}
   if given ~= nil and type(given) ~= "table" then error("at is a list of {duration, function}", depth + 1) end
   for i, entry in ipairs(given or {}) do
@@ -228,6 +241,16 @@ local function read_at(given, depth)
       error(("at[%d] is no {duration, function}"):format(i), depth + 1)
     end
     list[i] = { ms = core.duration(entry[1], "at[" .. i .. "][1]"), fn = entry[2], i = i }
+  end
+  local names = {}
+  for name in pairs(messages_of or {}) do names[#names + 1] = name end
+  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  for _, name in ipairs(names) do
+    local messages = messages_of[name]
+    if type(messages) ~= "table" then error(("send: a list of messages for '%s'"):format(tostring(name)), depth + 1) end
+    for k = 1, messages.n or #messages do
+      list[#list + 1] = { ms = 0, fn = function(h) send(h, name, messages[k], 0) end, i = #list - 1e9 }
+    end
   end
   table.sort(list, function(a, b) return a.ms < b.ms or a.ms == b.ms and a.i < b.i end)
   local times, functions = {}, {}
@@ -256,22 +279,23 @@ end
 
 -- All that is the same for every run of one test.
 local function prepare(f, args, options, depth)
-  if getmetatable(f) ~= false or type(f) ~= "table" or not rawget(f, "script") then
+  if type(f) ~= "table" or not rawget(f, "script") then
     error("t.run(f, {arguments}, options): f is a workflow of t.script()", depth + 1)
   end
   if args ~= nil and type(args) ~= "table" then error("the arguments are a list: {1, 2}", depth + 1) end
   args = args or {}
   local plan = { f = f, options = options }
-  for _, name in ipairs { "resolve", "reject" } do
+  local tables = { resolve = '["promise"] = value', reject = '["promise"] = error', send = '["channel"] = {messages}' }
+  for name, what in pairs(tables) do
     if options[name] ~= nil and type(options[name]) ~= "table" then
-      error(name .. " is a table of [\"promise\"] = value", depth + 1)
+      error(name .. " is a table of " .. what, depth + 1)
     end
   end
   local targets, held = read_groups(f.script, options.groups, depth + 1)
   local bundles = {}
   for i, script in ipairs(held) do bundles[i] = script.bundle end
   plan.mocks = read_mocks(held, options.mock, depth + 1)
-  plan.times, plan.acts = read_at(options.at, depth + 1)
+  plan.times, plan.acts = read_at(options.at, options.send, depth + 1)
   local now = options.now or EPOCH
   if type(now) ~= "number" or now < 0 or now > 1e11 then error("now is Unix seconds", depth + 1) end
   plan.spec = {
@@ -321,7 +345,7 @@ function Notes:output(text)
 end
 
 function Notes:act(i)
-  self.plan.acts[i](setmetatable({ id = self.plan.spec.id }, Handle))
+  self.plan.acts[i](setmetatable({ id = self.plan.spec.id, act = i, sent = 0 }, Handle))
 end
 
 local function seconds(ms) return ("%g s"):format(ms / 1000) end
@@ -332,14 +356,20 @@ local function unfinished(raw, notes)
   if raw.ending == "parked" then
     return ("%s would be parked: %s"):format(id, (raw.text:gsub("%. Mend the .*$", "")))
   elseif raw.ending == "stalled" then
-    local list, short = {}, nil
-    for wait in (raw.waits or ""):gmatch("[^\n]+") do
-      list[#list + 1] = wait
-      short = short or wait:sub(1, #id + 1) == id .. ":" and wait:sub(#id + 2) or wait
+    local list, mend = {}, nil
+    for wait, kind, func in (raw.waits or ""):gmatch("([^\t\n]+)\t([^\t\n]*)\t([^\n]*)\n") do
+      list[#list + 1] = kind == "promise" and wait or ("%s (%s %s)"):format(wait, kind, func)
+      local short = wait:sub(1, #id + 1) == id .. ":" and wait:sub(#id + 2) or wait
+      if kind == "recv" then
+        local channel = func:sub(1, #id + 1) == id .. "/" and func:sub(#id + 1) or func
+        mend = mend or ("send = {[\"%s\"] = {message}}, or in at = {{\"1h\", function(h) h:send(...) end}}"):format(channel)
+      elseif kind ~= "acquire" then
+        mend = mend or ('resolve = {["%s"] = value}, or reject, or settle it in ' ..
+          'at = {{"1h", function(h) h:resolve(...) end}}'):format(short)
+      end
     end
     if #list == 0 then return id .. " has not ended, and nothing is left that could happen" end
-    return ("%s waits for %s, and nobody settles it; give resolve = {[\"%s\"] = value}, or reject, or settle it in " ..
-      "at = {{\"1h\", function(h) h:resolve(...) end}}"):format(id, concat(list, ", "), short)
+    return ("%s waits for %s, and nobody settles it%s"):format(id, concat(list, ", "), mend and "; give " .. mend or "")
   elseif raw.ending == "late" then
     return ("%s has not ended after %s of virtual time, the horizon; horizon = \"9000d\" moves it"):format(id,
       seconds(notes.plan.spec.horizon))
@@ -524,6 +554,35 @@ function t.evicted(f, args, options)
   local words = difference(raw, own, straight, recorded_steps(straight))
   if words then fail("evictions at every await", own, straight, words, "", 2) end
   return result_of(raw, own)
+end
+
+---------------------------------------------------------------------------------------------------- schedules
+
+local SCHEDULES = { mock = true, resolve = true, reject = true, at = true, now = true, writes = true, real = true, tables = true,
+  groups = true }
+
+-- What the schedules of a script start in so much virtual time: a list in the order of the instants.
+function t.schedules(handle, duration, options)
+  local script = scripts[handle]
+  if not script then error("t.schedules(script, duration, options): script is what t.script() gave", 2) end
+  options = check_names(options, SCHEDULES, "t.schedules", 2)
+  local plan = prepare({ name = "", script = script }, {}, options, 2)
+  plan.spec.id, plan.spec.horizon = "schedules", core.duration(duration, "t.schedules")
+  local raw, notes = run_once(plan, {}, false)
+  if raw.ending ~= "completed" then error(unfinished(raw, notes), 2) end
+  local runs = {}
+  for _, record in ipairs(core.decode(raw.roots)) do
+    local run = { id = record.id, name = record["function"], at = record.created / 1000, state = states[record.state] or "pending" }
+    run.ok = run.state == "resolved"
+    if run.ok then
+      run.value = results_of(record["$value"])[1]
+    elseif record["$value"] and record["$value"] ~= "" then
+      run.error = core.decode(record["$value"])
+    end
+    runs[#runs + 1] = run
+  end
+  table.sort(runs, function(a, b) return a.at < b.at or a.at == b.at and a.id < b.id end)
+  return runs, notes.lines
 end
 
 ---------------------------------------------------------------------------------------------------- histories

@@ -4,6 +4,13 @@ local t = require "da.test"
 local da = require "da"
 local wf = t.script "wf.lua"
 
+-- What is raised by f(...), as text.
+local function words(f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok)
+  return tostring(err)
+end
+
 describe("t.run", function()
   it("gives results, printed lines, steps and time", function()
     local r = t.run(wf.bill, { { "tea", "cake" } })
@@ -194,12 +201,53 @@ describe("t.run", function()
   end)
 end)
 
--- What is raised by f(...), as text.
-local function words(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  return tostring(err)
-end
+describe("messages", function()
+  it("go into inboxes and channels", function()
+    local r = t.run(wf.cart, {}, { send = { ["/orders"] = { "tea", { sku = "pot" }, "pay" } } })
+    assert.same({ "sold", { "tea", { sku = "pot" } }, n = 2 }, r.results)
+    assert.equal(0, r.elapsed)
+    assert.same({ "abandoned", { 1 }, n = 2 }, t.run(wf.cart, {}, { send = { ["cart-1/orders"] = { 1 } } }).results)
+    assert.equal(7, t.run(wf.job, {}, { send = { jobs = { 7, 8 } } }).value)
+    assert.equal(9, t.run(wf.job, {}, { at = { { "1h", function(h) h:send("jobs", 9) end } } }).value)
+  end)
+
+  it("are put once, wherever the process dies", function()
+    local r = t.everywhere(wf.cart, {}, { send = { ["/orders"] = { 1, 2 } }, at = { { "10m", function(h)
+      h:send("/orders", 3)
+      h:send("/orders", 4)
+      h:send("/orders", "pay")
+    end } } })
+    assert.same({ 1, 2, 3, 4 }, r.results[2])
+    assert.equal(600, r.elapsed)
+  end)
+
+  it("that cannot be sent are told, and those that are missing", function()
+    local text = words(t.run, wf.job, {}, { send = { ["nix/a"] = { 1 } } })
+    assert.matches("cannot be sent to 'nix/a': there is no execution 'nix'", text, 1, true)
+    assert.matches("a list of messages for 'jobs'", words(t.run, wf.job, {}, { send = { jobs = 1 } }), 1, true)
+    assert.matches("give send = {[\"jobs\"] = {message}}", words(t.run, wf.job), 1, true)
+  end)
+
+  it("are not the only ones that wait in queues", function()
+    local r = t.everywhere(wf.permit)
+    assert.same({ true, 10 }, { r.value, r.elapsed })
+  end)
+end)
+
+describe("t.schedules", function()
+  it("lists what a script's schedules start", function()
+    local runs = t.schedules(wf, "25h", { mock = { ["step.charge"] = "!" } })
+    local ids = {}
+    for i, run in ipairs(runs) do ids[i] = run.id end
+    assert.same({ "north.1735709400000", "bad.1735725600000", "bad.1735761600000" }, ids)
+    assert.same({ "report", 1735709400, true, "north!" }, { runs[1].name, runs[1].at, runs[1].ok, runs[1].value })
+    assert.same({ false, "rejected" }, { runs[2].ok, runs[2].state })
+    assert.matches("no such region", runs[2].error.message, 1, true)
+    assert.equal(27 + 90, #t.schedules(wf, "900h", { mock = { ["step.charge"] = "!" }, now = 1735689600 + 86400 * 365 }))
+    assert.matches("script is what t.script() gave", words(t.schedules, 1, "1d"), 1, true)
+    assert.matches("t.schedules has no option 'id'", words(t.schedules, wf, "1d", { id = "x" }), 1, true)
+  end)
+end)
 
 describe("a run without an end", function()
   it("says what it waits for, and how to settle that", function()

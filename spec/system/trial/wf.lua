@@ -101,3 +101,28 @@ function async.detaches()
   async.later:detach(10)
   return "begun"
 end
+
+function async.cart()
+  local inbox, got = da.inbox "orders", {}
+  while true do
+    local ok, message = da.pawait(da.within("30m", inbox:recv()))
+    if not ok then return "abandoned", got end
+    if message == "pay" then return "sold", got end
+    got[#got + 1] = message
+  end
+end
+
+function async.job() return await(da.channel "jobs":recv()) end
+
+function async.permit()
+  local permit <close> = await(da.semaphore("card", 1):acquire())
+  for _ = 1, 2 do await(da.limiter("bank", { rate = 1, per = "10s" }):take()) end
+  return permit ~= nil
+end
+
+function async.report(region)
+  if region == "bad" then error("no such region") end
+  return region .. await(step.charge(1))
+end
+da.schedule("north", { cron = "30 6 * * mon-fri", tz = "Europe/Vienna" }, async.report, "north")
+da.schedule("bad", "@every 10h", async.report, "bad")
