@@ -323,6 +323,7 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   da_child *child = da_call_new(execution, execution->current->scope, spec->kind, id);
   child->call = *call;
   child->version = version;
+  child->elsewhere = spec->target.len > 0 && da_worker_group(execution->worker, spec->target) == NULL;
   child->detached = spec->detached;
   child->global = spec->id.len != 0 || spec->detached;
   child->shielded = execution->current->shielded;
@@ -432,7 +433,7 @@ void da_execution_cancel_child(da_execution *execution, da_child *child, const c
     child->canceled = true; /* it ends in its own time */
     if (!child->settled)
       da_execution_submit(execution, da_cancel_op(child->id, da_slice_of(why)), child, da_execution_op_over);
-    if (!child->settled && child->delay_at > da_clock_now_ms())
+    if (!child->settled && (child->elsewhere || child->delay_at > da_clock_now_ms()))
       da_execution_submit(execution, da_cancel_unbegun_op(child->id, da_slice_of(why)), child, da_execution_op_over);
     return;
   case DA_CALL_BRANCH:

@@ -135,6 +135,7 @@ struct da_child {
   char *cancel_why; /* cancelled while it ran; owned */
   da_retry retry;
   int64_t version; /* of its function */
+  bool elsewhere;  /* a workflow of a group that this worker has not: its task is left to whoever has it */
   int attempt;
   int64_t created_at;
   int64_t timeout_at;

@@ -145,18 +145,12 @@ static void describe_workflow(da_op *op, da_request *request, const da_child *ch
   request->param = da_call_param(&op->arena, spec->func, spec->args, child->version);
 }
 
-/* The task of a workflow of this worker's groups is made acquired; another one is left to whoever has its group. */
-static bool is_elsewhere(const da_child *child, const da_call_spec *spec)
-{
-  return spec->target.len > 0 && da_worker_group(child->execution->worker, spec->target) == NULL;
-}
-
 void da_foreign_start(da_child *child, const da_call_spec *spec)
 {
   da_execution *execution = child->execution;
   da_op *op = da_op_new();
   bool workflow = child->kind == DA_CALL_WORKFLOW;
-  bool begins = workflow && child->delay_at == 0 && !is_elsewhere(child, spec);
+  bool begins = workflow && child->delay_at == 0 && !child->elsewhere;
   da_request *request = da_call_request(op, execution, begins ? DA_REQ_TASK_SPAWN : DA_REQ_TASK_FENCE, child);
   da_call_tags(&op->arena, execution, child->scope, request->promise_id, request, false);
   if (workflow)

@@ -20,6 +20,10 @@ function async.film(name)
 end
 function async.slip() return await(gpu.splt("x")) end
 function async.elsewhere() return await(da.service "tpu".where(1)) end
+function async.patient()
+  local ok, err = da.pawait(da.within("50ms", da.service "tpu".where(1)))
+  return ok, err.code
+end
 function async.starts(id) return await(step.begin(id, 7)) end
 ]]
 
@@ -101,6 +105,20 @@ describe("a group", function()
     assert.are.same({ "", 0 }, { run("ps").out, run("ps").code })
     assert.not_matches("wait for group", run("ps").err)
     stop(process)
+  end)
+
+  it("that nobody serves keeps nobody who stops waiting", function()
+    local got = run("run", front, "patient", "--id", "p")
+    assert.are.same({ 0, '[false,"timedout"]\n' }, { got.code, got.out })
+    assert.are.equal("canceled", row_of(run("get", "p:where.1", "--json").out).promise)
+    local process = place:spawn("run", front, "elsewhere", "--id", "e"):wait_for("e:where.1: it waits for group 'tpu'")
+    process:signal_with("sigkill"):wait()
+    process = place:spawn("resume", "e"):wait_for("e waits for")
+    assert.are.equal(0, run("cancel", "e").code)
+    assert.are.equal(4, process:wait().code)
+    assert.are.equal("canceled", row_of(run("get", "e:where.1", "--json").out).promise)
+    assert.are.same({ "", "" }, { run("ps").out, (run("ps").err:gsub("no such execution here\n", "")) })
+    assert.are.equal(0, run("verify").code)
   end)
 
   it("that lacks the function is given it by a reload, or else the call is rejected", function()

@@ -1,5 +1,6 @@
 -- serve_spec.lua - the process that stays: ready, asked by others, told to load again, told to end, killed.
 -- SPDX-License-Identifier: Apache-2.0
+local uv = require("luv")
 local cli = require("spec.support.cli")
 local program = require("spec.support.program")
 
@@ -116,6 +117,37 @@ describe("dahost serve", function()
     assert.are.equal(0, run("promise", "resolve", "rests:p.1", "2").code)
     next_one:wait_for("rests resolved\n")
     stop(next_one)
+  end)
+
+  it("loses nothing of many executions when it is killed in the middle, again and again", function()
+    local many = place:write("many.lua", [=[
+local da = require "da"
+local async, await, step = da.async, da.await, da.step
+function step.count(n) return n + 1 end
+function async.one(n)
+  local sum = 0
+  for i = 1, 4 do sum = sum + await(step.count(n * i)) await(da.sleep "3ms") end
+  return sum
+end
+function step.begin(n) for i = 1, n do da.start("e-" .. i, async.one, i) end end
+function async.all(n)
+  await(step.begin(n))
+  local sum = 0
+  for i = 1, n do sum = sum + await(da.get("e-" .. i)) end
+  return sum
+end
+]=])
+    local process = serve(many)
+    assert.are.equal("a\n", run("start", many, "all", "200", "--id", "a").out)
+    for _ = 1, 4 do
+      uv.sleep(40)
+      process:signal_with("sigkill"):wait()
+      assert.are.equal(0, run("verify").code)
+      process = serve(many)
+    end
+    assert.are.equal(("%d\n"):format(10 * 200 * 201 // 2 + 4 * 200), run("resume", "a").out)
+    assert.are.equal(201, #rows_of(run("ps", "--state", "completed", "--json").out))
+    stop(process)
   end)
 
   describe("told to load again", function()
