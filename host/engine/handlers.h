@@ -85,6 +85,9 @@ void da_turn_resumes_clear(da_change *c, da_entity *e);
 
 /* settle.c: the one settlement, for every caller. */
 void da_settle(da_change *c, da_entity *e, da_promise_state state, const da_value *value);
+/* An execution that the promise may not lie below waits for it, or asks for it: it will again, when it is replayed, so
+ * the record is marked as one to be kept. A root is kept as it is, and so is what no call made. */
+void da_settle_elsewhere(da_change *c, da_entity *e, da_slice awaiter);
 /* Settles those of the given promises that are pending past their deadline. Absent ones (NULL) are passed over. */
 void da_settle_expired(da_change *c, da_entity *const *list, size_t count);
 /* Loads the promise, first settling it if it is past its deadline. NULL if absent. */

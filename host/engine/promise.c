@@ -10,10 +10,12 @@ void da_promise_get(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
   da_entity *e = da_settle_load(c, req->id);
-  if (e == NULL)
+  if (e == NULL) {
     da_refuse(reply, 404, "Promise not found");
-  else
+  } else {
+    if (req->awaiter.len != 0) da_settle_elsewhere(c, e, req->awaiter);
     reply->promise = da_change_show(c, e);
+  }
 }
 
 /* ---- promise.create ------------------------------------------------------------------------------------ */

@@ -108,7 +108,7 @@ typedef struct da_call {
   bool has_bundle;  /* roots and workflows: the code the execution is pinned to */
   da_digest bundle;
   uint32_t generation;    /* roots and workflows: how often it began, from 2 on; 0: once */
-  bool awaited_elsewhere; /* an execution that it does not lie below was waiting for it when it settled */
+  bool awaited_elsewhere; /* an execution that it does not lie below was waiting for it, or asked for it */
 } da_call;
 
 typedef struct da_promise {
@@ -331,7 +331,7 @@ struct da_request {
   int64_t version;  /* task.* */
   da_slice pid;     /* acquire, create, spawn, heartbeat, recover (the pid of this process) */
   int64_t ttl;      /* ms; acquire, create, spawn. DA_TIME_MAX: a lease that never ends */
-  da_slice awaiter; /* register_callback */
+  da_slice awaiter; /* register_callback; promise.get, in process only: the execution that asks, or empty */
   da_slice address; /* register_listener */
 
   /* promise.create; inside task.create, fence{promise.create}, step, spawn these speak of the inner promise, whose id

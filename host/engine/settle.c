@@ -65,11 +65,12 @@ void da_settle_wake(da_change *c, da_entity *awaiter, da_slice settled)
   }
 }
 
-/* Who waited for a promise may ask for it again, when it is replayed; and nobody but itself knows when it is done. */
-static void note_elsewhere(da_change *c, da_slice id, da_slice awaiter)
+void da_settle_elsewhere(da_change *c, da_entity *e, da_slice awaiter)
 {
-  da_entity *e = da_id_below(id, awaiter) ? NULL : da_change_load(c, id);
-  if (e != NULL && e->promise.call.kind != DA_CALL_NONE) da_change_promise(c, e)->call.awaited_elsewhere = true;
+  const da_promise *p = &e->promise;
+  bool own = da_id_rest(p->id).len == 0 || da_id_below(p->id, awaiter);
+  if (own || p->call.kind == DA_CALL_NONE || p->call.awaited_elsewhere) return;
+  da_change_promise(c, e)->call.awaited_elsewhere = true;
 }
 
 /* Step 2. */
@@ -77,7 +78,8 @@ static void fire_callbacks(da_change *c, da_slice id)
 {
   da_wait_row *row = da_change_wait_first(c, DA_WAIT_CALLBACK, id);
   for (; row != NULL; row = da_change_wait_after(row)) {
-    note_elsewhere(c, id, row->wait.second);
+    da_entity *e = da_change_load(c, id);
+    if (e != NULL) da_settle_elsewhere(c, e, row->wait.second);
     da_entity *awaiter = da_change_load(c, row->wait.second);
     if (awaiter != NULL) da_settle_wake(c, awaiter, id);
     da_change_callback_del(c, id, row->wait.second);

@@ -220,7 +220,9 @@ static void looked_up(da_op *op)
 void da_foreign_look_up(da_child *child)
 {
   da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_PROMISE_GET)->id = child->id;
+  da_request *request = da_op_request(op, DA_REQ_PROMISE_GET);
+  request->id = child->id;
+  request->awaiter = child->execution->id;
   da_foreign_wait(child);
   hold(child);
   da_execution_submit(child->execution, op, child, looked_up);

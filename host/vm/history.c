@@ -4,10 +4,13 @@
  * What goes: the records below the execution that were settled before its newest generation began, which the mark of
  * that tells by its place in the order of settlements; also those of the workflows it called, and the marks of the
  * generations between. What stays: a request to cancel; what is pending, and everything below an execution that is;
- * what somebody made from outside, is waiting to be told of, or awaited from another lineage (it will be asked for
- * again). In pieces of DA_HISTORY_MAX records, behind everything else of a batch, one piece of an execution at a time.
- * Nothing depends on it: a replay reads the newest generation alone, and what a death leaves is dropped by the next
- * pass. Threads: walk() on the store thread, the rest on the loop thread.
+ * what somebody made from outside, or is waiting to be told of; what another execution asked for, since it will again
+ * when it is replayed.
+ *
+ * In pieces of DA_HISTORY_MAX records, behind everything else of a batch, one piece of an execution at a time. Nothing
+ * depends on it: a replay reads the newest generation alone, and what a death leaves is dropped by the next pass.
+ *
+ * Threads: walk() on the store thread, the rest on the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>

@@ -294,6 +294,35 @@ describe("the history of old generations", function()
     assert.is_true(sizes[40] <= sizes[3] + 12, ("%d records after 3 generations, %d after 40"):format(sizes[3], sizes[40]))
   end)
 
+  it("keeps what another execution asked for, and will ask for again when it is replayed", function()
+    local result = script.run { keep = true, script = HEAD .. [[
+      function async.cart(n)
+        local got = await(step.note(n))
+        await(da.promise "gate")
+        if n < 2 then return da.again(n + 1) end
+        return got
+      end
+      function async.reader()
+        local early = await(da.get "x:cart.1.note.1")
+        await(step.open "x:cart.1.gate.1")
+        await(da.sleep(0.05)) -- the records of that generation are gone by now
+        await(step.open "x:cart.1.~2.gate.1")
+        return early
+      end
+      function step.open(id) return da.resolve(id, 1) end
+      function async.main()
+        local cart = async.cart(1)
+        await(da.sleep(0.02))
+        return { await(async.reader(), cart) }
+      end]], env = { DAHOST_WARM = "0" } }
+    assert.are.equal("[1,2]\n", result.out, result.err)
+    local world = assert(probe.new { kind = "lmdb", path = result.place.data, read_only = true })
+    assert.is_true(world:promise("x:cart.1.note.1").call.awaitedElsewhere)
+    assert.is_nil(world:promise("x:cart.1.gate.1"))
+    world:close()
+    harness.remove(result.place)
+  end)
+
   it("that a death left is dropped by the next process", function()
     local result = script.run { script = LOOP, args = { "1", "9" }, keep = true, env = { DAHOST_KILL = "commit.after:22" } }
     assert.are.equal(9, result.signal)
