@@ -123,6 +123,13 @@ local cases = {
     result = '["18.5: 40 %","21.5: 0 %","sensor_broken","27.5: 0 %"]\n',
   },
   {
+    name = "meter",
+    script = "examples/meter.lua",
+    id = "meter-1",
+    args = { "count", "3", '"2ms"' },
+    result = "27\n",
+  },
+  {
     name = "fibonacci",
     script = "examples/fibonacci.lua",
     id = "fibonacci-1",
