@@ -212,6 +212,27 @@ local rows = {
       return await(tail)
     end
     function step.settle(id) return da.resolve(id, "settled") end]], '"settled"' },
+  { "frees the permits that were not released, and gives back messages that were not received", [[
+    function step.fill(name) for i = 1, 6 do da.send(name, "m" .. i) end end
+    function async.main(n, seen)
+      local work, lock = da.channel "work", da.semaphore("lock", 1)
+      if not n then await(step.fill "work") end
+      n, seen = n or 1, seen or {}
+      await(lock:acquire())
+      if n < 3 then work:recv():ignore() end
+      for _ = 1, 2 do seen[#seen + 1] = await(work:recv()) end
+      if n < 3 then return da.again(n + 1, seen) end
+      return seen
+    end]], '["m2","m3","m4","m5","m1","m6"]' },
+  { "leaves the inbox with what is in it", [[
+    function step.fill(id) for i = 1, 5 do da.send(id .. "/orders", i) end end
+    function async.main(n, sum)
+      local inbox = da.inbox "orders"
+      if not n then await(step.fill(da.id())) end
+      sum = (sum or 0) + await(inbox:recv())
+      if (n or 1) < 5 then return da.again((n or 1) + 1, sum) end
+      return sum
+    end]], "15" },
   { "keeps the deadline, which is that of all generations together", [[
     function async.kid(n)
       local ok, e = pawait(da.sleep(n == 1 and 0.005 or 60))
