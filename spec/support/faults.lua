@@ -122,9 +122,9 @@ return {
     to = "if (e->task.timer_at == row->at && e->task.state == DA_TASK_PENDING) da_turn_dispatch(c, e);",
   },
   {
-    words = "a new generation keeps what resumed the one before",
+    words = "a generation is left out",
     file = "task.c",
-    from = "  da_turn_resumes_clear(c, e);\n  da_change_promise(c, e)->call.generation",
-    to = "  da_change_promise(c, e)->call.generation",
+    from = "if (req->call.generation != last + 1 ||",
+    to = "if (req->call.generation <= last ||",
   },
 }
