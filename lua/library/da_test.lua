@@ -23,6 +23,11 @@ function Handle:reject(id, code, message) end
 ---@param id? string Of another one than the execution.
 function Handle:cancel(why, id) end
 
+---@param channel string "jobs", "cart-1/orders", or "/orders": the execution's own inbox.
+---@param message da.Value
+---@return integer messages that nobody received yet
+function Handle:send(channel, message) end
+
 ---@param id string
 ---@return { id: string, state: string, value: any }?
 function Handle:get(id) end
@@ -34,6 +39,7 @@ function Handle:elapsed() end
 ---@field mock? table<string, any> ["step.NAME"] = a function of the arguments, or a value.
 ---@field resolve? table<string, any> Values for promises, by id or name; a function is called with the id.
 ---@field reject? table<string, any> Messages, or {code=, message=}.
+---@field send? table<string, any[]> Messages by channel, as of Handle:send(), at the begin.
 ---@field at? { [1]: da.Duration, [2]: fun(h: da.test.Handle) }[]
 ---@field id? string
 ---@field now? number Unix seconds at the begin.
@@ -74,6 +80,15 @@ function Handle:elapsed() end
 ---@field steps da.test.Step[]
 ---@field kills? integer Of t.everywhere().
 
+---@class da.test.Run An execution that a schedule started.
+---@field id string
+---@field name string
+---@field at number Unix seconds.
+---@field ok boolean
+---@field state string
+---@field value any
+---@field error? da.Error
+
 ---@class da.test
 local t = {}
 
@@ -102,6 +117,14 @@ function t.everywhere(f, args, options) end
 ---@param options? da.test.Options
 ---@return da.test.Result
 function t.evicted(f, args, options) end
+
+---What the schedules of a script start in so much virtual time, in the order of the instants.
+---@param script da.test.Script
+---@param duration da.Duration
+---@param options? da.test.Options
+---@return da.test.Run[] runs
+---@return string[] lines What was printed.
+function t.schedules(script, duration, options) end
 
 ---Raises if the script does not do what a history recorded.
 ---@param history string
