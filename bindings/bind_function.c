@@ -391,7 +391,7 @@ static int function_call(lua_State *L)
 static int function_detach(lua_State *L)
 {
   const handle *h = luaL_testudata(L, 1, FUNCTION);
-  if (h == NULL) bind_raise(L, "write f:detach(...), with a colon; got %s", bind_what(L, 1));
+  if (h == NULL) return bind_raise(L, "write f:detach(...), with a colon; got %s", bind_what(L, 1));
   if (!h->workflow)
     bind_raise(L,
                "step.%s:detach: a step lives in the execution that calls it and cannot outlive it; detach a workflow "

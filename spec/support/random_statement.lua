@@ -171,6 +171,15 @@ local durable = {
     return block("do local x <close> = setmetatable({}, { __close = function(_, e) log('closing', e, await(step.who())) end })",
       body(g, deeper(ctx)), "end")
   end },
+  { 2, nests = true, function(g, ctx) -- undone, or not; undo calls that fail as well
+    local head = ("log(pcall(function() local s <close> = da.saga() s:on_fail(step.echo, %s) s:on_fail(function() log('undo', await(%s)) end)")
+      :format(g:value(ctx), g:quick(ctx))
+    if g:chance(30) then head = head .. (" s:on_fail(function() log(await(%s)) end)"):format(g:failing()) end
+    return block(head, body(g, deeper(ctx)), g:pick { "error(s1)", "error { code = 'own', n = n1 }", "s:rollback() error()", "s:rollback()",
+      "do return s1 end", 'da.error("mine", s2)' } .. " end))")
+  end },
+  { 1, function(g) return { ("do local p = async.twice:detach(%s) log(p.id, await(p), p:state()) end"):format(g:number()) } end },
+  { 1, function(g) return { ("log(await(async.twice:with { delay = '%dms', tags = { a = s1 } }(n1)))"):format(g:int(1, 4)) } end },
   { 1, function() return { "log(('a b c'):gsub('%a', function(c) return await(step.echo(c .. n1)) end))" } end },
   { 1, function() return { "do local t = { 3, 1, 2 } table.sort(t, function(a, b) return await(step.add(a, -b)) < 0 end) log(t) end" } end },
   { 2, nests = true, function(g, ctx) -- branches side by side, each for itself

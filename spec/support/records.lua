@@ -15,7 +15,8 @@ local KINDS = { [0] = "none", "root", "workflow", "step", "inline", "branch", "s
 local function sorted_pairs(map)
   local list = {}
   for key, value in pairs(map or {}) do
-    if key ~= "dahost:deadline" then list[#list + 1] = key .. "=" .. value end -- a time
+    local time = key == "dahost:deadline" or key == "resonate:delay"
+    list[#list + 1] = key .. "=" .. (time and "a time" or value)
   end
   table.sort(list)
   return table.concat(list, " ")
