@@ -35,6 +35,7 @@ function step.throw(value) ran() error(value) end
 function step.later() error "not yet" end -- with a retry that is far away
 function step.tell(id, ...) ran() return da.resolve(id, ...) end
 function step.refuse(id, code, message) ran() return da.reject(id, code, message) end
+function step.post(name, ...) ran() for i = 1, select('#', ...) do da.send(name, (select(i, ...))) end end
 function step.launch(id, n) ran() return da.start(id, async.fib, n) end
 function step.launch_all(names) for _, name in ipairs(names) do da.start(name, async[name], name) end end
 

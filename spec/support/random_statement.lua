@@ -187,6 +187,28 @@ local durable = {
     for i = 1, g:int(1, 3) do list[i] = block(("async(%q, function()"):format(g:pick { "side", "b" }), aside(g, ctx, 1, 3), "end),") end
     return block("log(await(da.all {", list, "}))")
   end },
+  { 1, function(g)
+    return { ("do local ch = da.inbox %q ch:send(%s) ch:send((%s)) log(await(ch:recv(), ch:recv())) end")
+      :format(g:fresh("in"), g:number(), g:string()) }
+  end },
+  { 1, function(g)
+    local name = g:fresh("in")
+    return { ("do local ch = da.inbox %q await(step.post(da.id() .. %q, %s, (%s))) log(await(da.any { da.inbox 'never':recv(), ch:recv() })) log(await(ch:recv())) end")
+      :format(name, "/" .. name, g:number(), g:string()) }
+  end },
+  { 1, function(g) -- what was given to one that gives up goes back
+    return { ("do local ch = da.inbox %q ch:send(n1) ch:send(n2) local _, e = pawait(da.within('%dms', da.all { ch:recv(), da.inbox 'never':recv() })) log(e.code, await(ch:recv(), ch:recv())) end")
+      :format(g:fresh("in"), g:int(1, 3)) }
+  end },
+  { 1, nests = true, function(g, ctx)
+    local name = g:fresh("-room")
+    return block(("do local sem = da.semaphore(da.id():sub(-90) .. %q, 1) do local permit <close> = await(sem:acquire()) log(select(2, pawait(da.within('1ms', sem:acquire()))).code)")
+      :format(name), body(g, deeper(ctx)), "end await(sem:acquire()):release() end")
+  end },
+  { 1, function(g)
+    return { ("do local lim = da.limiter(da.id():sub(-90) .. %q, { rate = %d, per = '1ms' }) for _ = 1, 3 do log(await(lim:take())) end end")
+      :format(g:fresh("-rate"), g:int(1, 3)) }
+  end },
   { 1, function(g) -- branches side by side that share a sum
     return { ("do local sum, list = 0, {} for i = 1, 3 do list[i] = async('adds', function() for j = 1, %d do local x = await(step.add(i, j)) sum = sum + x await(da.sleep(%s)) end end) end await(da.all(list)) log(sum) end")
       :format(g:int(1, 3), short(g)) }
@@ -255,6 +277,7 @@ local left_open = {
   { 3, function() return "" end },
   { 1, function() return "da.sleep(3600):ignore()" end },
   { 1, function(g) return ("da.promise(%q)"):format(g:pick { "never", "nobody" }) end },
+  { 1, function() return "da.inbox 'never':recv():ignore() da.semaphore(da.id():sub(-90) .. '-held', 1):acquire():ignore()" end },
   { 1, function(g) return ("%s:ignore()"):format(g:failing_child()) end },
   { 1, function(g, ctx) return ("%s:ignore()"):format(g:quick(deeper(ctx, { depth = 0 }))) end },
   { 1, function() return 'async("joined", function() await(step.none()) end)' end },
