@@ -213,13 +213,26 @@ static da_status read_item(parser *p)
                DA_FMT(word_at(p, p->at)));
 }
 
-static da_status read_field(parser *p)
+static da_status read_list(parser *p)
 {
   for (;;) {
     da_status status = read_item(p);
     if (status != DA_OK || ends_here(p)) return status;
     p->at++;
   }
+}
+
+static da_status read_field(parser *p, int field, da_cron *out)
+{
+  uint64_t bits[(YEAR_LAST + 64) / 64] = {0};
+  unsigned base = field == DA_CRON_YEAR ? YEAR_FIRST : 0;
+  p->kind = field == DA_CRON_WEEKDAY && p->style == DA_CRON_QUARTZ ? &quartz_weekday : &kinds[field];
+  p->bits = bits;
+  da_status status = read_list(p);
+  p->bits = NULL;
+  for (unsigned n = base; status == DA_OK && n <= p->kind->high; n++)
+    if ((bits[n / 64] >> n % 64 & 1) != 0) allow(out->allowed[field], n - base);
+  return status;
 }
 
 static size_t count_fields(da_slice text)
@@ -252,15 +265,9 @@ static da_status read_fields(parser *p, da_cron *out)
   if (count < 7) memset(out->allowed[DA_CRON_YEAR], 0xff, sizeof out->allowed[DA_CRON_YEAR]);
   for (; field < end; field++) {
     skip_spaces(p);
-    p->kind = field == DA_CRON_WEEKDAY && p->style == DA_CRON_QUARTZ ? &quartz_weekday : &kinds[field];
-    uint64_t bits[(YEAR_LAST + 64) / 64] = {0};
-    p->bits = bits;
     stars[field] = peek(p) == '*' || peek(p) == '?';
-    da_status status = read_field(p);
+    da_status status = read_field(p, field, out);
     if (status != DA_OK) return status;
-    unsigned base = field == DA_CRON_YEAR ? YEAR_FIRST : 0;
-    for (unsigned n = base; n <= p->kind->high; n++)
-      if ((bits[n / 64] >> n % 64 & 1) != 0) allow(out->allowed[field], n - base);
   }
   turn_weekdays(out, p->style);
   out->either_day = p->style == DA_CRON_UNIX && !stars[DA_CRON_DAY] && !stars[DA_CRON_WEEKDAY];

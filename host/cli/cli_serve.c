@@ -213,6 +213,22 @@ static const da_function *find_twin(const server *s, const source *from, const s
   return NULL;
 }
 
+/* A schedule that a file before it declares as well, or NULL. */
+static const da_declared *find_rival(const server *s, const source *from, const source **with)
+{
+  size_t count, other_count;
+  da_worker *worker = cli_host_service(s->host)->worker;
+  const da_declared *own = da_worker_declared(worker, from->bundle, &count);
+  for (const source *other = s->sources; other < from; other++) {
+    const da_declared *others = da_worker_declared(worker, other->bundle, &other_count);
+    *with = other;
+    for (size_t i = 0; i < count; i++)
+      for (size_t k = 0; k < other_count; k++)
+        if (da_slice_eq(own[i].id, others[k].id)) return &own[i];
+  }
+  return NULL;
+}
+
 /* Steps look for modules beside the script, wherever the process goes. */
 static void settle_directory(da_bundle *bundle)
 {
@@ -247,8 +263,13 @@ static bool load_all(server *s)
     source *from = &s->sources[i];
     const source *other;
     const da_function *twin = NULL;
+    const da_declared *rival = NULL;
     da_status status = load_source(s, from, &err);
     if (status == DA_OK) twin = find_twin(s, from, &other);
+    if (status == DA_OK && twin == NULL) rival = find_rival(s, from, &other);
+    if (rival != NULL)
+      status = da_fail(&err, DA_EINVAL, "%s and %s:%d both declare schedule '%.*s'; give one another id", other->path,
+                       from->path, rival->line, DA_FMT(rival->id));
     if (twin != NULL)
       status = da_fail(&err, DA_EINVAL,
                        "%s and %s both define workflow '%.*s' for group '%.*s'; give one another name, "
@@ -277,6 +298,13 @@ static void hear_schedule(void *user, da_slice id, const da_schedule *schedule, 
 
 static void declare(server *s, const source *from)
 {
+  const source *with;
+  const da_declared *rival = find_rival(s, from, &with);
+  if (rival != NULL) {
+    (void)cli_fail(0, "schedule %.*s is declared by %s already; those of %s are not taken", DA_FMT(rival->id),
+                   with->path, from->path);
+    return;
+  }
   da_worker_declare(cli_host_service(s->host)->worker, from->group, from->bundle, hear_schedule, s);
 }
 
@@ -288,11 +316,11 @@ static void reload(server *s, source *from)
     (void)cli_fail(0, "%s stays as it was: %s", from->path, err.text);
     return;
   }
+  declare(s, from); /* unchanged too: the rules of a zone may be others, a disk no longer full */
   if (da_digest_eq(&before, &from->bundle->hash)) {
     cli_note(s->command, "%s has not changed", from->path);
     return;
   }
-  declare(s, from);
   da_buf words = {0};
   list_functions(s, from, &words);
   cli_note(s->command, "%s was loaded again: %.*s", from->path, DA_FMT(da_buf_slice(&words)));

@@ -4,6 +4,7 @@
 --
 -- SPDX-License-Identifier: Apache-2.0
 local cli = require("spec.support.cli")
+local harness = require("spec.support.harness")
 local program = require("spec.support.program")
 
 local run, rows_of, row_of = cli.run, cli.rows_of, cli.row_of
@@ -150,6 +151,39 @@ function da.async.sleeps(d) da.await(da.sleep(d)) end]])
     process:signal_with("sighup"):wait_for("tick.lua stays as it was: ")
     assert.are.equal("@daily", row_of(run("schedule", "get", "stars", "--json").out).cron)
     stop(process)
+  end)
+
+  it("that two files declare is refused, naming both", function()
+    local other = place:write("other.lua", (TICK:gsub("async.tick", "async.tock"):gsub("async.other", "async.another")))
+    local process = spawn({}, "serve", script, other):wait()
+    assert.are.equal(2, process.code)
+    assert.matches("tick.lua and " .. other .. ":6 both declare schedule 'stars'; give one another id", process.err, 1, true)
+  end)
+
+  it("fires once when the machine's clock is set forth, and goes on when it is set back", function()
+    local shim = place.dir .. "/shim.so"
+    assert(os.execute(("cc -shared -fPIC -O1 -o %s spec/system/clock_shim.c"):format(shim)))
+    local env = { LD_PRELOAD = shim, CLOCK_SHIM = place.dir .. "/offset" }
+    if harness.sanitized then env.ASAN_OPTIONS = "verify_asan_link_order=0:" .. (os.getenv("ASAN_OPTIONS") or "") end
+    local function set(ms)
+      place:write("offset.new", tostring(ms))
+      assert(os.rename(place.dir .. "/offset.new", place.dir .. "/offset"))
+    end
+    set(0)
+    place:write("tick.lua", (TICK:gsub('"%* %* %* %* %* %*"', '{ cron = "* * * * * *", catch_up = "last" }')))
+    local process = serve(env, script)
+    process:wait_for(" resolved\n")
+    set(3600000)
+    for _ = 1, 2 do process:wait_for(" resolved\n") end
+    set(0)
+    for _ = 1, 2 do process:wait_for(" resolved\n") end
+    process:signal_with("sigterm"):wait()
+    local list, jumps = fired("stars"), 0
+    for i = 2, #list do
+      if list[i] - list[i - 1] >= 3590000 then jumps = jumps + 1 else assert.are.equal(list[i - 1] + 1000, list[i]) end
+    end
+    assert.are.equal(1, jumps)
+    assert.are.equal(0, spawn(env, "verify"):wait().code)
   end)
 
   it("whose function nobody defines is told of once, and stops nothing else", function()
