@@ -37,6 +37,7 @@ typedef struct taken {
 typedef struct act {
   cli_trial *trial;
   size_t index;
+  bool begun;
   bool done;
 } act;
 
@@ -187,7 +188,9 @@ static void on_act(void *arg)
   act *a = arg;
   cli_trial *t = a->trial;
   if (t->over) return;
-  t->options.hooks.act(t->options.hooks.user, a->index);
+  bool again = a->begun;
+  a->begun = true;
+  t->options.hooks.act(t->options.hooks.user, a->index, again);
   a->done = !da_sched_died(t->sched);
 }
 

@@ -36,7 +36,8 @@ typedef struct cli_trial_hooks {
   /* Fills in ok, data, rest, fatal of the job, and how long it takes in virtual time. */
   void (*mock)(void *user, da_step_job *job, int64_t *takes_ms);
   void (*event)(void *user, const da_event *event); /* CALLED, REPLAYED, OUTPUT */
-  void (*act)(void *user, size_t index);            /* the time of an action has come; again if a death undid it */
+  /* The time of an action has come; `again`: it has begun before, in a life that ended in the midst of it. */
+  void (*act)(void *user, size_t index, bool again);
   void *user;
 } cli_trial_hooks;
 

@@ -201,12 +201,13 @@ static void on_event(void *user, const da_event *event)
   (void)call_hook(r, 1, 0);
 }
 
-static void on_act(void *user, size_t index)
+static void on_act(void *user, size_t index, bool again)
 {
   run *r = user;
   begin_hook(r, "act");
   lua_pushinteger(r->L, (lua_Integer)index + 1);
-  (void)call_hook(r, 1, 0);
+  lua_pushboolean(r->L, again);
+  (void)call_hook(r, 2, 0);
 }
 
 /* ---- the run ------------------------------------------------------------------------------------------- */

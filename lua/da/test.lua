@@ -192,6 +192,7 @@ end
 
 local function settle(self, id, ok, data, rest)
   local state, words = core.settle(self:_id(id), ok, data, rest)
+  if not state and self.again then return nil end -- its generation is over
   if not state then error(("'%s' cannot be settled: %s"):format(id, words), 3) end
   return state
 end
@@ -217,6 +218,7 @@ local function send(h, name, value, depth)
   h.sent = h.sent + 1
   local _, data = core.outcome(true, value)
   local count, words = core.send(name, data ~= "" and data or "null", h.act .. "." .. h.sent)
+  if not count and h.again then return 0 end -- it was sent, and who received it has ended
   if not count then error(("cannot be sent to '%s': %s"):format(name, words), depth) end
   return count
 end
@@ -344,8 +346,8 @@ function Notes:output(text)
   self.lines[#self.lines + 1] = text
 end
 
-function Notes:act(i)
-  self.plan.acts[i](setmetatable({ id = self.plan.spec.id, act = i, sent = 0 }, Handle))
+function Notes:act(i, again)
+  self.plan.acts[i](setmetatable({ id = self.plan.spec.id, act = i, sent = 0, again = again }, Handle))
 end
 
 local function seconds(ms) return ("%g s"):format(ms / 1000) end

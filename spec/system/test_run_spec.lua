@@ -20,7 +20,7 @@ describe("dahost test", function()
   end
 
   it("runs workflows with mocks, in virtual time, and leaves no store behind", function()
-    passes("run_tests.lua", 41, 1)
+    passes("run_tests.lua", 41, 2)
     assert.is_nil(uv.fs_stat(place.data))
     assert.is_nil(uv.fs_stat(place.dir .. "/.dahost"))
   end)
