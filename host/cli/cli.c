@@ -113,8 +113,8 @@ static const char where_help[] =
     "nothing.\n";
 static const char tree_help[] =
     "An execution and everything it invoked: indentation shows who called whom, an arrow what is awaited. Functions\n"
-    "are running, suspended, completed or parked; promises are pending, resolved, rejected, canceled or timed out. What\n"
-    "is awaited elsewhere (a shared id, da.get) stands below the one that waits, behind an arrow.\n";
+    "are running, suspended, completed or parked; promises are pending, resolved, rejected, canceled or timed out.\n"
+    "What is awaited elsewhere (a shared id, da.get) stands below the one that waits, behind an arrow.\n";
 static const char get_help[] =
     "One execution or promise: its function, arguments, state, result, times and tags. --history writes all that an\n"
     "execution and everything below it recorded as one JSON document, for `dahost replay` and for tests.\n";
