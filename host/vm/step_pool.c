@@ -450,6 +450,7 @@ void da_step_pool_submit(da_step_pool *pool, da_step_job *job)
 {
   pthread_mutex_lock(&pool->mutex);
   job->queued = true;
+  job->report.pool = pool;
   job->prev = pool->last;
   job->next = NULL;
   *(pool->last != NULL ? &pool->last->next : &pool->first) = job;

@@ -46,7 +46,7 @@ struct da_step_job {
   bool given_up;
   da_step_job *prev, *next;
   struct {
-    da_step_pool *pool;
+    da_step_pool *pool; /* from the submit on */
     da_progress progress;
     bool fresh;      /* not told yet */
     bool posted;     /* it will be */

@@ -115,7 +115,6 @@ void da_step_progress(lua_State *L, double done, double total, da_slice note)
   size_t len = note.len;
   while (len > DA_PROGRESS_NOTE_MAX || (len < note.len && ((unsigned char)note.ptr[len] & 0xc0) == 0x80)) len--;
   pthread_mutex_lock(&pool->mutex);
-  job->report.pool = pool;
   job->report.progress = (da_progress){.told = true, .done = done, .total = total, .note_len = len};
   if (len > 0) memcpy(job->report.progress.note, note.ptr, len);
   job->report.fresh = true;
@@ -140,7 +139,6 @@ void da_progress_text(const da_progress *progress, da_buf *out)
 da_progress da_step_job_progress(const da_step_job *job)
 {
   da_step_pool *pool = job->report.pool;
-  if (pool == NULL) return (da_progress){0};
   pthread_mutex_lock(&pool->mutex);
   da_progress progress = job->report.progress;
   pthread_mutex_unlock(&pool->mutex);
