@@ -6,6 +6,8 @@
  * getting a fresh one: what loading a bundle leaves is kept as a *pristine image* and copied into a slot.
  *
  * Here:     region, slots, pristine images, the header's fields (host pointer, poison, inline mode, random state).
+ * Files:    isolate.c life and header, isolate_load.c a bundle met for the first time, isolate_memory.c allocators,
+ *           region.c slots and their images (region.h for these four), slot_alloc.c, pristine.c.
  * May not:  know promises, bundles or fibers. Nothing in the heap may point outside the slot but to code and constant
  *           data of the program, and to what only lives while an inline step runs.
  * Fixed:    the region's address is a build constant, so that an image of one process fits the next. Without the region

@@ -1,4 +1,4 @@
-/* isolate_parts.h - the slot header, for isolate.c and the determinism library alone.
+/* isolate_parts.h - the slot header, for the files that make isolates and the determinism library alone.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_VM_ISOLATE_PARTS_H
 #define DA_VM_ISOLATE_PARTS_H
