@@ -84,6 +84,7 @@ struct cli_lines {
   /* The reader's own. */
   libedit lib;
   void *el, *history;
+  locale_t locale; /* of the thread */
   char *history_path; /* NULL: none is kept */
   bool given_up;
 };
@@ -201,8 +202,8 @@ static bool open_edit(cli_lines *lines)
   const char *term = getenv("TERM");
   if (isatty(STDIN_FILENO) == 0 || isatty(STDOUT_FILENO) == 0) return false;
   if (term == NULL || *term == '\0' || strcmp(term, "dumb") == 0 || !load_libedit(lib)) return false;
-  locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-  if (locale != (locale_t)0) (void)uselocale(locale);
+  lines->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+  if (lines->locale != (locale_t)0) (void)uselocale(lines->locale);
   lines->el = lib->init("dahost", stdin, stdout, stderr);
   if (lines->el == NULL) return false;
   reader = lines;
@@ -320,6 +321,7 @@ void cli_lines_delete(cli_lines *lines)
     lines->lib.history_end(lines->history);
   }
   if (lines->el != NULL) lines->lib.end(lines->el);
+  if (lines->locale != (locale_t)0) freelocale(lines->locale);
   free(lines->history_path);
   free(lines->words);
   free(lines);
