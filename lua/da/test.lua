@@ -489,9 +489,9 @@ local function death_words(n)
 end
 
 -- The pairs (n, m) of a second death: all, or so many of them by chance.
-local function choose(pairs_, options)
-  if options.all or #pairs_ <= PAIRS_SAMPLED then return pairs_, "" end
-  local seed = options.seed or os.time()
+local function choose(pairs_, all, seed)
+  if all or #pairs_ <= PAIRS_SAMPLED then return pairs_, "" end
+  seed = seed or os.time()
   local state = seed
   local function below(n) -- an LCG of its own: a test's own chance is left alone
     state = (state * 6364136223846793005 + 1442695040888963407) & 0x7fffffffffffffff
@@ -538,8 +538,7 @@ function t.everywhere(f, args, options)
       end
     end
   end
-  if straight.writes <= PAIRS_MAX then options.all = true end
-  local chosen, hint = choose(again, options)
+  local chosen, hint = choose(again, options.all or straight.writes <= PAIRS_MAX, options.seed)
   for _, deaths in ipairs(chosen) do
     try(deaths, false, ("deaths %s and, of the recovery, %s"):format(death_words(deaths[1]), death_words(deaths[2])), hint)
   end
