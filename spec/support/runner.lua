@@ -351,7 +351,7 @@ local function starts_programs(path)
     path:find("/test_run_spec") or not path:find("^spec/%l+/") then return false end
   local text = file:read("a")
   file:close()
-  return text:find("spec%.support%.harness") or text:find("spec%.support%.script") or text:find("spec%.support%.program")
+  return path:find("/kill_%d_spec") or text:find("spec%.support%.harness") or text:find("spec%.support%.script") or text:find("spec%.support%.program")
 end
 
 local function with_evicted(list)
@@ -374,7 +374,7 @@ local function add_specs()
   -- The long ones first, so that none is left alone at the end.
   table.sort(list, function(a, b)
     local function rank(path)
-      if path:find("kill_spec") then return 1 end
+      if path:find("/kill_%d_spec") then return 1 end
       return path:find("/random_%d_spec") and 2 or path:find("/system/") and 3 or 4
     end
     local ka, kb = rank(a), rank(b)

@@ -1,4 +1,6 @@
--- kill_spec.lua - SIGKILL at every durable write of every example, at every write of the recovery, and at any instant.
+-- kill.lua - SIGKILL at every durable write of every example, at every write of the recovery, and at any instant.
+--
+-- Here:    describe(part): the tests of one of PARTS spec files (system/kill_1_spec.lua ...), so that processors share them.
 --
 -- For each case and each point of DAHOST_KILL the nth passing is the last, n = 1, 2, ... until a run ends unkilled.
 -- Then again with a second death in the recovery: all pairs up to PAIRS_ALL passings, a sample of them above (--long:
@@ -6,14 +8,17 @@
 -- death of the process that brings a human's answer. What is demanded after each: head of spec/support/harness.lua.
 --
 -- SPDX-License-Identifier: Apache-2.0
-local cases = require("spec.support.cases")
+local busted = require("busted")
+local assert = require("luassert")
+local all_cases = require("spec.support.cases")
 local harness = require("spec.support.harness")
 
 -- The same file runs evicted and with a sanitizer as well: there a sample of pairs and instants must do.
 local few = harness.sanitized or harness.warm ~= nil
 local PAIRS_ALL = few and 0 or 12
 local PAIRS_SAMPLED = few and 8 or 24
-local RANDOM = harness.long and 3000 or few and 60 or 300
+local PARTS = 4
+local RANDOM = (harness.long and 3000 or few and 60 or 300) // PARTS
 local PASSES_MAX = 1000 -- a run that still dies after so many passings does not get anywhere
 -- Where the first and the second death take place. A message that a death left behind is sent in the next life.
 local PAIRS = {
@@ -28,7 +33,12 @@ if harness.long then
   end
 end
 
-describe("kill", function()
+local M = {}
+
+function M.describe(part)
+  local it, describe = busted.it, busted.describe
+  local cases = {}
+  for i = part, #all_cases, PARTS do cases[#cases + 1] = all_cases[i] end
   local commits_before = harness.commits_of_an_empty_store()
   local messages_lost = 0 -- deaths at outbox.before
   print("seed " .. harness.seed .. " (DA_SEED repeats it)")
@@ -101,9 +111,9 @@ describe("kill", function()
   end)
 
   -- The store is at rest; the process that dies is the one that brings the human's answer.
-  for _, point in ipairs(harness.POINTS) do
+  for _, point in ipairs(part == 1 and harness.POINTS or {}) do
     it("loses no answer that was acknowledged, given while nothing runs, " .. point, function()
-      local case = assert(cases.named("order, shipped"))
+      local case = assert(all_cases.named("order, shipped"))
       local id, value = next(case.answers)
       local asked = harness.until_asked(case)
       local deaths, done = 0, nil
@@ -139,4 +149,6 @@ describe("kill", function()
     end
     print(("%-20s %-14s %3d runs, %d kills"):format("all", "any instant", runs, kills))
   end)
-end)
+end
+
+return M
