@@ -254,6 +254,10 @@ static void visit_task(lineage *l, const da_promise *promise, const da_task *tas
 {
   switch (task->state) {
   case DA_TASK_PENDING:
+    if (task->version == 0 && da_worker_delayed(promise)) {
+      l->timers = true;
+      break;
+    }
     keep_pending(l, promise->id);
     l->moves = true;
     break;

@@ -179,7 +179,7 @@ void da_worker_start_until(da_worker *worker, da_slice id, da_slice func, int64_
 
 /* ---- delayed ---------------------------------------------------------------------------------------- */
 
-static bool is_delayed(const da_promise *promise)
+bool da_worker_delayed(const da_promise *promise)
 {
   int64_t at = da_deadline_instant(promise, "resonate:delay");
   return promise->state == DA_PENDING && at < DA_TIME_MAX && at > da_clock_now_ms();
@@ -231,7 +231,8 @@ static int read_target(da_view *view, da_arena *arena, reached *item)
   int found = view->ops->promise(view, item->id, arena, &promise);
   const da_slice *target = found > 0 ? da_map_get(promise.tags, DA_LIT("resonate:target")) : NULL;
   if (target != NULL) item->target = *target;
-  if (found > 0 && item->version == 0 && is_delayed(&promise)) item->pending = false; /* a message will begin it */
+  if (found > 0 && item->version == 0 && da_worker_delayed(&promise))
+    item->pending = false; /* a message will begin it */
   return found;
 }
 
@@ -487,7 +488,7 @@ static void cancel_done(da_op *op)
   if (op->status == DA_OK) {
     const da_reply *target = &op->outcomes[0].reply;
     request->status = target->status == 200 && target->promise->state != DA_PENDING ? 409 : target->status;
-    if (target->status == 200 && is_delayed(target->promise)) {
+    if (target->status == 200 && da_worker_delayed(target->promise)) {
       da_op *end = da_cancel_unbegun_op(request->id, request->why);
       cancel_request *copy = da_arena_alloc(&end->arena, sizeof *copy);
       *copy = *request;

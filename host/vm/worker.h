@@ -173,6 +173,8 @@ typedef struct da_root {
 } da_root;
 da_request *da_worker_root_request(da_op *op, da_req_kind kind, const da_root *root);
 
+/* Does the execution begin later? */
+bool da_worker_delayed(const da_promise *promise);
 /* The deadline of an execution, or DA_TIME_MAX. */
 int64_t da_deadline_of(const da_promise *promise);
 
