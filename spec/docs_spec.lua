@@ -68,6 +68,7 @@ describe("README.md", function()
     ["migrate ID FILE"] = { "migrate order-7 new.lua --dry-run", "would wait, waiting for order-7:approval.1",
       "migrate order-7 new.lua", "kind      workflow" },
     ["send CHANNEL JSON"] = { "send order-7/in 1 --json", '"messages":1' },
+    ["queue [NAME]"] = { "queue", "order-7/in  channel    1 message", "queue order-7/in", "message  1" },
     ["cancel ID [WHY]"] = { "cancel order-7 enough", "order-7", "cancel order-7 --hard", "completed, canceled" },
     ["continue ID"] = { "continue parks", "running", "resume parks", "" },
     ["repl [FILE]"] = { "repl wf.lua", "" },
@@ -83,7 +84,7 @@ describe("README.md", function()
     "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "promise search [PREFIX]",
     "schedule create\\|get\\|delete\\|search\\|next",
-    "migrate ID FILE", "send CHANNEL JSON", "cancel ID [WHY]",
+    "migrate ID FILE", "send CHANNEL JSON", "queue [NAME]", "cancel ID [WHY]",
     "continue ID", "repl [FILE]", "check FILE...", "verify", "version", "help",
     "test FILE...", "get ID --history", "replay HISTORY FILE" }
 

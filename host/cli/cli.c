@@ -174,6 +174,9 @@ static const char schedule_next_help[] =
     "needed. A time that the clock leaves out in spring comes at the first moment after the gap, one that it shows\n"
     "twice in autumn comes once; an expression that allows every hour follows elapsed time. Exit code 1 if it never\n"
     "comes.\n";
+static const char queue_help[] =
+    "The channels, semaphores and limiters of the store: how many messages lie there, how many permits are held, how\n"
+    "many wait. With NAME one of them, with the promises that wait, who holds permits, and the messages.\n";
 static const char cancel_help[] =
     "Asks an execution to end: `canceled` is raised at what it awaits, undo calls run, then it ends. WHY is the\n"
     "error's message. Nothing is cut; a suspended execution ends when a process drives the store. What is parked can\n"
@@ -238,6 +241,7 @@ static const cli_verb verbs[] = {
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
     {"send", "CHANNEL JSON", "send a message to a channel or an inbox", send_help, F_COMMON | F(JSON) | F(STR), 2, 2,
      cli_send},
+    {"queue", "[NAME]", "channels, semaphores, limiters", queue_help, F_COMMON | F(JSON) | F(LIMIT), 0, 1, cli_queue},
     {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD) | F(WHERE) | F(DRY_RUN),
      1, 2, cli_cancel},
     {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON) | F(WHERE) | F(DRY_RUN), 1,

@@ -138,6 +138,7 @@ int cli_promise_resolve(const cli_command *command);
 int cli_promise_reject(const cli_command *command);
 int cli_promise_cancel(const cli_command *command);
 int cli_send(const cli_command *command);
+int cli_queue(const cli_command *command);
 int cli_schedule_create(const cli_command *command);
 int cli_schedule_get(const cli_command *command);
 int cli_schedule_delete(const cli_command *command);

@@ -21,6 +21,7 @@ static const handler handlers[] = {
     {"promise create", cli_serve_promise_create, false},
     {"promise settle", cli_serve_promise_settle, false},
     {"send", cli_serve_send, false},
+    {"queue", cli_serve_queue, false},
     {"schedule create", cli_serve_schedule_create, false},
     {"schedule get", cli_serve_schedule_get, false},
     {"schedule delete", cli_serve_schedule_delete, false},

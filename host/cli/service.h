@@ -146,6 +146,7 @@ void cli_answer_changed(cli_request *r, const char *member, cJSON *value); /* va
 
 /* service_queue.c */
 void cli_serve_send(cli_request *r);
+void cli_serve_queue(cli_request *r);
 /* service_schedule.c */
 void cli_serve_schedule_create(cli_request *r);
 void cli_serve_schedule_get(cli_request *r);

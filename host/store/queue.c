@@ -100,29 +100,53 @@ int da_queue_next(da_view *view, const da_queue_row *after, da_arena *arena, da_
 
 /* ---- all of them --------------------------------------------------------------------------------------- */
 
-static int scan_queues(da_store *store, da_arena *arena, da_store_queue_visit *visit, void *user)
+/* Rows of one kind: each is decoded and shown to `each`, which says whether to go on, or a failure. */
+typedef struct scan {
+  da_store *store;
+  da_arena *arena;
+  da_store_queue_visit *queue;
+  da_store_hold_visit *hold;
+  void *user;
+} scan;
+
+static int scan_row(const scan *s, da_slice key, da_slice value)
 {
-  const char self = DA_QUEUE_SELF;
-  da_slice prefix = da_slice_make(&self, 1);
+  if (s->hold != NULL) {
+    da_queue_row row;
+    int there = load_row(s->store, key, value, DA_NONE, s->arena, &row);
+    return there < 0 ? there : s->hold(s->user, &row);
+  }
+  da_queue queue;
+  da_status status = da_codec_queue_get(da_arena_dup(s->arena, value), &queue);
+  return status != DA_OK ? da_store_bad_row(s->store, DA_KV_QUEUE, key, status) : s->queue(s->user, &queue);
+}
+
+static da_status scan_kind(const scan *s, da_err *err)
+{
+  const char kind = s->hold != NULL ? DA_QUEUE_HOLD : DA_QUEUE_SELF;
+  da_slice prefix = da_slice_make(&kind, 1);
   da_slice key;
   da_slice value;
-  da_queue queue;
-  int there = da_rows_seek(store, DA_KV_QUEUE, prefix, &key, &value);
+  da_visit inside;
+  da_status status = da_store_enter(s->store, &inside, err);
+  if (status != DA_OK) return status;
+  int there = da_rows_seek(s->store, DA_KV_QUEUE, prefix, &key, &value);
   while (there > 0 && da_slice_starts(key, prefix)) {
-    da_status status = da_codec_queue_get(da_arena_dup(arena, value), &queue);
-    if (status != DA_OK) return da_store_bad_row(store, DA_KV_QUEUE, key, status);
-    if (!visit(user, &queue)) return DA_OK;
-    there = da_rows_next(store, DA_KV_QUEUE, &key, &value);
+    there = scan_row(s, key, value);
+    if (there > 0) there = da_rows_next(s->store, DA_KV_QUEUE, &key, &value);
   }
-  return there < 0 ? there : DA_OK;
+  da_store_leave(s->store, &inside);
+  return there < 0 ? da_store_words_to(s->store, there, err) : DA_OK;
 }
 
 da_status da_store_scan_queues(da_store *store, da_arena *arena, da_store_queue_visit *visit, void *user, da_err *err)
 {
-  da_visit inside;
-  da_status status = da_store_enter(store, &inside, err);
-  if (status != DA_OK) return status;
-  int scanned = scan_queues(store, arena, visit, user);
-  da_store_leave(store, &inside);
-  return scanned == DA_OK ? DA_OK : da_store_words_to(store, scanned, err);
+  scan s = {.store = store, .arena = arena, .queue = visit, .user = user};
+  return scan_kind(&s, err);
+}
+
+da_status da_store_scan_holds(da_store *store, da_arena *arena, da_store_hold_visit *visit, void *user, da_err *err)
+{
+  scan s = {.store = store, .arena = arena, .hold = visit, .user = user};
+  return scan_kind(&s, err);
 }

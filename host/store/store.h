@@ -102,6 +102,10 @@ da_status DA_MUST_USE da_store_drop(da_store *store, da_slice id, da_err *err);
 typedef bool da_store_queue_visit(void *user, const da_queue *queue);
 da_status DA_MUST_USE da_store_scan_queues(da_store *store, da_arena *arena, da_store_queue_visit *visit, void *user,
                                            da_err *err);
+/* What executions hold of all queues. */
+typedef bool da_store_hold_visit(void *user, const da_queue_row *hold);
+da_status DA_MUST_USE da_store_scan_holds(da_store *store, da_arena *arena, da_store_hold_visit *visit, void *user,
+                                          da_err *err);
 
 /* From now on da_store_scan_ids() passes over damaged rows and tells them: of whose lineage they are (a root id, borrowed
  * until it returns), and the words. NULL: it fails at the first one, as all other scans do. */

@@ -172,6 +172,17 @@ describe("a queue", function()
     assert.equal("resolved", state "b:p2")
   end)
 
+  it("gives out many at once in pieces, each in a request of its own", function()
+    for i = 1, 600 do acquire("a", "p" .. i, 1) end
+    acquire("b", "p1", 1000)
+    assert.equal(257, world:queue("s").held)
+    sweep(now + 1)
+    sweep(now + 1)
+    sweep(now + 1)
+    assert.equal(601, world:queue("s").held)
+    assert.equal(0, world:queue("s").due)
+  end)
+
   it("of a limiter grants at the first instant that keeps the rate, bursts allowed", function()
     for i = 1, 5 do take("a", "t" .. i, 2, 100) end
     assert.equal("pending", state "a:t3")

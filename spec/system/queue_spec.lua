@@ -145,6 +145,37 @@ describe("send", function()
     assert.equal(2, dahost("send", "c").code)
   end)
 
+  it("is shown by queue: all of them, or one with what is in it", function()
+    dahost("run", script(), "all_of_it", "--id", "x")
+    dahost("start", script(), "echo", "1", "--id", "cart-7")
+    dahost("send", "cart-7/orders", '{"sku":"tea"}')
+    local lines = {}
+    for line in dahost("queue").out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    table.sort(lines)
+    assert.same({ "c              channel    0 messages", "cart-7/orders  channel    1 message", "l              limiter    2 per 10 ms",
+      "never          channel    0 messages", "s              semaphore  0 of 1 held" }, lines)
+    assert.equal('cart-7/orders  channel    1 message\n  message  {"sku":"tea"}\n', dahost("queue", "cart-7/orders").out)
+    assert.equal('{"name":"s","kind":"semaphore","n":1,"held":0,"waiting":0,"waits":[],"holders":[]}\n',
+      dahost("queue", "s", "--json").out)
+    local got = dahost("queue", "cart-7/odrers")
+    assert.equal(1, got.code)
+    assert.truthy(got.err:find("did you mean 'cart-7/orders'?", 1, true), got.err)
+    assert.equal(2, dahost("queue", "--limit", "0").code)
+  end)
+
+  it("shows who waits, and whoever is cancelled leaves its place to the next", function()
+    local first, second = waiting("cart-7", 1), nil
+    dahost("cancel", "cart-7", "enough")
+    harness.wait(first)
+    assert.equal(4, first.code)
+    second = waiting("cart-8", 1)
+    assert.equal("cart-8/orders  channel    0 messages, 1 waits\n  waits    cart-8:~recv-orders.1\n",
+      dahost("queue", "cart-8/orders").out)
+    dahost("send", "cart-8/orders", "1")
+    harness.wait(second)
+    assert.equal("[1]\n", second.out)
+  end)
+
   it("is shown by tree, with what is awaited", function()
     local process = waiting("cart-7", 1)
     local tree = dahost("tree", "cart-7").out
