@@ -428,7 +428,8 @@ typedef struct da_served {
   da_bundle *bundle;
   da_function *functions;
   size_t function_count;
-  da_declared *declared; /* schedules */
+  da_declared *declared; /* schedules, of the last time it was loaded */
+  da_arena declared_arena;
   size_t declared_count;
   bool served; /* named on the command line, not only found in the store */
   bool stored; /* the store has it, or is about to: false again if that failed */

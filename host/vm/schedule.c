@@ -57,7 +57,7 @@ static da_status load_zone(da_declared *declared, da_arena *arena, da_err *err)
 /* (id, declaration) on top. */
 static da_status learn(lua_State *L, da_served *served, size_t *cap, da_err *err)
 {
-  da_arena *arena = &served->arena;
+  da_arena *arena = &served->declared_arena;
   if (served->declared_count == *cap) {
     *cap = *cap != 0 ? *cap * 2 : 8;
     served->declared = da_xrealloc(served->declared, *cap * sizeof *served->declared);
@@ -90,6 +90,7 @@ da_status da_schedules_learn(lua_State *L, da_served *served, da_err *err)
   size_t cap = 0;
   da_status status = DA_OK;
   free(served->declared);
+  da_arena_reset(&served->declared_arena);
   served->declared = NULL;
   served->declared_count = 0;
   if (lua_getfield(L, LUA_REGISTRYINDEX, DA_ISOLATE_SCHEDULES) == LUA_TTABLE)
@@ -150,13 +151,15 @@ void da_worker_declare(da_worker *worker, size_t group, const da_bundle *bundle,
 {
   size_t count;
   const da_declared *declared = da_worker_declared(worker, bundle, &count);
-  if (count == 0) return;
-  da_op *op = da_op_new();
-  declaration *d = da_arena_alloc(&op->arena, sizeof *d);
-  *d = (declaration){worker, done, user};
-  for (size_t i = 0; i < count; i++) add_request(op, worker->options.targets[group], &declared[i]);
-  op->user = d;
-  op->done = declared_all;
-  da_worker_ref(worker);
-  da_sched_submit(worker->sched, op, false);
+  for (size_t i = 0; i < count;) {
+    da_op *op = da_op_new();
+    declaration *d = da_arena_alloc(&op->arena, sizeof *d);
+    *d = (declaration){worker, done, user};
+    for (; i < count && op->request_count < DA_SWEEP_MAX; i++)
+      add_request(op, worker->options.targets[group], &declared[i]);
+    op->user = d;
+    op->done = declared_all;
+    da_worker_ref(worker);
+    da_sched_submit(worker->sched, op, false);
+  }
 }

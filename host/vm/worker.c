@@ -619,6 +619,7 @@ static void free_served(da_worker *worker)
     da_bundle_unref(served->bundle);
     free(served->functions);
     free(served->declared);
+    da_arena_free(&served->declared_arena);
     da_arena_free(&served->arena);
     free(served);
   }
