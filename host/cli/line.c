@@ -84,7 +84,7 @@ struct cli_lines {
   /* The reader's own. */
   libedit lib;
   void *el, *history;
-  locale_t locale; /* of the thread */
+  locale_t locale;    /* of the thread */
   char *history_path; /* NULL: none is kept */
   bool given_up;
 };

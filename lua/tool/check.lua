@@ -186,6 +186,10 @@ end
 
 ---------------------------------------------------------------------------------------------------- globals
 
+-- Names of other versions of Lua, which libraries fall back on: `table.unpack or unpack`.
+local OF_OTHERS = { unpack = true, setfenv = true, getfenv = true, loadstring = true, module = true, jit = true, bit = true,
+  bit32 = true, newproxy = true }
+
 -- First pass: reads of globals that nobody sets, and assignments inside of functions of names that the file does not set.
 local function scan_globals(proto, is_env, file)
   for pc, i in ipairs(proto.code) do
@@ -197,7 +201,7 @@ local function scan_globals(proto, is_env, file)
       local asked = (next_op == OP.TEST or next_op == OP.EQK) and a_of(after) == a or
         (next_op == OP.TESTSET or next_op == OP.NOT) and b_of(after) == a or
         before and op_of(before) == OP.GETTABUP and a_of(before) == a - 1 and proto.constants[c_of(before) + 1] == "type"
-      if asked then file.asked[name] = true end
+      if asked or OF_OTHERS[name] and before and op_of(before) == OP.JMP then file.asked[name] = true end
       if field(G, name) == nil then file.reads[#file.reads + 1] = { name = name, proto = proto, line = proto.lines[pc] } end
     elseif op == OP.SETTABUP and is_env[a_of(i)] and not file.main[proto] then
       local name = proto.constants[b_of(i) + 1]

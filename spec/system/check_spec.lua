@@ -41,7 +41,7 @@ end
 
 row("global", "'pritn', which nobody sets (did you mean 'print'?)", both("pritn(a) --!", "print(a)"))
 row("global", "reads the global 'jit'", both("use(jit) --!",
-  "if jit then jit.off() end use(type(utf9) == 'table', unpack or table.unpack)"))
+  "if jit then jit.off() end use(type(utf9) == 'table', table.unpack or unpack)"))
 row("global", "(did you mean 'step.pay'?); write step.pay", both("await(pay(a)) --!", "await(step.pay(a))"))
 row("global", "reads the global 'undefined'", "use(undefined) --!", "function defined() end use(defined)")
 row("global", "assigns the global 'total', and globals are frozen", both("total = a --!",
