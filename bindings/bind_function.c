@@ -243,24 +243,19 @@ static int push_body(lua_State *L)
   bool workflow = lua_toboolean(L, 1) != 0;
   da_slice name = bind_check_text(L, 2, "the name of a function");
   int64_t version = lua_isinteger(L, 3) ? (int64_t)lua_tointeger(L, 3) : 0;
-  if (push_version(L, name, version)) {
-    lua_getfield(L, -1, "workflow");
-    if ((lua_toboolean(L, -1) != 0) == workflow) {
-      lua_getfield(L, -2, "body");
-      return 1;
-    }
-    version = 0;
-    name = DA_NONE;
+  if (!push_version(L, name, version)) {
+    const char *lack = push_lack(L, workflow, name, version);
+    lua_pushnil(L);
+    lua_pushstring(L, lack);
+    return 2;
+  }
+  lua_getfield(L, -1, "workflow");
+  if ((lua_toboolean(L, -1) != 0) == workflow) {
+    lua_getfield(L, -2, "body");
+    return 1;
   }
   lua_pushnil(L);
-  if (name.len == 0)
-    lua_pushfstring(L, "%s.%s is not defined in this bundle", workflow ? "async" : "step", lua_tostring(L, 2));
-  else
-    (void)push_lack(L, workflow, name, version);
-  lua_pushvalue(L, -1);
-  lua_replace(L, 1);
-  lua_pushnil(L);
-  lua_pushvalue(L, 1);
+  lua_pushfstring(L, "%s.%s is not defined in this bundle", workflow ? "async" : "step", lua_tostring(L, 2));
   return 2;
 }
 

@@ -327,11 +327,25 @@ static void reload(server *s, source *from)
   da_buf_free(&words);
 }
 
+/* Once all are loaded: a function may have moved from one file to another. */
+static void tell_twins(const server *s)
+{
+  for (size_t i = 0; i < s->count; i++) {
+    const source *other;
+    const source *from = &s->sources[i];
+    const da_function *twin = find_twin(s, from, &other);
+    if (twin != NULL)
+      (void)cli_fail(0, "%s and %s both define workflow '%.*s' for group '%.*s'; a call by name takes the newer one",
+                     other->path, from->path, DA_FMT(twin->name), DA_FMT(group_name(s, from->group)));
+  }
+}
+
 static void on_hangup(uv_signal_t *signal, int number)
 {
   server *s = signal->data;
   (void)number;
   for (size_t i = 0; i < s->count; i++) reload(s, &s->sources[i]);
+  tell_twins(s);
   if (s->count == 0) cli_note(s->command, "no file is served: nothing to load again");
 }
 

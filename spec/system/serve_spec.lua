@@ -180,6 +180,19 @@ end
       stop(process)
     end)
 
+    it("lets a function move from one file to another, and tells when two have it", function()
+      local a, b = place:write("a.lua", 'local da = require "da"\n'), place:write("b.lua", OTHER)
+      local process = serve(a, b)
+      place:write("a.lua", OTHER)
+      place:write("b.lua", 'local da = require "da"\n')
+      process:signal_with("sighup"):wait_for("a.lua was loaded again"):wait_for("b.lua was loaded again")
+      assert.not_matches("both define", process.err)
+      place:write("b.lua", 'local da = require "da"\nfunction da.async.parks() return "of b" end\n')
+      process:signal_with("sighup"):wait_for("dahost: " .. a .. " and " .. b .. " both define workflow 'parks' for group "
+        .. "'default'; a call by name takes the newer one")
+      stop(process)
+    end)
+
     it("refuses a file that does not load, in words, and keeps the old code", function()
       local process = serve(script)
       for _, fault in ipairs {
