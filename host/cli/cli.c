@@ -82,7 +82,8 @@ static const char resume_help[] =
     "ends; the exit code is that of the worst end (parked, then ended, then rejected).\n";
 static const char ps_help[] =
     "The executions that are not finished, oldest first. running: code runs or could run now; suspended: it waits for\n"
-    "a promise or a timer and costs nothing; parked: it cannot go on until somebody mends it; completed: it ended.\n"
+    "a promise, a timer or a group that nobody serves here, and costs nothing; parked: it cannot go on until somebody\n"
+    "mends it; completed: it ended.\n"
     "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n"
     "\n"
     "--cut shows executions that were ended from outside (cancel --hard, a settled promise, the end of the minute "

@@ -89,6 +89,8 @@ void cli_add_awaits(da_buf *out, const cJSON *row, const char *before)
     da_buf_addf(out, "%s%s", comma, cJSON_GetStringValue(item));
     comma = ", ";
   }
+  const char *group = cJSON_GetStringValue(da_json_get(row, "group"));
+  if (group != NULL) da_buf_addf(out, "%sgroup %s", comma, group);
 }
 
 /* A published value for people: a string without its quotes, the rest as JSON. */
@@ -194,7 +196,7 @@ void cli_show_record(const cJSON *row)
     da_buf_addf(&out, ", %.*s", DA_FMT(cli_state_words(promise)));
   da_buf_addf(&out, ", %s", age);
   add_text(&out, "detached", da_json_text(row, "detachedFrom"));
-  if (cJSON_GetArraySize(da_json_get(row, "awaits")) > 0) {
+  if (cJSON_GetArraySize(da_json_get(row, "awaits")) > 0 || da_json_get(row, "group") != NULL) {
     da_buf_addf(&out, "\n%-9s ", "awaits");
     cli_add_awaits(&out, row, "");
   }

@@ -39,6 +39,7 @@ static const handler handlers[] = {
 
 void cli_service_create(cli_service *service, da_sched *sched, da_worker *worker, const char *place)
 {
+  cli_row_worker(worker);
   *service = (cli_service){.sched = sched, .worker = worker, .place = da_xstrndup(da_slice_of(place))};
 }
 

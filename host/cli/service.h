@@ -122,6 +122,8 @@ cJSON *cli_live_row(cli_request *r, da_slice id);
 void cli_add_live(cli_request *r, cJSON *row);
 
 /* service_row.c */
+/* Whose groups are served, for what rows tell of tasks that wait for one. */
+void cli_row_worker(const da_worker *worker);
 /* A promise and, if it has one, its task as a row. On the store thread. NULL and err if a read failed. */
 typedef enum cli_detail { CLI_BRIEF, CLI_FULL } cli_detail;
 da_status cli_row_of(da_store *store, const da_promise *stored, cli_detail detail, da_arena *arena, cJSON **row,

@@ -101,6 +101,24 @@ static da_status add_live(da_store *store, da_slice id, cJSON *row, da_err *err)
   return status;
 }
 
+static const da_worker *serving; /* the one of this process; NULL: it runs nothing */
+
+void cli_row_worker(const da_worker *worker)
+{
+  serving = worker;
+}
+
+/* A task of a group that nobody serves here waits as the suspended do. */
+static bool add_group(const da_promise *promise, const da_task *task, cJSON *row)
+{
+  const da_slice *target = da_map_get(promise->tags, DA_LIT("resonate:target"));
+  if (task->state != DA_TASK_PENDING || promise->state != DA_PENDING || target == NULL) return false;
+  if (serving != NULL ? da_worker_has_target(serving, *target) : da_slice_eq(da_group_name(*target), DA_LIT("default")))
+    return false;
+  da_json_put_text(row, "group", da_group_name(*target));
+  return true;
+}
+
 static da_status add_task(da_store *store, const da_promise *promise, da_arena *arena, cJSON *row, da_err *err)
 {
   da_view *view = da_store_view(store);
@@ -112,7 +130,8 @@ static da_status add_task(da_store *store, const da_promise *promise, da_arena *
     return DA_OK;
   }
   da_task_state state = promise->state != DA_PENDING ? DA_TASK_FULFILLED : task.state;
-  da_json_put_text(row, "state", da_slice_of(function_state(state)));
+  bool unserved = add_group(promise, &task, row);
+  da_json_put_text(row, "state", da_slice_of(function_state(unserved ? DA_TASK_SUSPENDED : state)));
   cJSON *part = da_json_object();
   da_json_put_text(part, "state", da_slice_of(da_task_state_name(task.state)));
   da_json_put_int(part, "version", task.version);

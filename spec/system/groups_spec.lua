@@ -94,6 +94,10 @@ describe("a group", function()
     assert.are.same({ 0, missing }, { got.code, got.err })
     assert.matches("f +film +suspended .*f:split.1\n", got.out)
     assert.are.equal("f", row_of(run("ps", "--json").out).id)
+    got = row_of(run("get", "f:split.1", "--json").out)
+    assert.are.same({ "suspended", "gpu", "pending" }, { got.state, got.group, got.task.state })
+    assert.matches("split.1  suspended .*→ group gpu\n", run("tree", "f").out)
+    assert.matches("\nawaits    group gpu\n", run("get", "f:split.1").out)
     local other = serve(front)
     other:wait_for(missing)
     local follower = place:spawn("run", front, "film", "a", "--id", "f")
@@ -137,6 +141,26 @@ describe("a group", function()
     assert.are.same({ 1, "" }, { got.code, got.out })
     assert.matches("[unknown_function] no file that serves group 'gpu' defines a workflow 'splt'", got.err, 1, true)
     stop(quick)
+  end)
+
+  it("has versions, of which the newest is called, or the one that is asked for", function()
+    local versions = GPU:gsub("function async.waits.-end\n", "") .. [=[
+function async.two() return "old" end
+async.two:defaults { version = 1 }
+function async.two() return "new" end
+async.two:defaults { version = 2 }
+]=]
+    place:write("gpu.lua", versions)
+    local script = place:write("calls.lua", 'local da = require "da"\nlocal two = da.service "gpu".two\n'
+      .. "function da.async.calls(v) return da.await((v and two:with { version = v } or two)()) end\n")
+    local process = program.spawn({ "serve", "gpu=" .. gpu }, { data = place.data, cwd = place.dir,
+      env = { DAHOST_TIME_FACTOR = "100" } })
+    process:wait_for("two, two version 2")
+    assert.are.equal('"new"\n', run("run", script, "calls").out)
+    assert.are.equal('"old"\n', run("run", script, "calls", "1").out)
+    assert.matches("[unknown_function] workflow 'two' has no version 3 in group 'gpu'; it has 1, 2",
+      run("run", script, "calls", "3").err, 1, true)
+    stop(process)
   end)
 
   it("keeps the code that a call was taken up with, through reloads and kills", function()
