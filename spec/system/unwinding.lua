@@ -99,6 +99,25 @@ function async.detaches()
   return { good = got == "mine" and mailed == "mail to ann", kept = { "mail to ann", "mail to bob" } }
 end
 
+function step.slowly(name) os.execute "sleep 0.02"; note("do", name); return name end
+
+-- A step that is cancelled while it runs, and a workflow before it begins, in a scope that is then left by an error.
+function async.gives_up()
+  local s <close> = da.saga()
+  s:on_fail(step.undo, "slow")
+  local p = step.slowly "slow"
+  local later = async.fails:with { delay = "1h" } { "never" }
+  await(da.sleep(0.005))
+  p:cancel "enough"
+  later:cancel "enough"
+  local how, what = code(p), code(later)
+  da.error(what == "canceled" and (how == "ended" or how == "canceled") and "mine" or "odd", how)
+end
+
+function async.cancels_steps()
+  return { good = code(async.gives_up()) == "mine", kept = {} }
+end
+
 -- Losers of any that hold sagas: a workflow, a branch, an undo call of which fails.
 function step.stuck() note("undo", "stuck"); da.error("stuck", "cannot", { fatal = true }) end
 

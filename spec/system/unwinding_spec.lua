@@ -34,7 +34,7 @@ describe("unwinding", function()
   print("seed " .. harness.seed .. " (DA_SEED repeats it)")
   math.randomseed(harness.seed)
 
-  for _, func in ipairs { "cancel_in_undo", "cancel_in_join", "deadline", "detaches", "loses" } do
+  for _, func in ipairs { "cancel_in_undo", "cancel_in_join", "cancels_steps", "deadline", "detaches", "loses" } do
     it("undoes all of " .. func .. ", killed at every write, and again in the recovery", function()
       local one, writes = case(func), 0
       harness.play(one, {})
