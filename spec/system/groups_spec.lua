@@ -1,5 +1,6 @@
 -- groups_spec.lua - calls of other groups: where they run, from which code, what happens when nobody serves them.
 -- SPDX-License-Identifier: Apache-2.0
+local uv = require("luv")
 local cli = require("spec.support.cli")
 local program = require("spec.support.program")
 
@@ -197,6 +198,31 @@ async.two:defaults { version = 2 }
     assert.are.equal(0, run("promise", "resolve", "c:waits.1.p.1", "1").code)
     assert.are.equal('[1,"old"]\n', run("resume", "c").out)
     stop(process)
+  end)
+
+  it("is taken up and pinned through a death at each write", function()
+    local deaths = 0
+    for _, point in ipairs { "commit.before", "commit.after", "answer.before" } do
+      for n = 1, 40 do
+        local data = ("%s/%s-%d"):format(place.dir, point, n)
+        local function spawn(env, ...) return program.spawn({ ... }, { data = data, cwd = place.dir, env = env }) end
+        local first = spawn({}, "serve", front):wait_for("serving")
+        assert.are.equal("f\n", spawn({}, "start", front, "film", "a", "--id", "f"):wait().out)
+        first:wait_for("f:split.1: it waits for group 'gpu'"):signal_with("sigterm"):wait()
+        local dies = spawn({ DAHOST_KILL = point .. ":" .. n }, "serve", front, "gpu=" .. gpu)
+        while not dies.ended and not dies.err:find("f resolved", 1, true) do uv.run("once") end
+        local died = dies.ended
+        if not died then dies:signal_with("sigterm") end
+        dies:wait()
+        deaths = deaths + (died and 1 or 0)
+        local last = spawn({}, "serve", front, "gpu=" .. gpu):wait_for("serving")
+        assert.are.equal('"<a1><a2><a3>"\n', spawn({}, "resume", "f"):wait().out)
+        last:signal_with("sigterm"):wait()
+        assert.are.equal(0, spawn({}, "verify"):wait().code)
+        if not died then break end
+      end
+    end
+    assert.is_true(deaths > 20, deaths .. " deaths")
   end)
 
   it("is not run by who follows or resumes something else", function()
