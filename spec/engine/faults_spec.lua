@@ -70,8 +70,9 @@ describe("planted faults", function()
   end)
 
   -- The run's last words against the probe of that name.
-  local function run(name)
-    local _, out = sh(("cd %s && lua5.4 spec/support/faults_run.lua %s/%s %d %d"):format(root, folder, name, seed, OPS_MAX))
+  local function run(name, kind)
+    local _, out = sh(("cd %s && lua5.4 spec/support/faults_run.lua %s/%s %d %d %s"):format(root, folder, name, seed, OPS_MAX,
+      kind or ""))
     return out
   end
 
@@ -97,7 +98,7 @@ describe("planted faults", function()
       os.remove(object)
       assert(os.rename(sound, object))
       assert(ok, why)
-      local out = run(("fault%d.so"):format(i))
+      local out = run(("fault%d.so"):format(i), fault.run)
       assert.truthy(out:find("^different"), ("seed %d: %s"):format(seed, out))
       print(("  found at request %s: %s"):format(out:match("^different (%d+)") or "?", fault.words))
     end)

@@ -1,7 +1,7 @@
 -- queue_spec.lua - queues: who is served when, what is given back, and thousands of random requests against the model.
 -- SPDX-License-Identifier: Apache-2.0
 local lockstep = require("spec.support.lockstep")
-local model = require("spec.support.queue_model")
+local queue_lockstep = require("spec.support.queue_lockstep")
 local probe = require("da_probe")
 
 local KIND = { channel = 1, semaphore = 2, limiter = 3 }
@@ -278,122 +278,12 @@ describe("a queue", function()
 end)
 
 describe("random requests to queues", function()
-  local OPS = tonumber(os.getenv("DA_OPS")) or 6000
-  local NAMES = { channel = { "c1", "c2", "x1/in" }, semaphore = { "s1" }, limiter = { "l1" } }
-  local RATE, PER = 3, 50
-
-  local function compare(m, name)
-    local q, mine = world:queue(name), m.queues[name]
-    if not mine then return assert.is_nil(q, name .. " should be gone") end
-    if not q then return assert.equal(0, #mine.tokens + #mine.waiting) end
-    if mine.kind == "channel" then
-      local want, got = {}, {}
-      for i, token in ipairs(mine.tokens) do want[i] = token.value end
-      for i, token in ipairs(q.tokens) do got[i] = token.data end
-      assert.same(want, got)
-    elseif mine.kind == "semaphore" then
-      assert.equal(model.held_count(mine), q.held)
-    end
-  end
-
   it("find the engine and the model of one mind", function()
     local seed = lockstep.seed()
-    math.randomseed(seed)
-    local m, count, executions, grants
-    local function pick(list) return list[math.random(#list)] end
-    local function fresh()
-      if world then world:close() end
-      world, now = assert(probe.new({ kind = "memory" })), 1000
-      m, count, executions, grants = model.new(), 0, {}, {}
-      for i = 1, 4 do
-        local timeout = i == 4 and 3000 or MAX
-        start("x" .. i, timeout)
-        m:start("x" .. i, timeout)
-        executions[i] = "x" .. i
-      end
+    local run = queue_lockstep.run({ probe = probe, seed = seed, ops = tonumber(os.getenv("DA_OPS")) or 6000 })
+    assert.is_nil(run.difference, ("seed %d, request %d: %s"):format(seed, run.ops, run.difference or ""))
+    for _, what in ipairs { "granted", "given back", "passed over", "refused", "again" } do
+      assert.is_true((run.hits[what] or 0) > 10, ("seed %d: %s %d times"):format(seed, what, run.hits[what] or 0))
     end
-    local function live() -- sometimes one that is not
-      local id = pick(executions)
-      return (m:alive(id, now) or math.random(20) == 1) and id or "x1"
-    end
-    local known = {}
-    local function step()
-      now = now + math.random(0, 9)
-      local op = math.random(100)
-      local before = m:alive("x4", now)
-      sweep(now)
-      m:pass(now)
-      m:serve(now)
-      if op <= 45 then
-        local owner, kind = live(), pick { "channel", "channel", "semaphore", "limiter" }
-        local name = pick(NAMES[kind])
-        if math.random(40) == 1 then name = "c1" end
-        count = count + 1
-        local id = math.random(10) == 1 and #known > 0 and pick(known) or owner .. ":p" .. count
-        owner = id:match "^x%d"
-        known[#known + 1] = id
-        local limit = kind == "semaphore" and 2 or kind == "limiter" and RATE or 0
-        local reply = wait(owner, id:sub(4), name, kind, limit, kind == "limiter" and PER or 0)
-        if not m:alive(owner, now) then return assert.equal(409, reply.status) end
-        local want = m:wait(name, kind, limit, PER, id, owner, now)
-        assert.equal(want, reply.status == 200 and reply.data.promise.state or reply.status)
-      elseif op <= 75 then
-        local name = math.random(30) == 1 and "s1" or pick(NAMES.channel)
-        local mark = math.random(3) == 1 and "m" .. math.random(count + 1) or nil
-        count = count + 1
-        local reply, want
-        if mark then
-          local owner = live()
-          reply = ask("queue.put", { id = owner, promiseId = owner .. ":s/" .. mark, name = name, value = { data = tostring(count) } })
-          want = m:alive(owner, now) and m:send(name, tostring(count), owner .. mark, now) or 410
-        else
-          reply = put(name, tostring(count))
-          want = m:send(name, tostring(count), nil, now)
-        end
-        if want == 410 or want == 422 then assert.equal(want, reply.status) else assert.equal(200, reply.status) end
-      elseif op <= 97 and #known > 0 then
-        local id = pick(known)
-        local reply = back(id:match "^x%d", id:sub(4))
-        if reply.status == 200 then m:back(id, now) end
-        assert.equal(m:alive(id:match "^x%d", now), reply.status == 200)
-      elseif op > 98 then
-        local owner = live()
-        if m:alive(owner, now) then
-          finish(owner)
-          m:finish(owner, now)
-        end
-      end
-      assert(before or not m:alive("x4", now))
-    end
-    for i = 1, OPS do
-      if i % 300 == 1 then
-        fresh()
-        known = {}
-      end
-      local ok, words = pcall(function()
-        step()
-        for _, names in pairs(NAMES) do
-          for _, name in ipairs(names) do compare(m, name) end
-        end
-        for id, p in pairs(m.promises) do
-          local stored = world:promise(id)
-          assert.equal(p.state, stored.state, id)
-          if p.state == "resolved" and p.queue.kind == "channel" then assert.equal(p.token.value, stored.value.data) end
-        end
-        assert.is_nil(m:broken())
-        local q = m.queues.l1
-        if q then
-          grants = {}
-          for _, grant in ipairs(q.grants) do
-            if not grant.back then grants[#grants + 1] = grant.at end
-          end
-          assert.is_nil(model.exceeded(grants, RATE, PER))
-        end
-        if i % 10 == 0 then whole() end
-      end)
-      assert(ok, ("seed %d, request %d: %s"):format(seed, i, tostring(words)))
-    end
-    world:close()
-    world = nil
   end)
 end)

@@ -1,7 +1,7 @@
 -- faults.lua - mistakes a person could make in the engine, one line each, for the random runs to find.
 --
 -- Each is a change of the engine's own text: `from` must be there exactly once. The spec compiles the changed file
--- into a probe of its own, so that nothing of this is in the engine.
+-- into a probe of its own, so that nothing of this is in the engine. run = "queue": the run of queue_lockstep.lua.
 --
 -- SPDX-License-Identifier: Apache-2.0
 return {
@@ -126,5 +126,61 @@ return {
     file = "task.c",
     from = "if (req->call.generation != last + 1 ||",
     to = "if (req->call.generation <= last ||",
+  },
+  {
+    words = "one permit more than there are",
+    file = "queue.c",
+    from = "return n->q.held < (uint64_t)n->q.limit;",
+    to = "return n->q.held <= (uint64_t)n->q.limit;",
+    run = "queue",
+  },
+  {
+    words = "a limiter grants a millisecond too early",
+    file = "queue.c",
+    from = "da_rule_later(from, n->q.per_ms)",
+    to = "da_rule_later(from, n->q.per_ms - 1)",
+    run = "queue",
+  },
+  {
+    words = "somebody who was withdrawn, or whose execution is over, takes a token",
+    file = "queue.c",
+    from = "if (waits && still_waits(c, h)) {",
+    to = "if (waits) {",
+    run = "queue",
+  },
+  {
+    words = "a message that comes back goes to the end of its channel",
+    file = "queue.c",
+    from = ".name = n->q.name, .seq = h->row.seq};\n  da_entity *e",
+    to = ".name = n->q.name, .seq = n->q.next_seq++};\n  da_entity *e",
+    run = "queue",
+  },
+  {
+    words = "a permit goes to the next only when somebody asks",
+    file = "queue.c",
+    from = "  else if (h->row.state == DA_HOLD_GRANTED)\n    give_back(c, n, h);\n  serve_all(c);",
+    to = "  else if (h->row.state == DA_HOLD_GRANTED)\n    give_back(c, n, h);",
+    run = "queue",
+  },
+  {
+    words = "a message of a step is put by each attempt",
+    file = "queue.c",
+    from = "return req->version < 0 && hold_of(c, req->id, req->promise_id)->present;",
+    to = "return false;",
+    run = "queue",
+  },
+  {
+    words = "a new generation keeps its permits",
+    file = "task.c",
+    from = "  da_queue_over(c, req->id, false);\n",
+    to = "",
+    run = "queue",
+  },
+  {
+    words = "an execution that has ended keeps its permits",
+    file = "settle.c",
+    from = "  if (e->has_task) da_queue_over(c, e->promise.id, true);\n",
+    to = "",
+    run = "queue",
   },
 }

@@ -147,10 +147,11 @@ function M:back(id, now)
   self:serve(now)
 end
 
-function M:finish(owner, now)
+-- `again`: it begins anew, and keeps its inboxes.
+function M:finish(owner, now, again)
   local e = self.executions[owner]
   if not e or not e.live then return end
-  e.live = false
+  e.live = again or false
   for id, p in pairs(self.promises) do
     if p.owner == owner then
       if p.state == "pending" then p.state = now < p.timeout and "rejected_canceled" or "rejected_timedout" end
@@ -159,7 +160,7 @@ function M:finish(owner, now)
     end
   end
   for name, q in pairs(self.queues) do
-    if q.owner == owner then self.queues[name] = nil end
+    if q.owner == owner and not again then self.queues[name] = nil end
   end
   self:serve(now)
 end
