@@ -1,5 +1,5 @@
 # embed.cmake - da_embed(OUT_VAR SYMBOL FILES...): files of the tree as bytes of the program (.incbin), with a table of names.
-# The generated C defines `const da_embedded SYMBOL[]`, ended by a NULL name; see host/base/embed.h.
+# Lua files are stripped first (strip_lua.cmake). The generated C defines `const da_embedded SYMBOL[]`, ended by a NULL name; see host/base/embed.h.
 # SPDX-License-Identifier: Apache-2.0
 function(da_embed out symbol)
   cmake_parse_arguments(E "" "ROOT" "FILES" ${ARGN})
@@ -9,7 +9,10 @@ function(da_embed out symbol)
   set(depends "")
   set(i 0)
   foreach(file ${E_FILES})
-    set(path ${E_ROOT}/${file})
+    set(strip ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/strip_lua.cmake)
+    set(path ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.d/${file})
+    add_custom_command(OUTPUT ${path} DEPENDS ${E_ROOT}/${file} ${strip} VERBATIM
+      COMMAND ${CMAKE_COMMAND} -DFROM=${E_ROOT}/${file} -DTO=${path} -P ${strip})
     list(APPEND depends ${path})
     string(APPEND asm "  .global ${symbol}_${i}\n  .global ${symbol}_${i}_end\n${symbol}_${i}:\n  .incbin \"${path}\"\n${symbol}_${i}_end:\n  .byte 0\n")
     string(APPEND table "extern const char ${symbol}_${i}[], ${symbol}_${i}_end[];\n")
@@ -21,5 +24,5 @@ function(da_embed out symbol)
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c
     CONTENT "${table}extern const da_embedded ${symbol}[];\nconst da_embedded ${symbol}[] = {\n${rows}  {0, 0, 0}};\n" @ONLY)
   set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/${symbol}.S PROPERTIES OBJECT_DEPENDS "${depends}")
-  set(${out} ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.S ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c PARENT_SCOPE)
+  set(${out} ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.S ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c ${depends} PARENT_SCOPE)
 endfunction()
