@@ -161,12 +161,18 @@ void da_publish_before(da_execution *execution)
   send(execution);
 }
 
+/* Is the program past everything that was ever stored? At its end it is, whatever it left undelivered. */
+static bool has_caught_up(const da_execution *execution)
+{
+  if (execution->finished) return true;
+  return !execution->sliced && execution->holds == 0 && all_met(execution) &&
+         execution->queue_head == execution->queue_count;
+}
+
 void da_publish_flush(da_execution *execution)
 {
   const struct da_live *live = execution->live;
-  if (execution->catching_up && !execution->sliced && execution->holds == 0 && all_met(execution) &&
-      execution->queue_head == execution->queue_count)
-    execution->catching_up = false;
+  if (execution->catching_up && has_caught_up(execution)) execution->catching_up = false;
   if (live == NULL || live->sending > 0 || execution->catching_up) return;
   da_publish_before(execution);
 }

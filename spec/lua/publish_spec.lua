@@ -58,6 +58,15 @@ describe("da.publish", function()
       end]])
   end)
 
+  it("is kept when nothing was recorded behind it, and something that settled was never waited for", function()
+    assert.same({ late = 1 }, published [[
+      function async.kid() error "gone" end
+      function async.main()
+        pcall(function() await(da.within("1h", async.kid())) end)
+        da.publish("late", 1)
+      end]])
+  end)
+
   it("is the execution's own in a branch, and a child workflow's own in a child", function()
     local text = [[
       function async.kid(n) da.publish("n", n) await(step.one(n)) da.publish("kid", true) end

@@ -220,6 +220,9 @@ local durable = {
 local ordered = {
   { 3, function(g) return { ("log(%s, %s)"):format(g:chancy(), g:chancy()) } end },
   { 2, function(g, ctx) return { ("log(await(step.echo(%s, %s)))"):format(g:chancy(), g:value(ctx)) } end },
+  { 3, function(g, ctx) -- compared at the end, as the records are
+    return { ("da.publish(%q, %s)"):format(g:pick { "k1", "k2", "k3" }, g:chance(80) and g:value(ctx, 1, true) or "nil") }
+  end },
   { 3, nests = true, function(g, ctx) -- one branch, and nothing beside it
     return block(("log(await(async(%q, function()"):format(g:pick { "alone", "inner.one" }), body(g, deeper(ctx)),
       g:pick { "end)))", "return n1, s1 end)))", "return t1 end)))" })

@@ -60,6 +60,7 @@ function M.read(place)
       seq = promise.settleSeq,
       ordinal = call.ordinal,
       generation = call.generation,
+      published = task and sorted_pairs(world:live(id)),
     }
   end
   forget_old_generations(records)
@@ -67,7 +68,7 @@ function M.read(place)
   return records
 end
 
-local FIELDS = { "generation", "state", "kind", "func", "line", "args", "param", "value", "headers", "tags", "task" }
+local FIELDS = { "generation", "state", "kind", "func", "line", "args", "param", "value", "headers", "tags", "task", "published" }
 
 -- The promise that has `id` as its child, by its text; nil for a root.
 local function parent_of(id)
