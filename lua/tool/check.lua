@@ -384,6 +384,17 @@ local function awaits_function(s, pc, name, of)
   end
 end
 
+-- A saga undoes when its variable is closed; one that is handed on is somebody else's to close.
+local function makes_saga(s, pc, dropped)
+  local code = s.proto.code
+  local closes = code[pc + 1] and op_of(code[pc + 1]) == OP.TBC and a_of(code[pc + 1]) == a_of(code[pc])
+  local kept = dropped
+  for _, l in ipairs(s.proto.locals) do kept = kept or l.from == pc + 1 end
+  if kept and not closes then
+    report(s, pc, "saga", "makes a saga that is not closed where its scope ends", "write `local s <close> = da.saga()`")
+  end
+end
+
 local function call_library(s, pc, name, args, dropped)
   if name == "await" or name == "pawait" then awaits_function(s, pc, name, args[1]) end
   if s.mode == "step" and not in_steps[name] and field(da, name) ~= nil then
@@ -401,6 +412,7 @@ local function call_library(s, pc, name, args, dropped)
   if name == "again" and dropped then
     report(s, pc, "again", "calls da.again and goes on", "write `return da.again(...)`")
   end
+  if name == "saga" and not in_step(s) then makes_saga(s, pc, dropped) end
   if queues[name] then return { kind = "queue", name = "da." .. name .. "(...)" } end
   if name == "service" then return { kind = "service", name = type(args[1]) == "table" and args[1].text or "?" } end
   if s.mode == "step" or (s.mode == "any" and name == "get") then return nil end -- there it is a table

@@ -98,6 +98,10 @@ row("await", "tests (always true) the promise of gpu.shade(...)",
 row("dropped", "drops the promise of gpu.shade(...)", "local gpu = da.service 'gpu'\n" .. workflow("gpu.shade(a) --!"),
   "local gpu = da.service 'gpu'\n" .. workflow("gpu.shade:with { timeout = 1 }:detach(a) return await(gpu.shade(a))"))
 row("dropped", "drops the promise of async.child(...)", both("async.child:at 'gpu' (a) --!", "async.child:detach(a)"))
+row("saga", "makes a saga that is not closed where its scope ends", both("local s = da.saga() s:on_fail(step.pay, a) --!",
+  "do local s <close> = da.saga() s:on_fail(step.pay, a) end local function begin() return da.saga() end "
+    .. "local t <close> = begin() local u = { da.saga() } return #u"))
+row("saga", "makes a saga that is not closed where its scope ends", both("da.saga() --!", "local x, s <close> = 1, da.saga() return x"))
 row("again", "calls da.again and goes on", both("if a then da.again(b) end --!",
   "do local s <close> = da.saga() s:on_fail(step.pay, 1) return da.again(a) end"))
 ROWS[#ROWS].also = in_step("local p = da.get(a) if p then return p.state end")
