@@ -59,6 +59,8 @@ static void end_following(cli_following *f)
   f->r = NULL;
   cli_run_of(r)->followed--;
   cli_run_settle(r);
+  /* Who serves all need not know who once followed what: an execution may last for years. */
+  if (service->serves && da_worker_unfollow(service->worker, f->id, f)) f->settled = true;
   if (service->serves && !cli_run_follows(service, f->root)) cli_model_forget(&service->model, f->root);
 }
 
@@ -159,8 +161,12 @@ void cli_follow(cli_request *r, da_slice id)
 void cli_follow_gone(cli_request *r)
 {
   cli_run_of(r)->asking++; /* keeps the request while the list is walked */
-  for (cli_following *f = r->service->followings; f != NULL; f = f->next)
-    if (f->r == r) end_following(f);
+  for (cli_following *f = r->service->followings, *next; f != NULL; f = next) {
+    next = f->next;
+    if (f->r != r) continue;
+    end_following(f);
+    if (f->settled && !f->checking) drop_following(f);
+  }
   cli_run_of(r)->asking--;
   cli_run_settle(r);
 }

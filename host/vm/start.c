@@ -331,6 +331,20 @@ void da_start_tell_follows(da_worker *worker, const da_promise *promise)
   }
 }
 
+bool da_worker_unfollow(da_worker *worker, da_slice id, const void *user)
+{
+  da_follow *first = da_table_get(&worker->follows, id);
+  da_follow **at = &first;
+  while (*at != NULL && (*at)->user != user) at = &(*at)->next;
+  da_follow *found = *at;
+  if (found == NULL) return false;
+  *at = found->next;
+  (void)da_table_remove(&worker->follows, id); /* the key is one of theirs */
+  if (first != NULL) (void)da_table_put(&worker->follows, da_slice_of(first->id), first);
+  free_follow(found);
+  return true;
+}
+
 void da_start_free_follows(da_worker *worker)
 {
   void *value;

@@ -206,6 +206,8 @@ bool da_worker_forget(da_worker *worker, da_slice id, da_slice *busy);
 
 /* Calls fn once when promise id is settled (at once on the loop if it is). A missing promise: NULL. */
 void da_worker_follow(da_worker *worker, da_slice id, void (*fn)(void *user, const da_promise *promise), void *user);
+/* Nobody wants that any more. False: it is being told, or will be soon. */
+bool da_worker_unfollow(da_worker *worker, da_slice id, const void *user);
 
 /* Cooperative cancellation: creates and settles `<id>:~cancel`, which resumes a suspended execution. done may be NULL;
  * status as of an HTTP answer: 200, 404, 409 when already settled. */

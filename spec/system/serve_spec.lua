@@ -76,6 +76,19 @@ describe("dahost serve", function()
     stop(process)
   end)
 
+  it("lets followers come and go", function()
+    local process = serve(script)
+    run("start", script, "waits", "--id", "w")
+    local followers = {}
+    for i = 1, 12 do followers[i] = place:spawn("resume", "w"):wait_for("w waits for w:p.1") end
+    for i = 1, 12 do
+      if i % 3 > 0 then followers[i]:signal_with(i % 3 == 1 and "sigkill" or "sigint"):wait() end
+    end
+    assert.are.equal(0, run("promise", "resolve", "w:p.1", "7").code)
+    for i = 3, 12, 3 do assert.are.same({ 0, "7\n" }, { followers[i]:wait().code, followers[i].out }) end
+    stop(process)
+  end)
+
   it("takes up all that rests in the store, without a file too", function()
     for i = 1, 3 do run("start", script, "waits", "--id", "w" .. i) end
     local process = serve()
