@@ -407,17 +407,9 @@ static int cancel(lua_State *L)
 {
   da_child *child = bind_promise_check(L, 1, "cancel");
   da_execution *execution = bind_execution(L, "cancel");
-  child->handed_on = true; /* it is done with, also if it had ended before */
   const char *why = lua_isnoneornil(L, 2) ? "canceled" : bind_check_text(L, 2, "the reason to cancel").ptr;
   da_execution_cancel_child(execution, child, why);
-  return 0;
-}
-
-/* take_back(promise, why): of a queue, which has settled and was not awaited: what it got goes back. */
-static int take_back(lua_State *L)
-{
-  da_child *child = bind_promise_check(L, 1, "cancel");
-  da_execution_take_back(child->execution, child, luaL_checkstring(L, 2));
+  child->handed_on = true; /* it is done with, also if it had ended before */
   return 0;
 }
 
@@ -453,7 +445,6 @@ const luaL_Reg bind_promise_natives[] = {{"await", await},
                                          {"check_duration", check_duration},
                                          {"ready", ready},
                                          {"cancel", cancel},
-                                         {"take_back", take_back},
                                          {"shield", shield},
                                          {"is_promise", is_promise},
                                          {"is_function", is_function},

@@ -407,6 +407,7 @@ static void cancel_fibers(da_execution *execution, da_child *child, const char *
 
 void da_execution_cancel_child(da_execution *execution, da_child *child, const char *why)
 {
+  if (child->delivered) da_queue_take_back(child, why);
   if (child->delivered || child->canceled) return;
   switch (child->kind) {
   case DA_CALL_STEP:

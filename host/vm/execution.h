@@ -330,8 +330,6 @@ typedef struct da_call_spec {
 da_child *da_execution_call(da_execution *execution, const da_call_spec *spec, da_err *err);
 /* Ends a branch: its outcome becomes its record. data and rest are copied. */
 void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slice data, da_slice rest);
-/* Withdraws the promise of a recv, acquire or take that was told of what it got, unless an await has handed it on. */
-void da_execution_take_back(da_execution *execution, da_child *child, const char *why);
 /* Gives back what the promise of a recv, acquire or take got, or its place; once, however often it is called. */
 void da_execution_give_back(da_execution *execution, da_child *child);
 /* A promise of another lineage, to be awaited; never created. That there is none is recorded. May park. */
@@ -611,6 +609,8 @@ static inline bool da_queue_waits(da_call_kind kind)
 {
   return kind == DA_CALL_RECV || kind == DA_CALL_ACQUIRE || kind == DA_CALL_TAKE;
 }
+/* Of one that was told what it got, unless an await has handed that to the code: it goes back. */
+void da_queue_take_back(da_child *child, const char *why);
 /* The names under which the ids of these calls are counted: "~recv-orders". */
 da_slice da_queue_counted(da_arena *arena, const da_call_spec *spec);
 /* The code of the error that an answer of the engine about a queue becomes, or NULL. Static. */

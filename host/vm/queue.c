@@ -95,11 +95,11 @@ void da_execution_give_back(da_execution *execution, da_child *child)
   da_execution_submit(execution, op, child, da_execution_op_over);
 }
 
-void da_execution_take_back(da_execution *execution, da_child *child, const char *why)
+void da_queue_take_back(da_child *child, const char *why)
 {
   bool unseen = child->delivered && child->state == DA_RESOLVED && !child->seen && !child->handed_on;
   if (!da_queue_waits(child->kind) || !unseen) return;
-  da_execution_give_back(execution, child);
+  da_execution_give_back(child->execution, child);
   da_call_overrule(child, DA_CANCELED, "canceled", why);
 }
 
@@ -111,7 +111,6 @@ void da_queue_leave_scope(da_scope *scope, da_execution *execution)
     if (!da_queue_waits(child->kind) || child->handed_on || da_fiber_awaited(child)) continue;
     if (child->kind == DA_CALL_ACQUIRE && child->delivered) continue; /* it may be held by whoever the branch told */
     da_execution_cancel_child(execution, child, why);
-    da_execution_take_back(execution, child, why);
   }
 }
 

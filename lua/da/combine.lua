@@ -51,7 +51,7 @@ end
 local function losers(members, winner, options)
   if options and options.losers == "keep" then return end
   for i = 1, #members do
-    if i ~= winner then core.withdraw(members[i], "another one was first") end
+    if i ~= winner then core.cancel(members[i], "another one was first") end
   end
 end
 

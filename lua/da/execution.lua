@@ -67,15 +67,10 @@ function core.start_branch(label, options, fn)
   return core.branch(label, options, core.branch_main, fn)
 end
 
--- Cancels what is under way; what a queue has given and nobody has seen goes back.
-function core.withdraw(promise, why)
-  if core.ready(promise) then core.take_back(promise, why) else core.cancel(promise, why) end
-end
-
 local function end_fiber(promise, members, ok, ...)
   if not ok and members and core.canceled_here() then
     for i = 1, #members do
-      core.withdraw(members[i], "what it is part of was cancelled")
+      core.cancel(members[i], "what it is part of was cancelled")
     end
   end
   core.fiber_done(promise, ok, ...)

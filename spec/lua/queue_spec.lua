@@ -81,6 +81,18 @@ local rows = {
       local ok, e = pawait(q)
       return { v, ok, e.code, (await(ch:recv())) }
     end]], '[1,false,"canceled",2]' },
+  { "what is cancelled after it came, and was never awaited, goes back", [[
+    function async.main()
+      local ch, sem = da.channel "c", da.semaphore("s", 1)
+      ch:send(1)
+      local p, permit = ch:recv(), sem:acquire()
+      await(da.sleep "20ms")
+      p:cancel "enough"
+      permit:cancel()
+      local _, e = pawait(p)
+      await(da.within("10s", sem:acquire()))
+      return { e.code, e.message, p:state(), (await(ch:recv())) }
+    end]], '["canceled","enough","canceled",1]' },
   { "a loser that somebody awaited keeps its message", [[
     function async.main()
       local ch = da.channel "c"
