@@ -253,13 +253,18 @@ static bool same_map(da_map a, da_map b)
   return a.count == b.count && tags_fit(a, b);
 }
 
+static bool same_value(const da_value *a, const da_value *b)
+{
+  return a->has_data == b->has_data && a->has_headers == b->has_headers && a->encoding == b->encoding &&
+         da_slice_eq(a->data, b->data) && same_map(a->headers, b->headers);
+}
+
 static bool same_definition(const da_schedule *a, const da_schedule *b)
 {
   return da_slice_eq(a->cron, b->cron) && a->style == b->style && da_slice_eq(a->zone, b->zone) &&
          a->catch_up == b->catch_up && da_slice_eq(a->promise_id, b->promise_id) &&
-         a->promise_timeout == b->promise_timeout && da_slice_eq(a->promise_param.data, b->promise_param.data) &&
-         same_map(a->promise_param.headers, b->promise_param.headers) && same_map(a->promise_tags, b->promise_tags) &&
-         da_slice_eq(a->call.func, b->call.func);
+         a->promise_timeout == b->promise_timeout && same_value(&a->promise_param, &b->promise_param) &&
+         same_map(a->promise_tags, b->promise_tags) && da_slice_eq(a->call.func, b->call.func);
 }
 
 /* What was defined otherwise begins anew. A zone whose rules alone are others keeps its past, and what is due. */

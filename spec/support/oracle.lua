@@ -20,6 +20,7 @@ Oracle.__index = Oracle
 M.null = function() end
 
 M.VERSION = "2026-04-01"
+M.TIME_MAX = 9007199254740991 -- no deadline
 M.RETRY, M.LEASE = 0, 1 -- the `type` of a task timeout in a snapshot
 
 -- A root and what follows it are kept in separate key parts, each with its own bound.
