@@ -32,10 +32,21 @@ struct cli_following {
 
 /* ---- followings ---------------------------------------------------------------------------------------- */
 
+/* Who serves all keeps of the model what is followed. */
+static void forget_unfollowed(cli_service *service, da_slice root)
+{
+  if (service->serves && !cli_run_follows(service, root)) cli_model_forget(&service->model, root);
+}
+
 void cli_run_settle(cli_request *r)
 {
   const cli_run_state *state = cli_run_of(r);
-  if (state->asking == 0 && state->followed == 0) cli_request_end(r);
+  cli_service *service = r->service;
+  if (state->asking > 0 || state->followed > 0) return;
+  char *started = state->id != NULL ? da_xstrndup(da_id_root(da_slice_of(state->id))) : NULL;
+  cli_request_end(r);
+  if (started != NULL) forget_unfollowed(service, da_slice_of(started)); /* events came while it began */
+  free(started);
 }
 
 static void drop_following(cli_following *f)
@@ -61,7 +72,7 @@ static void end_following(cli_following *f)
   cli_run_settle(r);
   /* Who serves all need not know who once followed what: an execution may last for years. */
   if (service->serves && da_worker_unfollow(service->worker, f->id, f)) f->settled = true;
-  if (service->serves && !cli_run_follows(service, f->root)) cli_model_forget(&service->model, f->root);
+  forget_unfollowed(service, f->root);
 }
 
 /* What the execution detached, at any depth, and that has not ended: by what this process knows of it. */
