@@ -17,8 +17,8 @@ int64_t da_clock_now_ms(void);
 void da_clock_floor(int64_t at_ms);
 /* How long to wait, in real milliseconds, until the clock shows at_ms; 0 if it already does. Rounded up. */
 int64_t da_clock_wait_ms(int64_t at_ms);
-/* From now on the clock shows at_ms, and nothing but da_clock_move() changes that; a wait for anything later has no end.
- * da_clock_go() gives the machine's clock back. */
+/* From now on the clock shows at_ms, and nothing but da_clock_move() changes that; a wait for anything later has no
+ * end. da_clock_go() gives the machine's clock back. */
 void da_clock_stand(int64_t at_ms);
 void da_clock_move(int64_t at_ms); /* never back */
 void da_clock_go(void);

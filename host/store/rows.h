@@ -40,7 +40,7 @@ struct da_store {
   uint64_t rows_read;
   int fail_nth;
   da_status fail_status;
-  da_err fault;   /* words of the last failed read */
+  da_err fault;                 /* words of the last failed read */
   da_store_damaged *on_damaged; /* NULL: a scan ends with the first damaged row */
   void *on_damaged_user;
   da_err skipped; /* of the last row that was passed over; empty: none was */

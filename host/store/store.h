@@ -107,15 +107,16 @@ typedef bool da_store_hold_visit(void *user, const da_queue_row *hold);
 da_status DA_MUST_USE da_store_scan_holds(da_store *store, da_arena *arena, da_store_hold_visit *visit, void *user,
                                           da_err *err);
 
-/* From now on da_store_scan_ids() passes over damaged rows and tells them: of whose lineage they are (a root id, borrowed
- * until it returns), and the words. NULL: it fails at the first one, as all other scans do. */
+/* From now on da_store_scan_ids() passes over damaged rows and tells them: of whose lineage they are (a root id,
+ * borrowed until it returns), and the words. NULL: it fails at the first one, as all other scans do. */
 typedef void da_store_damaged(void *user, da_slice root, const char *words);
 void da_store_on_damaged(da_store *store, da_store_damaged *fn, void *user);
 
 /* The words of the last read that failed (the reads of a view have no da_err). Borrowed until the next failure. */
 const char *da_store_fault_words(const da_store *store);
 
-/* Words of a row of what falls due that no key can be read of, and that was passed over since the last call; or NULL. */
+/* Words of a row of what falls due that no key can be read of, and that was passed over since the last call; or NULL.
+ */
 const char *da_store_skipped(da_store *store);
 
 /* Faults on demand, for specs: fail the nth commit from now (1: the next) with `status`; 0 turns it off. */

@@ -351,7 +351,8 @@ local function starts_programs(path)
     path:find("/test_run_spec") or not path:find("^spec/%l+/") then return false end
   local text = file:read("a")
   file:close()
-  return path:find("/kill_%d_spec") or text:find("spec%.support%.harness") or text:find("spec%.support%.script") or text:find("spec%.support%.program")
+  return text:find("spec%.support%.harness") or text:find("spec%.support%.script")
+    or text:find("spec%.support%.program") or text:find("spec%.support%.kill")
 end
 
 local function with_evicted(list)

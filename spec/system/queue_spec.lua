@@ -164,11 +164,11 @@ describe("send", function()
   end)
 
   it("shows who waits, and whoever is cancelled leaves its place to the next", function()
-    local first, second = waiting("cart-7", 1), nil
+    local first = waiting("cart-7", 1)
     dahost("cancel", "cart-7", "enough")
     harness.wait(first)
     assert.equal(4, first.code)
-    second = waiting("cart-8", 1)
+    local second = waiting("cart-8", 1)
     assert.equal("cart-8/orders  channel    0 messages, 1 waits\n  waits    cart-8:~recv-orders.1\n",
       dahost("queue", "cart-8/orders").out)
     dahost("send", "cart-8/orders", "1")
