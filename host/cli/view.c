@@ -7,16 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "../base/clock.h"
-#include "../base/id.h"
 #include "event.h"
 #include "text.h"
+#include "view_tree.h"
 
-enum { FRAME_MS = 100, TICK_MS = 1000, LINES_MAX = 200, PIPE_READ = 16 * 1024, STATE_COLUMNS = 11 };
+enum { FRAME_MS = 100, TICK_MS = 1000, PIPE_READ = 16 * 1024 };
 
 typedef enum view_kind { VIEW_QUIET, VIEW_PLAIN, VIEW_TERMINAL } view_kind;
 
@@ -27,7 +26,7 @@ struct cli_view {
   const cli_model *model;
   da_buf above; /* lines not yet written above the tree */
   uint64_t drawn_ns;
-  size_t widths[LINES_MAX]; /* of the lines on the screen */
+  size_t widths[CLI_TREE_LINES_MAX]; /* of the lines on the screen */
   size_t lines;
   bool stale; /* the screen does not show the latest */
   uv_loop_t *loop;
@@ -48,217 +47,6 @@ static void write_all(da_slice text)
     if (done <= 0) return;
     text = da_slice_make(text.ptr + done, text.len - (size_t)done);
   }
-}
-
-/* ---- a line of the tree -------------------------------------------------------------------------------- */
-
-typedef struct line {
-  da_buf *out;
-  size_t left; /* columns */
-  bool color;
-} line;
-
-typedef enum paint { NO_PAINT, DIM, RED, GREEN, YELLOW, CYAN } paint;
-
-static const char *const paints[] = {"", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"};
-
-static void put(line *l, paint color, da_slice text)
-{
-  bool painted = l->color && color != NO_PAINT;
-  size_t width = cli_width(text);
-  if (l->left == 0 || text.len == 0) return;
-  if (painted) da_buf_addf(l->out, "%s", paints[color]);
-  cli_fit(l->out, text, l->left);
-  if (painted) da_buf_addf(l->out, "\x1b[0m");
-  l->left -= width < l->left ? width : l->left;
-}
-
-static void put_text(line *l, paint color, const char *text)
-{
-  put(l, color, da_slice_of(text));
-}
-
-static void put_clock(line *l, int64_t at_ms)
-{
-  char text[40];
-  cli_time_text(at_ms, text);
-  text[19] = '\0'; /* without the zone */
-  put_text(l, NO_PAINT, text + 11);
-}
-
-static void put_settled(line *l, const cli_node *node)
-{
-  paint color = node->state == DA_RESOLVED ? GREEN : RED;
-  put_text(l, color, cli_state_name(node->state));
-}
-
-static void put_state(line *l, const cli_node *node)
-{
-  switch (node->activity) {
-  case CLI_RUNNING:
-    put_text(l, CYAN, "running");
-    return;
-  case CLI_SUSPENDED:
-    put_text(l, YELLOW, "suspended");
-    return;
-  case CLI_STOPPED:
-    put_text(l, RED, "parked");
-    return;
-  case CLI_COMPLETED:
-    put_settled(l, node);
-    return;
-  case CLI_CALL:
-    break;
-  }
-  bool waits = node->call == DA_CALL_PROMISE || node->call == DA_CALL_NONE;
-  if (node->end_ns != 0)
-    put_settled(l, node);
-  else if (node->call == DA_CALL_SLEEP)
-    put_text(l, YELLOW, "sleeping");
-  else
-    put_text(l, waits ? YELLOW : CYAN, waits ? "pending" : "running");
-}
-
-static void put_duration(line *l, const cli_node *node)
-{
-  uint64_t end = node->end_ns != 0 ? node->end_ns : da_clock_mono_ns();
-  char text[32];
-  if (node->recorded && node->end_ns != 0) return; /* it happened in an earlier life; no time is known here */
-  cli_duration_text((int64_t)((end - node->begin_ns) / 1000000), text);
-  put_text(l, DIM, " ");
-  put_text(l, DIM, text);
-}
-
-static void put_note(line *l, const cli_node *node)
-{
-  if (node->end_ns != 0) return;
-  if (node->waits.len > 0) {
-    put_text(l, NO_PAINT, "  \xe2\x86\x92 ");
-    put(l, NO_PAINT, node->waits);
-  } else if (node->call == DA_CALL_SLEEP && node->activity == CLI_CALL && node->due_at > 0) {
-    put_text(l, NO_PAINT, "  until ");
-    put_clock(l, node->due_at);
-  } else if (node->progress.len > 0) {
-    put_text(l, NO_PAINT, "  ");
-    put(l, CYAN, node->progress);
-  } else if (node->attempt > 0) {
-    char text[64];
-    char wait[32];
-    int64_t left = node->retry_at - da_clock_now_ms();
-    cli_duration_text(left, wait);
-    if (left > 0)
-      (void)snprintf(text, sizeof text, "  attempt %d failed, again in %s: ", node->attempt, wait);
-    else
-      (void)snprintf(text, sizeof text, "  attempt %d; the last one failed: ", node->attempt + 1);
-    put_text(l, YELLOW, text);
-    put(l, NO_PAINT, node->note);
-  } else if (node->activity == CLI_STOPPED) {
-    put_text(l, RED, "  ");
-    put(l, NO_PAINT, node->note);
-  }
-}
-
-static size_t depth_of(const cli_node *node)
-{
-  size_t depth = 0;
-  for (const cli_node *at = node->parent; at->parent != NULL; at = at->parent) depth++;
-  return depth;
-}
-
-static void put_node(line *l, const cli_node *node)
-{
-  size_t depth = depth_of(node);
-  for (size_t i = 0; i < depth && l->left > 20; i++) put_text(l, NO_PAINT, "  ");
-  size_t kept = l->left > 2 * STATE_COLUMNS ? STATE_COLUMNS : 0; /* the state is seen, however long the id */
-  l->left -= kept;
-  put(l, NO_PAINT, depth > 0 ? cli_short_id(node->id, node->parent->id) : node->id);
-  l->left += kept;
-  put_text(l, NO_PAINT, "  ");
-  if (depth == 0 && node->func.len > 0 && l->left > cli_width(node->func) + STATE_COLUMNS) {
-    put(l, DIM, node->func);
-    put_text(l, NO_PAINT, "  ");
-  }
-  put_state(l, node);
-  put_duration(l, node);
-  put_note(l, node);
-}
-
-/* ---- the tree ------------------------------------------------------------------------------------------ */
-
-/* How much is left out so that the tree fits. */
-typedef enum level { SHOW_ALL, HIDE_SETTLED_LEAVES, HIDE_SETTLED } level;
-
-static bool shown(const cli_view *view, const cli_node *node, level hide)
-{
-  da_slice root = da_buf_slice(&view->root);
-  if (root.len > 0 && !da_slice_eq(da_id_root(node->id), root)) return false;
-  if (node->parent->parent == NULL) return true;
-  if (hide >= HIDE_SETTLED_LEAVES && node->end_ns != 0 && node->first == NULL) return false;
-  return !(hide == HIDE_SETTLED && node->end_ns != 0);
-}
-
-static size_t hidden_below(const cli_view *view, const cli_node *node, level hide)
-{
-  size_t count = node->dropped;
-  for (const cli_node *child = node->first; child != NULL; child = child->next)
-    if (!shown(view, child, hide)) count++;
-  return count;
-}
-
-/* The lines that the tree would take; at most `most`. */
-static size_t count_lines(const cli_view *view, level hide, size_t most)
-{
-  size_t count = 0;
-  for (const cli_node *node = NULL; count <= most && (node = cli_model_next(view->model, node)) != NULL;) {
-    if (!shown(view, node, hide)) continue;
-    count += hidden_below(view, node, hide) > 0 ? 2 : 1;
-  }
-  return count;
-}
-
-static void end_line(cli_view *view, const line *l, size_t columns)
-{
-  da_buf_add_byte(l->out, '\n');
-  view->widths[view->lines++] = columns - l->left;
-}
-
-static void draw_node(cli_view *view, da_buf *out, const cli_node *node, level hide, size_t columns, size_t rows)
-{
-  line l = {.out = out, .left = columns, .color = view->color};
-  put_node(&l, node);
-  end_line(view, &l, columns);
-  size_t hidden = hidden_below(view, node, hide);
-  if (hidden == 0 || view->lines == rows) return;
-  char text[64];
-  l = (line){.out = out, .left = columns, .color = view->color};
-  for (size_t i = 0, depth = depth_of(node) + 1; i < depth && l.left > 20; i++) put_text(&l, NO_PAINT, "  ");
-  (void)snprintf(text, sizeof text, "(%zu more, settled)", hidden);
-  put_text(&l, DIM, text);
-  end_line(view, &l, columns);
-}
-
-static void draw_tree(cli_view *view, da_buf *out, size_t columns, size_t rows)
-{
-  view->lines = 0;
-  if (view->model == NULL) return;
-  level hide = SHOW_ALL;
-  while (hide < HIDE_SETTLED && count_lines(view, hide, rows) > rows) hide++;
-  bool fits = count_lines(view, hide, rows) <= rows;
-  size_t limit = fits ? rows : rows - 1; /* the last one says how many are missing */
-  size_t left_out = 0;
-  for (const cli_node *node = NULL; (node = cli_model_next(view->model, node)) != NULL;) {
-    if (!shown(view, node, hide)) continue;
-    if (view->lines < limit)
-      draw_node(view, out, node, hide, columns, limit);
-    else
-      left_out++;
-  }
-  if (left_out == 0) return;
-  char text[64];
-  line l = {.out = out, .left = columns, .color = view->color};
-  (void)snprintf(text, sizeof text, "(%zu more)", left_out);
-  put_text(&l, DIM, text);
-  end_line(view, &l, columns);
 }
 
 /* ---- the screen ---------------------------------------------------------------------------------------- */
@@ -295,8 +83,13 @@ static void draw(cli_view *view)
   da_buf_add_slice(&out, da_buf_slice(&view->above));
   da_buf_clear(&view->above);
   size_t most = rows > 1 ? rows - 1 : 1; /* the cursor needs a row */
-  if (most > LINES_MAX) most = LINES_MAX;
-  draw_tree(view, &out, columns > 1 ? columns - 1 : 1, most); /* no line may reach the margin: it would wrap */
+  if (most > CLI_TREE_LINES_MAX) most = CLI_TREE_LINES_MAX;
+  cli_tree_view tree = {.model = view->model,
+                        .root = da_buf_slice(&view->root),
+                        .color = view->color,
+                        .columns = columns > 1 ? columns - 1 : 1, /* no line may reach the margin: it would wrap */
+                        .rows = most};
+  view->lines = view->model != NULL ? cli_tree_draw(&tree, &out, view->widths) : 0;
   write_all(da_buf_slice(&out));
   da_buf_free(&out);
   view->drawn_ns = da_clock_mono_ns();

@@ -16,6 +16,7 @@
  *   rehearse.c    a replay that carries nothing out   again.c       its generations
  *   patched.c     places where its code was changed   history.c     what old generations left
  *   group.c       groups, their bundles, calls by name
+ *   served.c      scripts that are known
  *   publish.c     what it shows of its state          queue.c       what waits in queues, what is sent to them
  *   schedule.c    what scripts declare to run by the clock
  *
@@ -632,13 +633,15 @@ void da_fiber_wake_all(da_execution *execution);
 bool da_fiber_awaited(const da_child *child); /* does any fiber wait for it now? */
 void da_fiber_free(da_fiber *fiber);
 
+/* served.c */
+da_served *da_worker_bundle(da_worker *worker, const da_digest *hash);
+da_served *da_worker_keep(da_worker *worker, da_bundle *bundle);
+
 /* worker.c */
 void da_worker_ref(da_worker *worker);
 void da_worker_unref(da_worker *worker);
 void da_worker_interest(da_worker *worker, da_execution *execution, da_slice id);
 void da_worker_lose_interest(da_worker *worker, da_execution *execution, da_slice id);
-da_served *da_worker_bundle(da_worker *worker, const da_digest *hash);
-da_served *da_worker_keep(da_worker *worker, da_bundle *bundle);
 void da_worker_warm(da_worker *worker, da_execution *execution);
 void da_worker_rest(da_worker *worker, da_execution *execution);
 void da_worker_unlist(da_worker *worker, da_execution *execution); /* out of the warm or the resting */
