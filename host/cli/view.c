@@ -88,8 +88,9 @@ static void draw(cli_view *view)
                         .root = da_buf_slice(&view->root),
                         .color = view->color,
                         .columns = columns > 1 ? columns - 1 : 1, /* no line may reach the margin: it would wrap */
-                        .rows = most};
-  view->lines = view->model != NULL ? cli_tree_draw(&tree, &out, view->widths) : 0;
+                        .rows = most,
+                        .widths = view->widths};
+  view->lines = view->model != NULL ? cli_tree_draw(&tree, &out) : 0;
   write_all(da_buf_slice(&out));
   da_buf_free(&out);
   view->drawn_ns = da_clock_mono_ns();

@@ -180,7 +180,6 @@ static size_t count_lines(const cli_tree_view *view, level hide, size_t most)
 typedef struct drawing {
   const cli_tree_view *view;
   da_buf *out;
-  size_t *widths;
   size_t lines;
 } drawing;
 
@@ -192,7 +191,7 @@ static line new_line(const drawing *d)
 static void end_line(drawing *d, const line *l)
 {
   da_buf_add_byte(d->out, '\n');
-  d->widths[d->lines++] = d->view->columns - l->left;
+  d->view->widths[d->lines++] = d->view->columns - l->left;
 }
 
 static void draw_node(drawing *d, const cli_node *node, level hide, size_t rows)
@@ -210,9 +209,9 @@ static void draw_node(drawing *d, const cli_node *node, level hide, size_t rows)
   end_line(d, &l);
 }
 
-size_t cli_tree_draw(const cli_tree_view *view, da_buf *out, size_t *widths)
+size_t cli_tree_draw(const cli_tree_view *view, da_buf *out)
 {
-  drawing d = {.view = view, .out = out, .widths = widths};
+  drawing d = {.view = view, .out = out};
   level hide = SHOW_ALL;
   while (hide < HIDE_SETTLED && count_lines(view, hide, view->rows) > view->rows) hide++;
   bool fits = count_lines(view, hide, view->rows) <= view->rows;

@@ -13,9 +13,10 @@ typedef struct cli_tree_view {
   bool color;
   size_t columns; /* of the widest line */
   size_t rows;    /* at most; from 1 to CLI_TREE_LINES_MAX */
+  size_t *widths; /* what each line took is written here */
 } cli_tree_view;
 
-/* Appends the tree; what settled is left out first where not all fits. Returns its lines, and the width of each. */
-size_t cli_tree_draw(const cli_tree_view *view, da_buf *out, size_t *widths);
+/* Appends the tree; what settled is left out first where not all fits. Returns its lines. */
+size_t cli_tree_draw(const cli_tree_view *view, da_buf *out);
 
 #endif
