@@ -159,11 +159,10 @@ static const char send_help[] =
     "takes messages from the start of its execution to its end. Exit code 1 if there is no such execution, if it has\n"
     "ended, or if the channel is full.\n";
 static const char schedule_create_help[] =
-    "Has FUNCTION started with ARGs at each instant that CRON allows, while `dahost serve` is up: minute hour day "
-    "month\n"
-    "weekday (or the seconds in front), @daily, @every 10m; Sunday is 0 and 7. Each start is execution ID.<ms> of the\n"
-    "newest code served that defines FUNCTION. One that is there already is left as it is. A script declares its own\n"
-    "with da.schedule(...), which needs no command.\n";
+    "Has workflow F called with ARGs at each instant that CRON allows, while `dahost serve` is up. CRON is minute hour\n"
+    "day month weekday, with the seconds in front if wanted, or @daily, @every 10m; Sunday is 0 and 7. Each start is\n"
+    "execution ID.<ms> of the newest code served that defines F. A schedule that is there already is left as it is.\n"
+    "A script declares its own with da.schedule(...), which needs no command.\n";
 static const char schedule_get_help[] =
     "Shows a schedule: its expression, what it starts, when it ran and runs next.\n";
 static const char schedule_delete_help[] =
@@ -261,7 +260,7 @@ static const cli_verb verbs[] = {
     {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
      cli_promise_cancel},
     {"repl", "[FILE]", "a prompt in a workflow", repl_help, F_COMMON | F_WORKER | F(ID), 0, 1, cli_repl},
-    {"schedule create", "ID CRON FUNCTION [ARG...]", "start a function by the clock", schedule_create_help,
+    {"schedule create", "ID CRON F [ARG...]", "start a function by the clock", schedule_create_help,
      F_COMMON | F(JSON) | F(TZ) | F(CATCH_UP) | F(ARGS) | F(STR), 3, CLI_OPERANDS_MAX, cli_schedule_create},
     {"schedule get", "ID", "show a schedule", schedule_get_help, F_COMMON | F(JSON), 1, 1, cli_schedule_get},
     {"schedule delete", "ID", "delete a schedule", schedule_delete_help, F_COMMON | F(JSON), 1, 1, cli_schedule_delete},
@@ -322,7 +321,7 @@ static void overview(da_buf *out)
   for (size_t i = 0; i < VERB_COUNT; i++) {
     char left[64];
     (void)snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].operands);
-    da_buf_addf(out, "  %-31s %s\n", left, verbs[i].brief);
+    da_buf_addf(out, "  %-34s %s\n", left, verbs[i].brief);
   }
   da_buf_addf(out,
               "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
