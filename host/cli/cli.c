@@ -159,10 +159,10 @@ static const char send_help[] =
     "takes messages from the start of its execution to its end. Exit code 1 if there is no such execution, if it has\n"
     "ended, or if the channel is full.\n";
 static const char schedule_create_help[] =
-    "Has workflow F called with ARGs at each instant that CRON allows, while `dahost serve` is up. CRON is minute hour\n"
-    "day month weekday, with the seconds in front if wanted, or @daily, @every 10m; Sunday is 0 and 7. Each start is\n"
-    "execution ID.<ms> of the newest code served that defines F. A schedule that is there already is left as it is.\n"
-    "A script declares its own with da.schedule(...), which needs no command.\n";
+    "Has workflow F called with ARGs at each instant that CRON allows, while `dahost serve` is up. CRON is minute\n"
+    "hour day month weekday, with the seconds in front if wanted, or @daily, @every 10m; Sunday is 0 and 7. Each\n"
+    "start is execution ID.<ms> of the newest code served that defines F. A schedule that is there already is left\n"
+    "as it is. A script declares its own with da.schedule(...), which needs no command.\n";
 static const char schedule_get_help[] =
     "Shows a schedule: its expression, what it starts, when it ran and runs next.\n";
 static const char schedule_delete_help[] =
