@@ -182,7 +182,8 @@ function da.async.sleeps(d) da.await(da.sleep(d)) end]])
     process:signal_with("sigterm"):wait()
     local list, jumps = fired("stars"), 0
     for i = 2, #list do
-      if list[i] - list[i - 1] >= 3590000 then jumps = jumps + 1 else assert.are.equal(list[i - 1] + 1000, list[i]) end
+      local passed = list[i] - list[i - 1] -- a busy machine may miss some of them
+      if passed >= 3500000 then jumps = jumps + 1 else assert.is_true(passed >= 1000 and passed < 60000, passed) end
     end
     assert.are.equal(1, jumps)
     assert.are.equal(0, spawn(env, "verify"):wait().code)
