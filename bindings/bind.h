@@ -97,6 +97,7 @@ typedef struct bind_options {
   da_retry retry;
 } bind_options;
 extern const char *const bind_call_options[];
+extern const char *const bind_default_options[];
 extern const char *const bind_inline_options[];
 void bind_options_read(lua_State *L, int index, const char *const *names, const char *what, bind_options *out);
 /* Checks the tags at key `tags` of the table at index and pushes a copy of them, or nil. */

@@ -55,8 +55,12 @@ void bind_error_push_line(lua_State *L, int index)
   }
   lua_pushliteral(L, "[");
   push_text_field(L, index, "code", "error");
-  lua_pushliteral(L, "] ");
+  lua_pushliteral(L, "]");
   push_text_field(L, index, "message", "");
+  if (lua_rawlen(L, -1) > 0) {
+    lua_pushliteral(L, " ");
+    lua_insert(L, -2);
+  }
   push_promise_id(L, index);
   if (lua_type(L, -1) == LUA_TSTRING) {
     lua_pushliteral(L, " (promise ");
@@ -268,8 +272,12 @@ void bind_error_normalize(lua_State *L, int index, da_slice traceback)
       push_of_table(L, index);
       break;
     case LUA_TSTRING:
+      push_of_text(L, index);
+      break;
     case LUA_TNUMBER:
       push_of_text(L, index);
+      lua_pushvalue(L, index);
+      lua_setfield(L, -2, "value");
       break;
     case LUA_TNIL:
       bind_error_push(L, "error", "nil");

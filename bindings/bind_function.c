@@ -6,9 +6,8 @@
  * ones.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include <pthread.h>
+#include <math.h>
 #include <stdarg.h>
-#include <stdlib.h>
 
 #include "bind.h"
 #include "bind_error.h"
@@ -26,7 +25,6 @@ enum {
   TARGET = 4,
   TAGS = 5,
   USER_VALUES = 5,
-  SCRATCH = 2,
   NAME_MAX_BYTES = 200 /* a root id of 255 holds it and the suffix it is given */
 };
 
@@ -34,34 +32,6 @@ typedef struct handle {
   bool workflow;
   bind_options options;
 } handle;
-
-static pthread_key_t scratch_key;
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-
-static void free_scratch(void *buffers)
-{
-  da_buf *scratch = buffers;
-  for (int i = 0; i < SCRATCH; i++) da_buf_free(&scratch[i]);
-  free(scratch);
-}
-
-static void make_scratch_key(void)
-{
-  DA_ASSERT(pthread_key_create(&scratch_key, free_scratch) == 0);
-}
-
-/* Per thread and reused, so that a raise leaks nothing. */
-da_buf *bind_scratch(int which)
-{
-  (void)pthread_once(&scratch_once, make_scratch_key);
-  da_buf *scratch = pthread_getspecific(scratch_key);
-  if (scratch == NULL) {
-    scratch = da_xcalloc(SCRATCH, sizeof *scratch);
-    DA_ASSERT(pthread_setspecific(scratch_key, scratch) == 0);
-  }
-  da_buf_clear(&scratch[which]);
-  return &scratch[which];
-}
 
 /* The innermost frame that is the script's: neither C nor the library's own Lua ("=da/..."). */
 static bool script_frame(lua_State *L, lua_Debug *ar)
@@ -552,27 +522,48 @@ static int check_group(lua_State *L)
   return 0;
 }
 
-/* The version goes to the definition that the handle at 1 is of. */
-static void define_version(lua_State *L, int64_t version)
+/* Pushes the definition that the handle at 1 is of; raises if it is a copy. */
+static void push_own_definition(lua_State *L)
 {
-  bool mine = false;
   for (push_definition(L, user_string(L, 1, NAME)); lua_istable(L, -1); lua_remove(L, -2)) {
     lua_getfield(L, -1, "handle");
     bool here = lua_rawequal(L, -1, 1);
     lua_pop(L, 1);
+    if (here) return;
+    lua_getfield(L, -1, "older");
+  }
+  bind_raise(L, "defaults are set where the function is defined; use :with{...} for one call");
+}
+
+static void define_version(lua_State *L, int64_t version)
+{
+  push_own_definition(L);
+  int own = lua_gettop(L);
+  for (push_definition(L, user_string(L, 1, NAME)); lua_istable(L, -1); lua_remove(L, -2)) {
     bool given = lua_getfield(L, -1, "version") != LUA_TNIL;
     bool same = given && (int64_t)lua_tointeger(L, -1) == version;
     lua_pop(L, 1);
-    if (same && !here) bind_raise(L, "version %d of '%s' is defined twice", (int)version, user_string(L, 1, NAME).ptr);
-    if (here) {
-      lua_pushinteger(L, (lua_Integer)version);
-      lua_setfield(L, -2, "version");
-      mine = true;
-    }
+    if (same && !lua_rawequal(L, -1, own))
+      bind_raise(L, "version %d of '%s' is defined twice", (int)version, user_string(L, 1, NAME).ptr);
     lua_getfield(L, -1, "older");
   }
   lua_pop(L, 1);
-  if (!mine) bind_raise(L, "defaults are set where the function is defined; use :with{...} for one call");
+  lua_pushinteger(L, (lua_Integer)version);
+  lua_setfield(L, own, "version");
+  lua_pop(L, 1);
+}
+
+/* What the function is for, in words: kept with the definition, for `dahost stubs`. */
+static void define_doc(lua_State *L)
+{
+  int type = lua_getfield(L, 2, "doc");
+  if (type != LUA_TNIL && type != LUA_TSTRING) bind_raise(L, "doc must be a string, got %s", bind_what(L, -1));
+  if (type == LUA_TSTRING) {
+    push_own_definition(L);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "doc");
+  }
+  lua_pop(L, 1);
 }
 
 static int function_defaults(lua_State *L)
@@ -582,14 +573,15 @@ static int function_defaults(lua_State *L)
   if (host != NULL && !host->loading)
     return bind_raise(L, "defaults are set while the script loads; use :with{...} for one call");
   bind_options options = h->options;
-  bind_options_read(L, 2, bind_call_options, "a durable call", &options);
   static const char *const own[] = {"key", "id", "group", "address"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (bind_string_field(L, 2, own[i]).len != 0)
       return bind_raise(L, "%s belongs to one call: use :with{...}", own[i]);
+  bind_options_read(L, 2, bind_default_options, "defaults", &options);
   if (user_string(L, 1, TARGET).len > 0)
     return bind_raise(L, "defaults are set where the function is defined; use :with{...} for one call");
   if (options.version != 0) define_version(L, options.version);
+  define_doc(L);
   options.version = 0; /* a call that names none takes the highest */
   h->options = options;
   refuse_options(L, h, DA_NONE);
@@ -621,6 +613,18 @@ static int call_in_step(lua_State *L)
   return lua_error(L);
 }
 
+/* The __index of the methods: (methods, name). */
+static int no_method(lua_State *L)
+{
+  const char *name = luaL_tolstring(L, 2, NULL);
+  lua_pushcfunction(L, bind_nearest);
+  lua_pushstring(L, name);
+  lua_pushvalue(L, 1);
+  lua_call(L, 2, 1);
+  return bind_raise(L, "a durable function has no '%s'%s; it has with, at, detach and defaults", name,
+                    lua_tostring(L, -1));
+}
+
 void bind_function_open(lua_State *L, bool in_isolate)
 {
   lua_newtable(L);
@@ -639,6 +643,10 @@ void bind_function_open(lua_State *L, bool in_isolate)
   lua_setfield(L, -2, "at");
   lua_pushcfunction(L, function_defaults);
   lua_setfield(L, -2, "defaults");
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, no_method);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
   lua_setfield(L, -2, "__index");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
@@ -801,7 +809,7 @@ static int call_sleep_until(lua_State *L)
                        .func = DA_LIT("~sleep"),
                        .args = DA_LIT("[]"),
                        .timeout_ms = -1,
-                       .at_ms = (int64_t)(seconds * 1000)};
+                       .at_ms = (int64_t)ceil(seconds * 1000)};
   return bind_finish_call(L, execution, &spec);
 }
 

@@ -50,6 +50,8 @@ int64_t bind_duration_ms(lua_State *L, int index, const char *what)
 
 const char *const bind_call_options[] = {"timeout", "attempt_timeout", "retry", "key",  "id", "group",
                                          "address", "version",         "delay", "tags", NULL};
+const char *const bind_default_options[] = {"timeout", "attempt_timeout", "retry", "version", "delay", "tags", "doc",
+                                            NULL};
 const char *const bind_inline_options[] = {"timeout", "retry", "key", NULL};
 static const char *const retry_names[] = {"max", "first", "factor", "cap", "jitter", NULL};
 

@@ -73,6 +73,7 @@ describe("README.md", function()
     ["continue ID"] = { "continue parks", "running", "resume parks", "" },
     ["repl [FILE]"] = { "repl wf.lua", "" },
     ["check FILE..."] = { "check fine.lua", "" },
+    ["stubs [GROUP=]FILE..."] = { "stubs wf.lua", "---@field double da.Function|fun(n: any)" },
     ["test FILE..."] = { "test t.lua -- -o plainTerminal", "1 success " },
     ["get ID --history"] = { "get order-7 --history", '{"dahost_history":1,"id":"order-7",' },
     ["replay HISTORY FILE"] = { "replay h.json new.lua", "order-7  order  fits: 1 recorded call" },
@@ -85,7 +86,7 @@ describe("README.md", function()
     "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "promise search [PREFIX]",
     "schedule create\\|get\\|delete\\|search\\|next",
     "migrate ID FILE", "send CHANNEL JSON", "queue [NAME]", "cancel ID [WHY]",
-    "continue ID", "repl [FILE]", "check FILE...", "verify", "version", "help",
+    "continue ID", "repl [FILE]", "check FILE...", "stubs [GROUP=]FILE...", "verify", "version", "help",
     "test FILE...", "get ID --history", "replay HISTORY FILE" }
 
   it("lists commands that do what they say", function()

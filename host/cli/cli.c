@@ -219,6 +219,11 @@ static const char check_help[] =
     "workflows and steps cannot share. Each finding is one line, `file:line: what; the mend`. The file is loaded, as\n"
     "run does. lua/README.md lists what is found. Exit code: 0 nothing, 1 findings, 2 a file cannot be read or "
     "loaded.\n";
+static const char stubs_help[] =
+    "Prints what other files may call of these, for the Lua language server: one class for each group, with the name,\n"
+    "the parameters and the `doc` of each workflow. Put it into a folder of the workspace's library:\n"
+    "dahost stubs gpu=render.lua > library/gpu.lua. Nothing of FILE runs but its top. Exit code: 0, or 2 if a FILE\n"
+    "cannot be read or loaded.\n";
 static const char verify_help[] =
     "Reads every row of the store and checks that records, indexes and references agree; prints each fault. Exit code\n"
     "1 if there is any. A store in use is read beside its holder, which delays the reuse of its free pages "
@@ -270,6 +275,8 @@ static const cli_verb verbs[] = {
      1, 1, cli_schedule_next},
     {"check", "FILE...", "look scripts over for slips", check_help, F(JSON) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
      cli_check},
+    {"stubs", "[GROUP=]FILE...", "definitions for editors", stubs_help, F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
+     cli_stubs},
     {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP), 1, CLI_OPERANDS_MAX, cli_test},
     {"replay", "HISTORY FILE", "does code still fit what was recorded?", replay_help, F(HELP) | F(QUIET) | F(JSON), 2,
      2, cli_replay},

@@ -150,7 +150,12 @@ int cli_migrate(const cli_command *command);
 /* What migrate does for one execution, with the flags of the command. Returns the exit code. */
 struct da_bundle;
 int cli_migrate_one(const cli_command *command, const char *id, struct da_bundle *bundle);
+/* Calls `inspect` with a worker over a store in memory, for looking into bundles. Returns what that returns. */
+struct da_worker;
+typedef int cli_inspector(struct da_worker *worker, const cli_command *command, void *user);
+int cli_inspect(const cli_command *command, cli_inspector *inspect, void *user);
 int cli_check(const cli_command *command);
+int cli_stubs(const cli_command *command);
 int cli_test(const cli_command *command);
 int cli_replay(const cli_command *command);
 int cli_repl(const cli_command *command);

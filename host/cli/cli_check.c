@@ -72,7 +72,18 @@ static int check_file(checking *c, da_worker *worker, const char *path)
   return code;
 }
 
-static int check_files(checking *c, da_sched *sched)
+static int check_files(da_worker *worker, const cli_command *command, void *user)
+{
+  checking *c = user;
+  int code = CLI_EXIT_OK;
+  for (size_t i = 0; i < command->operand_count; i++) {
+    int one = check_file(c, worker, command->operands[i]);
+    if (one != CLI_EXIT_OK) code = one;
+  }
+  return code;
+}
+
+static int with_worker(const cli_command *command, da_sched *sched, cli_inspector *inspect, void *user)
 {
   da_err err = {{0}};
   da_worker *worker = NULL;
@@ -84,18 +95,13 @@ static int check_files(checking *c, da_sched *sched)
                                .pid = "local/check",
                                .step_threads = 1};
   if (da_worker_new(&options, &worker, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
-  int code = CLI_EXIT_OK;
-  for (size_t i = 0; i < c->command->operand_count; i++) {
-    int one = check_file(c, worker, c->command->operands[i]);
-    if (one != CLI_EXIT_OK) code = one;
-  }
+  int code = inspect(worker, command, user);
   da_worker_delete(worker);
   return code;
 }
 
-int cli_check(const cli_command *command)
+int cli_inspect(const cli_command *command, cli_inspector *inspect, void *user)
 {
-  checking c = {.command = command};
   da_err err = {{0}};
   da_sched *sched = NULL;
   da_store *store = da_store_open_memory();
@@ -105,10 +111,17 @@ int cli_check(const cli_command *command)
                               .local_target_count = 1,
                               .pid = "local/check"};
   if (getenv("DAHOST_LOG") == NULL) da_log_set_level(DA_LOG_ERROR);
-  int code = da_sched_new(&options, &sched, &err) == DA_OK ? check_files(&c, sched)
+  int code = da_sched_new(&options, &sched, &err) == DA_OK ? with_worker(command, sched, inspect, user)
                                                            : cli_fail(CLI_EXIT_FAILED, "%s", err.text);
   if (sched != NULL) da_sched_delete(sched);
   da_store_close(store);
+  return code;
+}
+
+int cli_check(const cli_command *command)
+{
+  checking c = {.command = command};
+  int code = cli_inspect(command, check_files, &c);
   if (code == CLI_EXIT_OK && c.count > 0) {
     cli_note(command, "%zu finding%s", c.count, c.count == 1 ? "" : "s");
     code = CLI_EXIT_REJECTED;

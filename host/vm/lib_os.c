@@ -264,11 +264,21 @@ static int format_date(lua_State *L, const char *at, const char *end, const stru
   return 1;
 }
 
+/* Whole seconds of a number that may have a fraction, as da.now() has. */
+static time_t check_instant(lua_State *L, int index)
+{
+  lua_Integer whole;
+  if (lua_type(L, index) == LUA_TNUMBER && lua_numbertointeger(floor(lua_tonumber(L, index)), &whole)) {
+    return lua_isinteger(L, index) ? (time_t)lua_tointeger(L, index) : (time_t)whole;
+  }
+  return (time_t)luaL_checkinteger(L, index);
+}
+
 static int lib_date(lua_State *L)
 {
   size_t len;
   const char *format = luaL_optlstring(L, 1, "%c", &len);
-  time_t t = (time_t)(lua_isnoneornil(L, 2) ? now_seconds(L) : luaL_checkinteger(L, 2));
+  time_t t = lua_isnoneornil(L, 2) ? (time_t)now_seconds(L) : check_instant(L, 2);
   const char *end = format + len;
   if (*format == '!') format++; /* it is UTC in any case */
   struct tm tm;
@@ -287,7 +297,7 @@ static int lib_clock_call(lua_State *L)
 
 static int lib_difftime(lua_State *L)
 {
-  lua_pushnumber(L, (lua_Number)luaL_checkinteger(L, 1) - (lua_Number)luaL_checkinteger(L, 2));
+  lua_pushnumber(L, luaL_checknumber(L, 1) - luaL_checknumber(L, 2));
   return 1;
 }
 

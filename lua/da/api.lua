@@ -53,13 +53,6 @@ da.schedule = core.schedule -- declares, while the script loads; `dahost serve` 
 -- A random float in [0,1), or as math.random(m, n).
 da.random = math.random
 
-function da.uuid()
-  local a, b = core.random(), core.random()
-  a = a & 0xFFFFFFFFFFFF0FFF | 0x4000
-  b = b & 0x3FFFFFFFFFFFFFFF | (2 << 62)
-  return ("%08x-%04x-%04x-%04x-%012x"):format(a >> 32, a >> 16 & 0xFFFF, a & 0xFFFF, b >> 48, b & 0xFFFFFFFFFFFF)
-end
-
 local function only_in_steps(name)
   da[name] = function()
     error(("da.%s is for steps: it acts on the world, and a replay would do it again; write function step.NAME(...) da.%s(...) end")

@@ -73,6 +73,15 @@ end
 
 da.is_error = core.is_error
 
+-- In a workflow the numbers come from its own stream, in a step from true chance.
+local random, bits = core.random, math.random
+function da.uuid()
+  local a, b = random and random() or bits(0), random and random() or bits(0)
+  a = a & 0xFFFFFFFFFFFF0FFF | 0x4000
+  b = b & 0x3FFFFFFFFFFFFFFF | (2 << 62)
+  return ("%08x-%04x-%04x-%04x-%012x"):format(a >> 32, a >> 16 & 0xFFFF, a & 0xFFFF, b >> 48, b & 0xFFFFFFFFFFFF)
+end
+
 -- "order taken id=7 total=12.5"
 function core.log_line(level, message, fields)
   local parts = { level, tostring(message) }

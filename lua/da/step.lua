@@ -25,6 +25,12 @@ core.start_branch = core.not_here "async"
 
 rawset(os, "execute", core.execute) -- see bind_step.c
 
+-- Takes what da.now() gives, which has fractions, as in a workflow.
+local date, floor, math_type = os.date, math.floor, math.type
+function os.date(format, instant)
+  return date(format, math_type(instant) == "float" and floor(instant) or instant)
+end
+
 da.id = core.id
 da.attempt = core.attempt
 da.deadline = core.deadline

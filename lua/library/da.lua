@@ -71,6 +71,9 @@ function Promise:state() end
 ---@field attempt_timeout? da.Duration Steps.
 ---@field retry? da.Retry|false|"forever" Steps.
 ---@field version? integer
+---@field delay? da.Duration Workflows.
+---@field tags? table<string, string> Workflows.
+---@field doc? string What the function is for.
 
 ---@class da.InlineOptions
 ---@field timeout? da.Duration

@@ -431,7 +431,7 @@ end)
 describe("da.Error", function()
   it("reads as [code] message (promise id)", function()
     assert.equal("[x] m", tostring(codec.error_new("x", "m")))
-    assert.equal("[x] ", tostring(codec.error_new("x")))
+    assert.equal("[x]", tostring(codec.error_new("x")))
     assert.equal("[x] m (promise w:step.1)", tostring(codec.error_new("x", "m", { promise = "w:step.1" })))
     assert.equal("[x] m (promise p)", tostring(codec.error_new("x", "m", { promise = codec.promise("p") })))
     assert.equal("[404] (a table)", tostring(codec.error_of({ code = 404, message = {} })))
@@ -468,7 +468,7 @@ describe("da.Error", function()
     local rows = {
       { nil, { code = "error", message = "nil" } },
       { "wf.lua:3: boom", { code = "error", message = "wf.lua:3: boom" } },
-      { 7, { code = "error", message = "7" } },
+      { 7, { code = "error", message = "7", value = 7 } },
       { true, { code = "error", message = "true", value = true } },
       { print, { code = "error", message = "(a function)", value = print } },
       { { code = "x", message = "m", a = 1 }, { code = "x", message = "m", a = 1 } },
