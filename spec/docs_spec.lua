@@ -16,6 +16,49 @@ local function blocks(text)
   return list
 end
 
+-- Runs every block of a text by `dahost test`: each is a script, with stand-ins for what it leaves out, and what the
+-- test says of it holds. entries: { words that only this block has, stand-ins, test, more files, wrap = }; with wrap the
+-- block is the body of `async.main`; with as_test it is the test file itself, and the stand-ins are `wf.lua`.
+local function run_blocks(text, entries)
+  local place = harness.place(true)
+  local function write(name, code)
+    local file = assert(io.open(place.dir .. "/" .. name, "w"))
+    file:write(code)
+    file:close()
+  end
+  local words = { "test" }
+  for i, block in ipairs(blocks(text)) do
+    local found
+    for _, entry in ipairs(entries) do
+      if block:find(entry[1], 1, true) then
+        assert(not found, "two entries are of block " .. i .. ": " .. entry[1])
+        found = entry
+      end
+    end
+    assert(found, "no entry runs block " .. i .. ":\n" .. block)
+    found.seen = true
+    local head = 'local da = require "da"\nlocal async, await, step, pawait = da.async, da.await, da.step, da.pawait\n'
+    if block:find('require "da"', 1, true) then head = "" end
+    if found.wrap then block = "function async.main(" .. found.wrap .. ")\n" .. block .. "\nend" end
+    for name, code in pairs(found[4] or {}) do write(name, head .. code) end
+    words[#words + 1] = ("%s/block_%d_spec.lua"):format(place.dir, i)
+    if found.as_test then
+      write(("block_%d_spec.lua"):format(i), block)
+    else
+      write(("wf%d.lua"):format(i), head .. found[2] .. "\n" .. block .. "\n")
+      write(("block_%d_spec.lua"):format(i), ('local t = require "da.test"\nlocal wf = t.script "wf%d.lua"\n' ..
+        'it("is so: block %d", function()\n%s\nend)\n'):format(i, i, found[3]))
+    end
+  end
+  for _, entry in ipairs(entries) do assert(entry.seen, "no block has " .. entry[1]) end
+  local count = #words - 1
+  for _, word in ipairs { "--", "-o", "plainTerminal" } do words[#words + 1] = word end
+  local got = harness.dahost(words)
+  harness.remove(place)
+  assert.are.equal(0, got.code, got.out .. got.err)
+  assert.is_truthy(got.out:find("%f[%d]" .. count .. " successes"), got.out)
+end
+
 local function run(block, func, args)
   return script.run { script = block, func = func, args = args }
 end
@@ -40,8 +83,25 @@ describe("README.md", function()
     assert.is_truthy(result.err:find(lines[3] .. "\n", 1, true), result.err)
   end)
 
-  it("holds Lua that compiles", function()
-    for i, block in ipairs(blocks(text)) do assert(load("local da, step, async, await\n" .. block, "README block " .. i)) end
+  it("holds scripts that do what it says", function()
+    run_blocks(text, {
+      { "function async.foo", "", 'assert.equal("hello, world", t.run(wf.foo, { "world" }).value)' },
+      { "da.promise(\"approval\"", "", 'assert.is_true(t.run(wf.main, {}, { resolve = { approval = { ok = true } } }).ok)',
+        wrap = "" },
+      { "bank.charge", [[
+        local bank = { charge = function(_, _, key) return key end }
+        function async.main() return await(step.charge("visa", 7)) end]],
+        'assert.equal("main-1:charge.1", t.run(wf.main, {}).value)' },
+      { "da.map(urls, step.fetch", "function step.reserve() end function step.quote() end function step.fetch() end",
+        'assert.equal(5, #t.run(wf.main, { { "u" } }).steps)', wrap = "urls" },
+      { "saga:on_fail", "function step.refund() end function step.charge() end function step.ship() end", [[
+        local r = t.run(wf.main, { 1 }, { mock = { ["step.ship"] = function() error { code = "lost", fatal = true } end } })
+        assert.same({ "lost", "refund" }, { r.error.code, r.steps[3].name })]], wrap = "order" },
+      { "t.everywhere", "", "", { ["order.lua"] = [[
+        function step.pack(what) return what end
+        function async.order(what) if await(da.promise "approval").ok then return await(step.pack(what)) end end]] },
+        as_test = true },
+    })
   end)
 
   -- What each command of the table does when it is typed, at a place where `wf.lua` and an execution `order-7` are that
@@ -206,6 +266,94 @@ describe("lua/README.md", function()
   it("begins with a script that runs", function()
     local result = run(blocks(text)[1], "bill", { '["tea","cake"]' })
     assert.are.equal("8\n", result.out, result.err)
+  end)
+
+  it("holds scripts that do what it says", function()
+    run_blocks(text, {
+      { "function async.bill", "", 'assert.equal(8, t.run(wf.bill, { { "tea", "cake" } }).value)' },
+      { "Takes money.", "", 'assert.equal("visa paid 7 with key pay-1:charge.1", t.run(wf.pay, { "visa", 7 }).value)' },
+      { "function async.offers", "function step.quote(item, place) return place .. #item end", [[
+        local r = t.run(wf.offers, { { "tea", "milk" } }).value
+        assert.same({ "south3", "north3", 2, "timedout" }, { r.first, r.north, r.n, r.approved })
+        assert.equal(({ "east3", "west3" })[r.index], r.best)]] },
+      { "function async.book", "function step.reserve() end function step.release() end", [[
+        assert.equal("booked", t.run(wf.book, { 1 }, { resolve = { payment = true } }).value)
+        local r = t.run(wf.book, { 1 }, { at = { { "1h", function(h) h:cancel "no" end } } })
+        assert.same({ "canceled", "release" }, { r.state, r.steps[2].name })]] },
+      { "async.receipt:detach(id)", [[
+        function step.pack() end
+        function step.print() end
+        function async.receipt() await(da.sleep "3d") await(step.print()) end]], [[
+        local r = t.run(wf.order, { 1 }, { detached = true })
+        assert.same({ 0, 2, "print" }, { r.elapsed, #r.steps, r.steps[2].name })]] },
+      { "function async.expense", "function step.mail(to, text) return to .. text end", [[
+        local r = t.run(wf.expense, { { boss = "bo" } }, { resolve = { approval = true } })
+        assert.same({ "paid", "bodahost promise resolve expense-1:approval.1 true" }, { r.value, r.steps[1].value })
+        assert.equal("escalated", t.run(wf.expense, { { boss = "bo" } }).value)]] },
+      { "function async.ids", "", 'assert.same({ "ids-1", "ids-1:child.2", n = 2 }, t.run(wf.ids, {}).results)' },
+      { "da.progress(0, 1,", "", [[
+        assert.same({ "paid 7", 1, "receipt of 7", n = 3 }, t.run(wf.pay, { "visa", 7 }).results)
+        assert.equal("no_card", t.run(wf.pay, { "", 7 }).error.code)]] },
+      { "function async.values", "function step.echo(...) return ... end",
+        'assert.same({ "integer", "float", 0, true, n = 4 }, t.run(wf.values, {}).results)' },
+      { "function async.report(url)", 'function step.fetch(url) return assert(url ~= "bad" and url) end', [[
+        assert.equal("fine", t.run(wf.report, { "fine" }).value)
+        local e = t.run(wf.report, { "bad" }).error
+        assert.same({ "no_report", "bad", 5 }, { e.code, e.url, e.cause.attempts })]] },
+      { "function async.stamp", "", [[
+        local r = t.run(wf.stamp, {}).results
+        assert.equal("00:00:00", r[1])
+        assert.is_true(r[2] > 0.0499 and r[2] < 0.0501 and r[3] <= 6)]] },
+      { "function async.transfer", "function step.post() end function step.reverse() end", [[
+        local r = t.run(wf.transfer, { "a", "b", 7 }, { mock = { ["step.post"] = function(account)
+          if account == "b" then error { code = "closed", fatal = true } end
+        end } })
+        assert.same({ "closed", "reverse", "reverse" }, { r.error.code, r.steps[3].name, r.steps[4].name })
+        assert.equal("transfer-1/in", r.steps[3].args[1])]] },
+      { "function async.cart", "function step.charge(order) return order.sku end", [[
+        assert.equal("tea", t.run(wf.cart, {}, { send = { ["/orders"] = { { sku = "tea" } } } }).value)
+        assert.equal("abandoned", t.run(wf.cart, {}).value)]] },
+      { "function async.render", "", [[
+        assert.equal("<m1><m2>", t.run(wf.render, { "m" }, { groups = { gpu = t.script "gpu.lua" } }).value)]],
+        { ["gpu.lua"] = [[
+          function async.split(movie) return { movie .. 1, movie .. 2 } end
+          function async.shade(scene) return "<" .. scene .. ">" end
+          function async.encode(frames) return table.concat(frames) end]] } },
+      { "cart.currency", "function step.charge(...) return ... end", [[
+        assert.same({ 7, "eur", n = 2 }, t.run(wf.order, { { total = 7, currency = "eur" } }).results)]] },
+      { "da.schedule(\"report-north\"", "", [[
+        local names = {}
+        for _, one in ipairs(t.schedules(wf, "1d", {})) do names[one.id:match "^[^.]+"] = one.value end
+        assert.same({ ["report-north"] = "report of north", heartbeat = "report of all" }, names)]] },
+      { "function async.meter", "function step.reading() return 1 end", [[
+        local n = 0
+        local r = t.run(wf.meter, {}, { mock = { ["step.reading"] = function()
+          n = n + 1
+          if n > 250 then error { code = "stop", fatal = true } end
+          return 1
+        end } })
+        assert.same({ "stop", "meter-1:~3.reading.51" }, { r.error.code, r.error.promise })]] },
+      { "function async.ship", "function step.pack() end function step.hand_over(order) return #order.items end", [[
+        assert.equal(2, t.run(wf.ship, { { items = { "a", "b" } } }).value)]] },
+      { "address check", "function step.check() end function step.old_check() end",
+        'assert.equal("check", t.run(wf.order, { 1 }).steps[1].name)' },
+      { "asks the bank again", "", "", { ["shop.lua"] = [[
+        function step.charge() end
+        function async.order(_, n)
+          if await(da.promise "approval").ok then return await(step.charge(n * 250)) end
+        end]] }, as_test = true },
+    })
+  end)
+
+  it("begins with its contents", function()
+    local contents = text:match("\n%*%*Contents%*%*\n\n(.-)\n\n## ")
+    local listed, there = {}, {}
+    for name, anchor in contents:gmatch("%[([^%]]+)%]%(#([^)]+)%)") do
+      assert.are.equal(name:lower():gsub("[^%w %-]", ""):gsub(" ", "-"), anchor)
+      listed[#listed + 1] = name
+    end
+    for name in text:gmatch("\n###? ([^\n]+)") do there[#there + 1] = name end
+    assert.are.same(there, listed)
   end)
 
   it("names functions of da that exist, and leaves none out", function()
