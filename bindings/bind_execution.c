@@ -296,7 +296,7 @@ static bool cancel_children(da_execution *execution, const da_scope *scope, cons
   bool any = false;
   for (size_t i = 0; i < scope->count; i++) {
     da_child *child = scope->children[i];
-    if (!child->joined || child->delivered || child->shielded) continue;
+    if (!child->joined || child->delivered || child->shelter == DA_SHELTERED_INSIDE) continue;
     any = true;
     da_execution_cancel_child(execution, child, why);
   }
@@ -317,7 +317,8 @@ static int join_look(lua_State *L, int status, lua_KContext context)
   for (size_t i = (size_t)context; i < scope->count; i++) {
     da_child *child = scope->children[i];
     if (!child->joined || child->delivered) continue;
-    if (scope->abandoned && !child->shielded) da_execution_cancel_child(execution, child, "canceled"); /* made since */
+    if (scope->abandoned && child->shelter != DA_SHELTERED_INSIDE)
+      da_execution_cancel_child(execution, child, "canceled"); /* made since */
     if (!da_fiber_wait(execution, &child, 1)) continue;
     lua_pushlightuserdata(L, DA_YIELD_TAG);
     return lua_yieldk(L, 1, (lua_KContext)i, join_look);

@@ -60,7 +60,7 @@ da_child *da_execution_fiber_child(da_execution *execution, bool joined, const d
 {
   da_child *child = da_call_new(execution, execution->current->scope, DA_CALL_NONE, DA_NONE);
   child->joined = joined;
-  child->shielded = execution->current->shielded;
+  child->shelter = da_execution_shelter(execution, child->scope);
   child->call.func = da_arena_dup(&execution->arena, spec->func);
   child->call.file = da_arena_dup(&execution->arena, spec->file);
   child->call.line = spec->line;
@@ -326,7 +326,7 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   child->elsewhere = spec->target.len > 0 && da_worker_group(execution->worker, spec->target) == NULL;
   child->detached = spec->detached;
   child->global = spec->id.len != 0 || spec->detached;
-  child->shielded = execution->current->shielded;
+  child->shelter = da_execution_shelter(execution, child->scope);
   bool withdrawn = spec->kind == DA_CALL_SLEEP || spec->kind == DA_CALL_PROMISE || da_queue_waits(spec->kind);
   child->foreign = withdrawn || spec->kind == DA_CALL_WORKFLOW;
   child->joined = !withdrawn && !spec->detached;
@@ -401,7 +401,7 @@ static void cancel_fibers(da_execution *execution, da_child *child, const char *
   }
   for (da_fiber *fiber = execution->fibers; fiber != NULL; fiber = fiber->next) {
     bool meant = fiber == of || (child->kind == DA_CALL_BRANCH && fiber->scope == of->scope);
-    if (meant && fiber->token != 0 && !fiber->shielded) da_fiber_wake(fiber);
+    if (meant && fiber->token != 0 && da_fiber_canceled(execution, fiber, NULL) != NULL) da_fiber_wake(fiber);
   }
 }
 

@@ -27,7 +27,7 @@ static const char tag[] = "dahost:deadline";
 static int64_t present(const da_child *child)
 {
   const da_execution *execution = child->execution;
-  return child->shielded || execution->deadline_passed ? DA_TIME_MAX : execution->deadline_at;
+  return child->shelter != DA_UNSHELTERED || execution->deadline_passed ? DA_TIME_MAX : execution->deadline_at;
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -604,18 +604,33 @@ void da_load_output(lua_State *L, da_slice text)
   options->event(options->user, &event);
 }
 
-const da_slice *da_execution_canceled(const da_execution *execution, const char **code)
+da_shelter da_execution_shelter(const da_execution *execution, const da_scope *scope)
+{
+  const da_fiber *by = execution->current;
+  if (by == NULL) return DA_UNSHELTERED;
+  if (!by->shielded && by->shelter == DA_UNSHELTERED) return DA_UNSHELTERED;
+  if (by->scope != scope) return DA_SHELTERED_AROUND;
+  return by->shielded ? DA_SHELTERED_INSIDE : by->shelter;
+}
+
+const da_slice *da_fiber_canceled(const da_execution *execution, const da_fiber *fiber, const char **code)
 {
   static const da_slice past = {"\"the deadline passed\"", 21};
-  const da_fiber *fiber = execution->current;
+  bool sheltered = fiber != NULL && fiber->shelter != DA_UNSHELTERED;
   if (code != NULL) *code = "canceled";
   if (fiber != NULL && fiber->shielded) return NULL;
-  if (execution->cancel_requested) return &execution->cancel_why;
-  if (fiber != NULL && fiber->scope->canceled) return &fiber->scope->cancel_why;
+  if (execution->cancel_requested && !sheltered) return &execution->cancel_why;
+  if (fiber != NULL && fiber->scope->canceled && fiber->shelter != DA_SHELTERED_INSIDE)
+    return &fiber->scope->cancel_why;
   if (fiber != NULL && fiber->canceled) return &fiber->cancel_why;
-  if (!execution->deadline_passed) return NULL;
+  if (!execution->deadline_passed || sheltered) return NULL;
   if (code != NULL) *code = "timedout";
   return &past;
+}
+
+const da_slice *da_execution_canceled(const da_execution *execution, const char **code)
+{
+  return da_fiber_canceled(execution, execution->current, code);
 }
 
 bool da_execution_replaying(const da_execution *execution)

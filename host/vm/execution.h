@@ -86,6 +86,14 @@ struct da_scope {
   da_slice cancel_why; /* JSON */
 };
 
+/* Was it made in da.shield, and where does that stand? A request to cancel the execution, and its deadline, pass over
+ * what is sheltered at all; that the program cancels the branch only over what is sheltered inside of it. */
+typedef enum da_shelter {
+  DA_UNSHELTERED,
+  DA_SHELTERED_AROUND, /* the branch as a whole was made in the shield */
+  DA_SHELTERED_INSIDE  /* the shield is in the function of the branch, or of the execution */
+} da_shelter;
+
 /* Somebody to be told of a completion. token 0: a watcher, told through its inbox; else a wait that ends with it. */
 typedef struct da_waiter_of_child {
   da_fiber *fiber;
@@ -111,7 +119,7 @@ struct da_child {
   bool told_forgotten; /* that nobody awaited it */
   bool joined;         /* is waited for at the end of its scope */
   bool detached;       /* a workflow with a life of its own: neither joined nor cancelled with its parent */
-  bool shielded;       /* made in da.shield or by an undo call: neither a cancel nor the deadline ends it */
+  da_shelter shelter;  /* made in da.shield or by an undo call: neither a request to cancel nor the deadline ends it */
   bool settled;        /* known to be settled */
   bool delivered;      /* ... and told to the program */
   bool canceled;       /* by the program: asked once */
@@ -165,8 +173,9 @@ struct da_fiber {
   da_child *child; /* what it completes; NULL: the execution itself */
   bool done;
   bool ready;
-  bool shielded;
-  uint32_t token; /* of the wait under way; 0 when not waiting */
+  bool shielded;      /* it is in da.shield itself */
+  da_shelter shelter; /* it was made in one */
+  uint32_t token;     /* of the wait under way; 0 when not waiting */
   size_t wait_left;
   bool wait_inbox;
   bool canceled; /* the program cancelled what it completes (no branch) */
@@ -356,6 +365,8 @@ void da_fiber_watch(da_execution *execution, da_child *child, uint32_t tag);
 /* The tag of the watched child delivered first among those not yet taken. False: the caller yields and asks again. */
 bool da_fiber_next(da_execution *execution, uint32_t *tag);
 da_child *da_execution_child(da_execution *execution, uint32_t index);
+/* What the current fiber makes in this scope is sheltered by. */
+da_shelter da_execution_shelter(const da_execution *execution, const da_scope *scope);
 /* The reason (JSON), if the execution, or what the current fiber completes, is to cancel, or past its deadline, and the
  * fiber is not shielded; else NULL. *code: what to raise, `canceled` or `timedout`; static; may be NULL. */
 const da_slice *da_execution_canceled(const da_execution *execution, const char **code);
@@ -629,7 +640,10 @@ void da_fiber_enqueue(da_execution *execution, da_delivery delivery);
 void da_fiber_append(da_execution *execution, da_delivery delivery);
 void da_fiber_sort(da_execution *execution);
 bool da_fiber_deliver_next(da_execution *execution);
+/* Wakes those in which something is to be raised: see da_execution_canceled(). */
 void da_fiber_wake_all(da_execution *execution);
+/* da_execution_canceled() of this fiber (or NULL). */
+const da_slice *da_fiber_canceled(const da_execution *execution, const da_fiber *fiber, const char **code);
 bool da_fiber_awaited(const da_child *child); /* does any fiber wait for it now? */
 void da_fiber_free(da_fiber *fiber);
 

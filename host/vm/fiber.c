@@ -25,7 +25,7 @@ da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int ar
   fiber->arguments = arguments;
   fiber->scope = scope;
   fiber->child = child;
-  fiber->shielded = execution->current != NULL && execution->current->shielded; /* it is part of what that does */
+  fiber->shelter = da_execution_shelter(execution, scope);
   if (child != NULL) child->fiber = fiber;
   fiber->next = execution->fibers;
   execution->fibers = fiber;
@@ -57,7 +57,7 @@ void da_fiber_wake(da_fiber *fiber)
 void da_fiber_wake_all(da_execution *execution)
 {
   for (da_fiber *fiber = execution->fibers; fiber != NULL; fiber = fiber->next)
-    if (fiber->token != 0 && !fiber->shielded) da_fiber_wake(fiber);
+    if (fiber->token != 0 && da_fiber_canceled(execution, fiber, NULL) != NULL) da_fiber_wake(fiber);
 }
 
 /* A fiber whose Lua function raised: bindings catch everything, so this is a fault of ours. */

@@ -160,7 +160,7 @@ static bool wants_more(const da_child *child, int64_t at)
 {
   const da_execution *execution = child->execution;
   if (child->attempt >= child->retry.max || at >= child->timeout_at) return false;
-  return child->shielded || !(execution->cancel_requested || execution->deadline_passed);
+  return child->shelter != DA_UNSHELTERED || !(execution->cancel_requested || execution->deadline_passed);
 }
 
 /* One attempt ended badly: again later, or recorded as rejected. */
