@@ -171,12 +171,10 @@ local durable = {
     return block("do local x <close> = setmetatable({}, { __close = function(_, e) log('closing', e, await(step.who())) end })",
       body(g, deeper(ctx)), "end")
   end },
-  -- Undone, or not; undo calls that fail as well. They are shielded, and so is what begins in them: nothing there may wait
-  -- to be cancelled.
-  { 2, nests = true, function(g, ctx)
+  { 2, nests = true, function(g, ctx) -- undone, or not; undo calls that fail as well, and races in them
     local head = ("log(pcall(function() local s <close> = da.saga() s:on_fail(step.echo, %s) s:on_fail(function() log('undo', await(%s)) end)")
-      :format(g:value(ctx), g:quick(deeper(ctx, { depth = 0 })))
-    if g:chance(30) then head = head .. (" s:on_fail(function() log(await(%s)) end)"):format(g:failing_child()) end
+      :format(g:value(ctx), g:quick(ctx))
+    if g:chance(30) then head = head .. (" s:on_fail(function() log(await(%s)) end)"):format(g:failing()) end
     return block(head, body(g, deeper(ctx)), g:pick { "error(s1)", "error { code = 'own', n = n1 }", "s:rollback() error()", "s:rollback()",
       "do return s1 end", 'da.error("mine", s2)' } .. " end))")
   end },
