@@ -194,6 +194,7 @@ static bool diverged(da_execution *execution, da_slice id, const da_call *wanted
   describe(&words, wanted);
   da_buf_addf(&words, " as '%.*s', but record '%.*s' holds ", DA_FMT(id), DA_FMT(holder->id));
   describe(&words, &holder->call);
+  if (!da_slice_eq(id, holder->id)) da_buf_addf(&words, "; guard new work with da.patched(name)");
   da_execution_park(execution, "nondeterminism", "%.*s", DA_FMT(da_buf_slice(&words)));
   da_buf_free(&words);
   return false;

@@ -241,7 +241,8 @@ end]]
       assert.are.same({ 3, "waits", "parked" }, { code, got.x.outcome, got["x:child.1"].outcome })
       got, code = rows("  local child", "  await(step.f(99)) local child") -- one more call: its place is taken
       assert.are.same({ 3, "parked" }, { code, got.x.outcome })
-      assert.matches("wants step 'f' .* as 'x:f.2', but record 'x:child.1' holds workflow 'child'", got.x.text)
+      assert.matches("wants step 'f' .* as 'x:f.2', but record 'x:child.1' holds workflow 'child'.*; " ..
+        "guard new work with da.patched%(name%)$", got.x.text)
       got, code = rows('  await%(da.promise%("go"%)%)', "  do return await(child) end") -- a recorded call is gone
       assert.are.same({ 3, "waits", "x:go.1" }, { code, got.x.outcome, got.x.missed })
       assert.matches("recorded 'x:go.1' was not asked for again",
