@@ -328,11 +328,9 @@ typedef struct checks {
   lua_State *L;
   lua_Integer count;
   da_arena *arena;
-  da_slice *ids;
+  da_slice *ids; /* of promises; then of queues, their names */
   size_t id_count;
   size_t id_cap;
-  da_world *world;
-  int64_t now;
 } checks;
 
 static void report_broken(void *user, const char *property, da_slice id, const char *words)
@@ -345,9 +343,8 @@ static void report_broken(void *user, const char *property, da_slice id, const c
   lua_rawseti(c->L, -2, ++c->count);
 }
 
-static bool collect_id(void *user, const da_promise *promise)
+static void collect(checks *c, da_slice id)
 {
-  checks *c = user;
   if (c->id_count == c->id_cap) {
     size_t cap = c->id_cap != 0 ? c->id_cap * 2 : 64;
     da_slice *ids = da_arena_alloc(c->arena, cap * sizeof *ids);
@@ -355,34 +352,36 @@ static bool collect_id(void *user, const da_promise *promise)
     c->ids = ids;
     c->id_cap = cap;
   }
-  c->ids[c->id_count++] = promise->id;
+  c->ids[c->id_count++] = id;
+}
+
+static bool collect_id(void *user, const da_promise *promise)
+{
+  collect(user, promise->id);
   return true;
 }
 
-static bool check_queue(void *user, const da_queue *queue)
+static bool collect_queue(void *user, const da_queue *queue)
 {
-  checks *c = user;
-  da_arena each = {0};
-  int broken = da_check_queue(da_store_view(c->world->store), queue->name, c->now, &each, report_broken, c);
-  da_arena_free(&each);
-  return broken >= 0;
+  collect(user, queue->name);
+  return true;
 }
 
 static int check_all(da_world *w, checks *c, int64_t now, da_err *err)
 {
   da_status status = da_store_scan_ids(w->store, DA_NONE, DA_NONE, c->arena, collect_id, c, err);
   if (status != DA_OK) return status;
-  c->world = w;
-  c->now = now;
-  status = da_store_scan_queues(w->store, c->arena, check_queue, c, err);
+  size_t promises = c->id_count;
+  status = da_store_scan_queues(w->store, c->arena, collect_queue, c, err);
   if (status != DA_OK) return status;
   da_arena each = {0};
+  da_view *view = da_store_view(w->store);
   int broken = 0;
   for (size_t i = 0; i < c->id_count && broken >= 0; i++) {
     da_arena_reset(&each);
-    broken = da_check_promise(da_store_view(w->store), &w->profile, c->ids[i], now, &each, report_broken, c);
+    broken = i < promises ? da_check_promise(view, &w->profile, c->ids[i], now, &each, report_broken, c)
+                          : da_check_queue(view, c->ids[i], now, &each, report_broken, c);
   }
-  da_view *view = da_store_view(w->store);
   da_schedule s = {0};
   int there = 0;
   while (broken >= 0 && (there = view->ops->schedule_next(view, s.id, c->arena, &s)) > 0)

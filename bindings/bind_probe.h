@@ -59,6 +59,8 @@ extern const luaL_Reg da_probe_store_methods[];
 /* A read of the view: in the open batch, or in a transaction of its own, which leave() ends; that raises a failure. */
 da_view *da_probe_enter(lua_State *L, da_world *w);
 int da_probe_leave(lua_State *L, da_world *w, int there);
+/* Writes one row past the engine, in the open batch or in a transaction of its own. True, or nil, NAME, words. */
+int da_probe_write(lua_State *L, da_world *w, const da_write *write);
 
 extern const luaL_Reg da_probe_queue_methods[];
 extern const luaL_Reg da_probe_raw_methods[];

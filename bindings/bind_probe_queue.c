@@ -82,5 +82,55 @@ static int world_holds(lua_State *L)
   return 1;
 }
 
-const luaL_Reg da_probe_queue_methods[] = {
-    {"queues", world_queues}, {"queue", world_queue}, {"holds", world_holds}, {NULL, NULL}};
+/* The integer member of the table at index, if it is there. */
+static void change(lua_State *L, int index, const char *key, int64_t *member)
+{
+  if (lua_getfield(L, index, key) != LUA_TNIL) *member = luaL_checkinteger(L, -1);
+  lua_pop(L, 1);
+}
+
+/* write_queue(name, {limit=, tokens=, places=, held=, due=}): the record with some members changed */
+static int world_write_queue(lua_State *L)
+{
+  da_queue q;
+  da_world *w = da_probe_world(L);
+  da_view *view = da_probe_enter(L, w);
+  int there = da_probe_leave(L, w, view->ops->queue(view, da_probe_check_slice(L, 2), &w->arena, &q));
+  luaL_argcheck(L, there > 0, 2, "no such queue");
+  int64_t tokens = (int64_t)q.tokens, places = (int64_t)q.places, held = (int64_t)q.held;
+  change(L, 3, "limit", &q.limit);
+  change(L, 3, "tokens", &tokens);
+  change(L, 3, "places", &places);
+  change(L, 3, "held", &held);
+  change(L, 3, "due", &q.due_at);
+  q.tokens = (uint64_t)tokens;
+  q.places = (uint64_t)places;
+  q.held = (uint64_t)held;
+  da_write write = {.table = DA_TABLE_QUEUE, .row.queue = &q};
+  return da_probe_write(L, w, &write);
+}
+
+/* write_grant(name, seq, at): the instant of a grant; del_hold(owner, id) */
+static int world_write_grant(lua_State *L)
+{
+  da_queue_row row = {.kind = DA_QUEUE_TOKEN, .name = da_probe_check_slice(L, 2)};
+  row.seq = (uint64_t)luaL_checkinteger(L, 3);
+  row.at = luaL_checkinteger(L, 4);
+  da_write write = {.table = DA_TABLE_QUEUE_ROW, .row.queue_row = &row};
+  return da_probe_write(L, da_probe_world(L), &write);
+}
+
+static int world_del_hold(lua_State *L)
+{
+  da_queue_row row = {.kind = DA_QUEUE_HOLD, .owner = da_probe_check_slice(L, 2), .id = da_probe_check_slice(L, 3)};
+  da_write write = {.table = DA_TABLE_QUEUE_ROW, .del = true, .row.queue_row = &row};
+  return da_probe_write(L, da_probe_world(L), &write);
+}
+
+const luaL_Reg da_probe_queue_methods[] = {{"queues", world_queues},
+                                           {"queue", world_queue},
+                                           {"holds", world_holds},
+                                           {"write_queue", world_write_queue},
+                                           {"write_grant", world_write_grant},
+                                           {"del_hold", world_del_hold},
+                                           {NULL, NULL}};

@@ -171,7 +171,7 @@ static int store_below(lua_State *L)
 
 /* ---- writes -------------------------------------------------------------------------------------------- */
 
-static int write_row(lua_State *L, da_world *w, const da_write *write)
+int da_probe_write(lua_State *L, da_world *w, const da_write *write)
 {
   da_err err;
   da_status status = w->batch ? DA_OK : da_store_begin(w->store, &err);
@@ -195,7 +195,7 @@ static int store_write_promise(lua_State *L)
   da_world *w = da_probe_world(L);
   da_probe_read_promise(L, 2, &w->arena, &promise);
   da_write write = {.table = DA_TABLE_PROMISE, .row.promise = &promise};
-  return write_row(L, w, &write);
+  return da_probe_write(L, w, &write);
 }
 
 static bool is_del(lua_State *L, int index)
@@ -210,7 +210,7 @@ static int store_write_task(lua_State *L)
   da_world *w = da_probe_world(L);
   da_probe_read_task(L, 2, &task);
   da_write write = {.table = DA_TABLE_TASK, .del = is_del(L, 3), .row.task = &task};
-  return write_row(L, w, &write);
+  return da_probe_write(L, w, &write);
 }
 
 static int store_write_schedule(lua_State *L)
@@ -219,7 +219,7 @@ static int store_write_schedule(lua_State *L)
   da_world *w = da_probe_world(L);
   da_probe_read_schedule(L, 2, &w->arena, &schedule);
   da_write write = {.table = DA_TABLE_SCHEDULE, .del = is_del(L, 3), .row.schedule = &schedule};
-  return write_row(L, w, &write);
+  return da_probe_write(L, w, &write);
 }
 
 static int store_write_wait(lua_State *L)
@@ -227,7 +227,7 @@ static int store_write_wait(lua_State *L)
   da_world *w = da_probe_world(L);
   da_write write = {.table = DA_TABLE_WAIT, .del = is_del(L, 5)};
   write.row.wait = (da_wait){wait_kind(L, 2), da_probe_check_slice(L, 3), da_probe_check_slice(L, 4)};
-  return write_row(L, w, &write);
+  return da_probe_write(L, w, &write);
 }
 
 static int store_write_due(lua_State *L)
@@ -235,7 +235,7 @@ static int store_write_due(lua_State *L)
   da_world *w = da_probe_world(L);
   da_write write = {.table = DA_TABLE_DUE, .del = is_del(L, 5)};
   write.row.due = (da_due){due_class(L, 2), luaL_checkinteger(L, 3), da_probe_check_slice(L, 4)};
-  return write_row(L, w, &write);
+  return da_probe_write(L, w, &write);
 }
 
 /* write_out("execute", id, address, version [, "del"]) */
@@ -248,7 +248,7 @@ static int store_write_out(lua_State *L)
                                .id = da_probe_check_slice(L, 3),
                                .address = da_probe_check_slice(L, 4),
                                .version = luaL_optinteger(L, 5, 0)};
-  return write_row(L, w, &write);
+  return da_probe_write(L, w, &write);
 }
 
 /* put_bundle(bytes [, hash]): the hash used. */

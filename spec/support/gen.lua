@@ -458,7 +458,7 @@ ask["task.spawn"] = function(g, o, now, slot, t)
 end
 
 ask["task.again"] = function(g, o, now, slot, t)
-  local generation = g:chance(90) and (o.generations[slot.id] or 1) + 1 or g:int(4)
+  local generation = g:chance(70) and (o.generations[slot.id] or 1) + 1 or g:int(4)
   local separator = slot.id:find(":", 1, true) and "." or ":"
   return request("task.again", {
     id = slot.id,
@@ -494,7 +494,7 @@ local WEIGHTS = {
   { "task.continue", 3 },
   { "task.step", 4 },
   { "task.spawn", 4 },
-  { "task.again", 3 },
+  { "task.again", 5 },
   { "sweep", 6 },
 }
 
