@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bindings/bind.h"
 #include "../../bindings/bind_check.h"
 #include "../base/log.h"
-#include "../vm/worker.h"
 #include "cli.h"
+#include "scratch.h"
 #include "show.h"
 
 typedef struct checking {
@@ -83,38 +82,14 @@ static int check_files(da_worker *worker, const cli_command *command, void *user
   return code;
 }
 
-static int with_worker(const cli_command *command, da_sched *sched, cli_inspector *inspect, void *user)
-{
-  da_err err = {{0}};
-  da_worker *worker = NULL;
-  bind_setup();
-  da_worker_options options = {.sched = sched,
-                               .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                               .targets = &da_default_target,
-                               .target_count = 1,
-                               .pid = "local/check",
-                               .step_threads = 1};
-  if (da_worker_new(&options, &worker, &err) != DA_OK) return cli_fail(CLI_EXIT_FAILED, "%s", err.text);
-  int code = inspect(worker, command, user);
-  da_worker_delete(worker);
-  return code;
-}
-
 int cli_inspect(const cli_command *command, cli_inspector *inspect, void *user)
 {
   da_err err = {{0}};
-  da_sched *sched = NULL;
-  da_store *store = da_store_open_memory();
-  da_sched_options options = {.store = store,
-                              .profile = da_profile_default,
-                              .local_targets = &da_default_target,
-                              .local_target_count = 1,
-                              .pid = "local/check"};
+  cli_scratch scratch = {0};
   if (getenv("DAHOST_LOG") == NULL) da_log_set_level(DA_LOG_ERROR);
-  int code = da_sched_new(&options, &sched, &err) == DA_OK ? with_worker(command, sched, inspect, user)
-                                                           : cli_fail(CLI_EXIT_FAILED, "%s", err.text);
-  if (sched != NULL) da_sched_delete(sched);
-  da_store_close(store);
+  int code = cli_scratch_open(&scratch, NULL, NULL, &err) == DA_OK ? inspect(scratch.worker, command, user)
+                                                                   : cli_fail(CLI_EXIT_FAILED, "%s", err.text);
+  cli_scratch_close(&scratch);
   return code;
 }
 

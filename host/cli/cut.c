@@ -12,11 +12,10 @@
 
 #include <stdlib.h>
 
-#include "../../bindings/bind.h"
 #include "../base/clock.h"
 #include "../base/id.h"
-#include "../vm/worker.h"
 #include "reach.h"
+#include "scratch.h"
 #include "show.h"
 #include "text.h"
 
@@ -24,8 +23,6 @@ enum {
   LOOKED_AT_MAX = 5000, /* executions run over their records; those that timed out or were cancelled come first */
   ROUNDS_MAX = 8,       /* of fetching promises of other lineages that turn out to be asked for */
 };
-
-#define PID "local/rehearsal"
 
 typedef struct candidate {
   da_slice id;
@@ -50,9 +47,7 @@ typedef struct cut {
   da_table asked; /* ids of other lineages */
   da_slice *foreign;
   size_t foreign_count, foreign_cap;
-  da_store *copy;
-  da_sched *sched;
-  da_worker *worker;
+  cli_scratch copy;
   da_slice undos; /* JSON */
   bool unclear;
 } cut;
@@ -185,68 +180,22 @@ static void hear(void *user, const da_event *event)
     c->undos = da_arena_dup(&c->own, event->undos);
   if (event->kind == DA_EVENT_PARKED && event->undos.len == 0) c->unclear = true;
   if (event->kind == DA_EVENT_SUSPENDED || event->kind == DA_EVENT_PARKED || event->kind == DA_EVENT_COMPLETED)
-    da_sched_stop(c->sched);
-}
-
-static da_status fill_copy(cut *c, da_err *err)
-{
-  c->copy = da_store_open_memory();
-  da_status status = da_store_begin(c->copy, err);
-  if (status != DA_OK) return status;
-  for (size_t i = 0; status == DA_OK && i < c->record_count; i++) {
-    da_write write = {.table = DA_TABLE_PROMISE, .row.promise = c->records[i]};
-    status = da_store_write(c->copy, &write, err);
-  }
-  if (status == DA_OK) return da_store_commit(c->copy, err);
-  da_store_abort(c->copy);
-  return status;
-}
-
-static da_status open_worker(cut *c, da_err *err)
-{
-  da_sched_options sched = {.store = c->copy,
-                            .profile = da_profile_default,
-                            .local_targets = &da_default_target,
-                            .local_target_count = 1,
-                            .pid = PID};
-  da_status status = da_sched_new(&sched, &c->sched, err);
-  if (status != DA_OK) return status;
-  uint8_t secret[16];
-  da_store_secret(c->copy, secret);
-  da_worker_options worker = {.sched = c->sched,
-                              .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                              .targets = &da_default_target,
-                              .target_count = 1,
-                              .pid = PID,
-                              .secret = secret,
-                              .step_threads = 1,
-                              .rehearse = true,
-                              .event = hear,
-                              .user = c};
-  return da_worker_new(&worker, &c->worker, err);
-}
-
-static void close_copy(cut *c)
-{
-  if (c->worker != NULL) da_worker_delete(c->worker);
-  if (c->sched != NULL) da_sched_delete(c->sched);
-  if (c->copy != NULL) da_store_close(c->copy);
-  c->worker = NULL;
-  c->sched = NULL;
-  c->copy = NULL;
+    da_sched_stop(c->copy.sched);
 }
 
 static da_status run_over(cut *c, da_bundle *bundle, da_err *err)
 {
+  da_status status = DA_OK;
   c->undos = DA_NONE;
-  da_status status = fill_copy(c, err);
-  if (status == DA_OK) status = open_worker(c, err);
-  if (status == DA_OK) status = da_worker_serve(c->worker, bundle, err);
+  for (size_t i = 0; status == DA_OK && i < c->record_count; i++)
+    status = cli_scratch_fill(&c->copy, c->records[i], err);
+  if (status == DA_OK) status = cli_scratch_open(&c->copy, hear, c, err);
+  if (status == DA_OK) status = da_worker_serve(c->copy.worker, bundle, err);
   if (status == DA_OK) {
-    da_worker_rehearse(c->worker, c->whole->id);
-    da_sched_run(c->sched);
+    da_worker_rehearse(c->copy.worker, c->whole->id);
+    da_sched_run(c->copy.sched);
   }
-  close_copy(c);
+  cli_scratch_close(&c->copy);
   return status;
 }
 
@@ -360,7 +309,6 @@ static da_status look_at_all(cut *c, da_err *err)
   if (status != DA_OK) return status;
   status = read_candidates(c, err);
   da_store_abort(c->source);
-  bind_setup();
   for (int likely = 1; likely >= 0; likely--)
     for (size_t i = 0; status == DA_OK && i < c->count && c->told < c->limit && c->looked_at < LOOKED_AT_MAX; i++)
       if (c->list[i].likely == (likely != 0)) status = look_at(c, &c->list[i], err);

@@ -12,20 +12,17 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "../../bindings/bind.h"
 #include "../base/clock.h"
 #include "../base/id.h"
-#include "../vm/worker.h"
 #include "event.h"
 #include "history.h"
 #include "reach.h"
+#include "scratch.h"
 #include "service.h"
 #include "text.h"
 #include "value.h"
 
 enum { LISTED = 40 }; /* recorded calls named in the view for people */
-
-#define PID "local/rehearsal"
 
 typedef struct rehearsal {
   da_bundle *bundle;
@@ -40,9 +37,7 @@ typedef struct rehearsal {
   cJSON *foreign; /* ids that were called, lie elsewhere in the store, and are not in the copy yet */
   da_table asked; /* those looked for in the store by now */
   size_t under_way;
-  da_store *copy;
-  da_sched *sched;
-  da_worker *worker;
+  cli_scratch copy;
   int code;
 } rehearsal;
 
@@ -136,58 +131,23 @@ static int read_store(rehearsal *r, const char *place, reader *read, da_slice id
 
 static da_status fill_copy(rehearsal *r, da_err *err)
 {
-  r->copy = da_store_open_memory();
-  da_status status = da_store_begin(r->copy, err);
-  if (status != DA_OK) return status;
+  da_status status = DA_OK;
   for (size_t i = 0; status == DA_OK && i < r->count; i++) {
     da_promise moved = *r->records[i];
     if (r->whole ? moved.call.has_bundle : is_unfinished(&moved)) moved.call.bundle = r->bundle->hash;
-    da_write write = {.table = DA_TABLE_PROMISE, .row.promise = &moved};
-    status = da_store_write(r->copy, &write, err);
+    status = cli_scratch_fill(&r->copy, &moved, err);
   }
-  if (status == DA_OK) return da_store_commit(r->copy, err);
-  da_store_abort(r->copy);
   return status;
 }
 
 static void hear(void *user, const da_event *event);
 
-static da_status open_worker(rehearsal *r, da_err *err)
-{
-  da_sched_options sched = {.store = r->copy,
-                            .profile = da_profile_default,
-                            .local_targets = &da_default_target,
-                            .local_target_count = 1,
-                            .pid = PID};
-  da_status status = da_sched_new(&sched, &r->sched, err);
-  if (status != DA_OK) return status;
-  uint8_t secret[16];
-  da_store_secret(r->copy, secret);
-  bind_setup();
-  da_worker_options worker = {.sched = r->sched,
-                              .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                              .targets = &da_default_target,
-                              .target_count = 1,
-                              .pid = PID,
-                              .secret = secret,
-                              .step_threads = 1,
-                              .rehearse = true,
-                              .event = hear,
-                              .user = r};
-  return da_worker_new(&worker, &r->worker, err);
-}
-
 static void close_copy(rehearsal *r)
 {
-  if (r->worker != NULL) da_worker_delete(r->worker);
-  if (r->sched != NULL) da_sched_delete(r->sched);
-  if (r->copy != NULL) da_store_close(r->copy);
+  cli_scratch_close(&r->copy);
   da_table_free(&r->by_id);
   cJSON_Delete(r->rows);
   cJSON_Delete(r->foreign);
-  r->worker = NULL;
-  r->sched = NULL;
-  r->copy = NULL;
   r->by_id = (da_table){0};
   r->rows = r->foreign = NULL;
 }
@@ -224,7 +184,7 @@ static void end_one(rehearsal *r, cJSON *row, const char *outcome, int code)
 {
   da_json_put_text(row, "outcome", da_slice_of(outcome));
   if (code > r->code) r->code = code; /* parked, then rejected */
-  if (--r->under_way == 0) da_sched_stop(r->sched);
+  if (--r->under_way == 0) da_sched_stop(r->copy.sched);
 }
 
 static void note_foreign(rehearsal *r, const da_event *event)
@@ -397,7 +357,7 @@ static da_status prepare(rehearsal *r, da_err *err)
   for (size_t i = 0; i < r->count; i++) {
     const da_promise *promise = r->records[i];
     if (!to_run(r, promise)) continue;
-    cli_moves moves = cli_moves_to(r->worker, r->bundle, &promise->call, r->whole ? NULL : &r->from);
+    cli_moves moves = cli_moves_to(r->copy.worker, r->bundle, &promise->call, r->whole ? NULL : &r->from);
     if (moves == CLI_KEEPS_CODE) continue;
     if (moves == CLI_LEFT_BEHIND)
       return da_fail(err, DA_ENOTFOUND, "%.*s defines no workflow '%.*s', which '%.*s' runs",
@@ -415,16 +375,16 @@ static da_status run(rehearsal *r, da_err *err)
   r->foreign = da_json_array();
   r->code = CLI_EXIT_OK;
   da_status status = fill_copy(r, err);
-  if (status == DA_OK) status = open_worker(r, err);
-  if (status == DA_OK) status = da_worker_serve(r->worker, r->bundle, err);
+  if (status == DA_OK) status = cli_scratch_open(&r->copy, hear, r, err);
+  if (status == DA_OK) status = da_worker_serve(r->copy.worker, r->bundle, err);
   if (status == DA_OK) status = prepare(r, err);
   if (status != DA_OK) return status;
   const cJSON *row;
   cJSON_ArrayForEach(row, r->rows)
   {
-    da_worker_rehearse(r->worker, da_json_text(row, "id"));
+    da_worker_rehearse(r->copy.worker, da_json_text(row, "id"));
   }
-  da_sched_run(r->sched);
+  da_sched_run(r->copy.sched);
   return DA_OK;
 }
 
