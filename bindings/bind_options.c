@@ -44,7 +44,12 @@ int64_t bind_duration_ms(lua_State *L, int index, const char *what)
     ms = lua_tonumber(L, index) * 1000;
   else if (lua_type(L, index) == LUA_TSTRING)
     ms = parse_duration(lua_tostring(L, index));
-  if (!(ms >= 0)) bind_raise(L, "%s must be seconds as a number, or text like \"250ms\", \"1h30m\", \"3d\"", what);
+  if (!(ms >= 0)) {
+    const char *given = lua_type(L, index) == LUA_TSTRING   ? lua_pushfstring(L, "\"%s\"", lua_tostring(L, index))
+                        : lua_type(L, index) == LUA_TNUMBER ? luaL_tolstring(L, index, NULL)
+                                                            : bind_what(L, index);
+    bind_raise(L, "%s must be seconds as a number, or text like \"250ms\", \"1h30m\", \"3d\"; got %s", what, given);
+  }
   return ms >= 9e15 ? (int64_t)9e15 : (int64_t)ceil(ms);
 }
 

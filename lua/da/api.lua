@@ -62,7 +62,10 @@ end
 only_in_steps "resolve"
 only_in_steps "reject"
 only_in_steps "start"
-only_in_steps "attempt"
+
+function da.attempt()
+  error("da.attempt is for steps; a workflow is not repeated, so it has no attempts", 2)
+end
 
 function da.progress()
   error("da.progress is for named steps; an inline step is quick, and a workflow shows its state with da.publish(key, value)", 2)

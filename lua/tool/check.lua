@@ -88,9 +88,9 @@ do
   end
 end
 not_in_steps.publish = in_steps.publish -- says so in words of its own
-local step_only = { progress = true } -- those that only say so in a workflow
+local step_only = { progress = true, attempt = true } -- those that only say so in a workflow
 do
-  local place = core.place(field(da, "attempt"))
+  local place = core.place(field(da, "start"))
   for name in pairs(core.names(da)) do
     if place and core.place(field(da, name)) == place then step_only[name] = true end
   end

@@ -281,7 +281,10 @@ local MISUSE = {
   { "retry of a workflow", "async.back:with { retry = false }", "retry is for steps" },
   { "the same key, another call", "async.back:with { key = 'k' }(1) async.back:with { key = 'k' }(2)",
     "'x:FORM.1.back=k' was called before" },
-  { "a duration", "local p = da.sleep 'soon'", "da.sleep's argument must be seconds as a number, or text like" },
+  { "a duration", "local p = da.sleep 'soon'", "da.sleep's argument must be seconds as a number, or text like " ..
+    '"250ms", "1h30m", "3d"; got "soon"' },
+  { "a negative duration", "step.echo:with { timeout = -1 }", "; got -1" },
+  { "da.attempt in a workflow", "da.attempt()", "da.attempt is for steps; a workflow is not repeated" },
   { "da.within", "local p = da.within(1, 2)", "da.within needs a promise" },
   { "da.all", "local p = da.all { 1 }", "da.all" },
   { "da.any of nothing", "local p = da.any {}", "da.any needs at least one promise" },
