@@ -227,6 +227,7 @@ static da_status apply(da_world *w, const da_request *request, int64_t now, da_o
                        .local_target_count = w->local_target != NULL ? 1 : 0};
   *out = (da_outcome){0};
   da_status status = da_engine_apply(&env, da_store_view(w->store), request, &w->arena, out);
+  if (status != DA_OK && out->damage.len != 0) return da_fail(err, status, "%.*s", DA_FMT(out->damage));
   if (status != DA_OK) return da_fail(err, status, "%s", da_store_fault_words(w->store));
   status = da_probe_check_apply(w, request, out, err);
   if (status == DA_OK) status = write_all(w, out, err);

@@ -42,7 +42,8 @@ static void sent(da_op *op)
 static void read_hex(da_slice hex, da_digest *out)
 {
   for (size_t i = 0; i < hex.len && i < 2 * sizeof out->bytes; i++) {
-    unsigned digit = hex.ptr[i] <= '9' ? (unsigned)hex.ptr[i] - '0' : (unsigned)hex.ptr[i] - 'a' + 10;
+    unsigned char c = (unsigned char)hex.ptr[i];
+    unsigned digit = c <= '9' ? c - '0' + 0u : c - 'a' + 10u;
     out->bytes[i / 2] = (uint8_t)((unsigned)out->bytes[i / 2] << 4 | (digit & 15));
   }
 }

@@ -132,10 +132,12 @@ void da_due_sweep(da_change *c, const da_request *req)
 /* ---- recover ------------------------------------------------------------------------------------------- */
 
 /* The walk moves rows to a later instant, where it would meet them again and move them again. So it ends before the
- * first instant it moved a row to: now + retry of its first page. The cursor carries that bound in front of the id. */
+ * first instant it moves a row to: now + retry of its first page. What was sent in the very millisecond of the recovery
+ * (the clock was set back, or stands still) lies there as well, so the walk begins there, before it has moved any. The
+ * cursor carries the bound in front of the id. */
 typedef struct walk {
   da_due at;
-  int64_t end; /* retry rows from here on are left alone */
+  int64_t last; /* of retry rows those of this instant come first; those behind it are left alone */
 } walk;
 
 enum { BOUND_LEN = 16 }; /* hex digits */
@@ -143,19 +145,20 @@ enum { BOUND_LEN = 16 }; /* hex digits */
 static da_slice cursor_id(da_arena *arena, const walk *w)
 {
   char text[BOUND_LEN];
-  for (int i = 0; i < BOUND_LEN; i++) text[i] = "0123456789abcdef"[((uint64_t)w->end >> (60 - 4 * i)) & 15];
+  for (int i = 0; i < BOUND_LEN; i++) text[i] = "0123456789abcdef"[((uint64_t)w->last >> (60 - 4 * i)) & 15];
   da_slice parts[2] = {da_slice_make(text, sizeof text), w->at.id};
   return da_arena_join(arena, parts, 2);
 }
 
 static walk walk_begin(const da_change *c, const da_request *req)
 {
-  walk w = {.at = {.class_ = DA_DUE_RETRY}, .end = da_rule_later(c->env->now_ms, c->env->profile->retry_timeout_ms)};
+  int64_t last = da_rule_later(c->env->now_ms, c->env->profile->retry_timeout_ms);
+  walk w = {.at = {.class_ = DA_DUE_RETRY, .at = last}, .last = last};
   if (req->after.id.len < BOUND_LEN) return w;
-  w.end = 0;
+  w.last = 0;
   for (size_t i = 0; i < BOUND_LEN; i++) {
     char digit = req->after.id.ptr[i];
-    w.end = w.end * 16 + (digit <= '9' ? digit - '0' : digit - 'a' + 10);
+    w.last = w.last * 16 + (digit <= '9' ? digit - '0' : digit - 'a' + 10);
   }
   w.at = req->after;
   w.at.id = da_slice_make(req->after.id.ptr + BOUND_LEN, req->after.id.len - BOUND_LEN);
@@ -163,11 +166,15 @@ static walk walk_begin(const da_change *c, const da_request *req)
   return w;
 }
 
-/* The next row of the walk: retries before `end`, then leases. */
+/* The next row of the walk: retries at `last`, retries before it, then leases. */
 static bool walk_next(da_change *c, walk *w, da_due *row)
 {
+  if (w->at.class_ == DA_DUE_RETRY && w->at.at == w->last) {
+    if (due_next(c, &w->at, row) && row->at == w->last) return true;
+    w->at = (da_due){.class_ = DA_DUE_RETRY};
+  }
   if (w->at.class_ == DA_DUE_RETRY) {
-    if (due_next(c, &w->at, row) && row->at < w->end) return true;
+    if (due_next(c, &w->at, row) && row->at < w->last) return true;
     w->at = (da_due){.class_ = DA_DUE_LEASE};
   }
   return due_next(c, &w->at, row);

@@ -47,6 +47,7 @@ typedef struct da_outcome {
   const da_promise **settled; /* promises this request settled, by settle_seq */
   size_t settled_count;
   size_t settled_cap;
-} da_outcome; /* {0} before da_engine_apply */
+  da_slice damage; /* when it fails over what a record says; else the view has the words */
+} da_outcome;      /* {0} before da_engine_apply */
 
 #endif

@@ -162,10 +162,10 @@ static hold_node *take_waiter(da_change *c, queue_node *n)
 
 /* ---- tokens -------------------------------------------------------------------------------------------- */
 
-/* The first token the store has; of a limiter the oldest grant in the window. */
-static bool first_token(da_change *c, const queue_node *n, da_queue_row *out)
+/* The first token the store has; of a limiter the oldest grant in the window. bare: without the message. */
+static bool first_token(da_change *c, const queue_node *n, bool bare, da_queue_row *out)
 {
-  da_queue_row at = {.kind = DA_QUEUE_TOKEN, .name = n->q.name, .seq = n->token_after};
+  da_queue_row at = {.kind = DA_QUEUE_TOKEN, .name = n->q.name, .seq = n->token_after, .bare = bare};
   do {
     if (!next_row(c, &at, out)) return false;
     at.seq = out->seq;
@@ -195,7 +195,7 @@ static int64_t free_at(da_change *c, const queue_node *n)
   int64_t now = c->env->now_ms;
   da_queue_row oldest;
   if (n->q.tokens < (uint64_t)n->q.limit) return now;
-  int64_t from = first_token(c, n, &oldest) ? oldest.at : now;
+  int64_t from = first_token(c, n, true, &oldest) ? oldest.at : now;
   int64_t at = da_rule_later(from, n->q.per_ms);
   return at > now ? at : now;
 }
@@ -219,7 +219,7 @@ static bool has_token(da_change *c, const queue_node *n)
 static void trim(da_change *c, queue_node *n)
 {
   da_queue_row oldest;
-  while (n->q.kind == DA_QUEUE_LIMITER && n->q.tokens > (uint64_t)n->q.limit && first_token(c, n, &oldest))
+  while (n->q.kind == DA_QUEUE_LIMITER && n->q.tokens > (uint64_t)n->q.limit && first_token(c, n, true, &oldest))
     drop_token(c, n, &oldest);
 }
 
@@ -271,22 +271,25 @@ static void offer(da_change *c, queue_node *n, const da_queue_row *message)
     add_token(c, n, message);
 }
 
-/* Gives out what is there, a bounded part at a time. Messages never lie about while somebody waits: see offer(). */
-static void serve(da_change *c, queue_node *n)
+/* Gives out what is there, a bounded part at a time, and says how much that was. Messages never lie about while
+ * somebody waits: see offer(). */
+static size_t serve(da_change *c, queue_node *n)
 {
+  size_t count = 0;
   n->wants = false;
   trim(c, n);
-  for (int i = 0; n->q.kind != DA_QUEUE_CHANNEL && i < DA_QUEUE_GRANTS_MAX && has_token(c, n); i++) {
+  for (; n->q.kind != DA_QUEUE_CHANNEL && count < DA_QUEUE_GRANTS_MAX && has_token(c, n); count++) {
     hold_node *h = take_waiter(c, n);
     if (h == NULL) break;
     grant(c, n, h, NULL, false);
   }
+  return count;
 }
 
 static void serve_all(da_change *c)
 {
   for (queue_node *n = c->queues; n != NULL; n = n->next)
-    if (n->wants && n->exists) serve(c, n);
+    if (n->wants && n->exists) (void)serve(c, n);
 }
 
 /* ---- names --------------------------------------------------------------------------------------------- */
@@ -371,7 +374,7 @@ static void arrive(da_change *c, queue_node *n, hold_node *h)
   da_queue_row message = {0};
   bool channel = n->q.kind == DA_QUEUE_CHANNEL;
   bool first = first_waiter(c, n, &seq) == NULL && has_token(c, n);
-  if (first && channel) first = first_token(c, n, &message);
+  if (first && channel) first = first_token(c, n, false, &message);
   if (!first) {
     join(c, n, h);
     return;
@@ -388,7 +391,7 @@ void da_queue_wait(da_change *c, const da_request *req)
     queue_node *n = open_queue(c, req, req->queue.kind);
     if (n == NULL) return;
     set_parameters(n, &req->queue);
-    serve(c, n);
+    (void)serve(c, n);
     e = da_promise_birth(c, req->promise_id, req);
     if (e->promise.state == DA_PENDING) arrive(c, n, hold_of(c, req->id, req->promise_id));
   }
@@ -530,7 +533,7 @@ void da_queue_back(da_change *c, const da_request *req)
 static void drop_queue(da_change *c, queue_node *n)
 {
   da_queue_row token;
-  while (first_token(c, n, &token)) drop_token(c, n, &token);
+  while (first_token(c, n, true, &token)) drop_token(c, n, &token);
   n->exists = false;
   n->dirty = true;
   n->q.due_at = 0;
@@ -580,10 +583,12 @@ void da_queue_over(da_change *c, da_slice owner, bool ended)
 void da_queue_due(da_change *c, const da_due *row)
 {
   queue_node *n = queue_of(c, row->id);
-  if (!n->stored || n->stored_due != row->at)
+  if (!n->stored || n->stored_due != row->at) {
     da_due_drop_stray(c, row);
-  else if (n->exists)
-    serve(c, n);
+    return;
+  }
+  size_t granted = n->exists ? serve(c, n) : 0;
+  if (granted > 1) c->out->reply.count += granted - 1; /* each is work of its own for the sweep's bound */
 }
 
 /* ---- the flush ----------------------------------------------------------------------------------------- */

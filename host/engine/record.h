@@ -239,6 +239,7 @@ typedef struct da_queue_row {
   da_slice id;    /* place, hold */
   int64_t at;     /* token of a limiter */
   da_value value; /* token of a channel */
+  bool bare;      /* asked of a view: a token without its value, which may be long */
   da_hold_state state;
 } da_queue_row;
 

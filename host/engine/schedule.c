@@ -96,6 +96,7 @@ static const char *id_fault(const da_profile *profile, da_slice id)
   if (profile->id_dialect != DA_DIALECT_DOT && profile->id_dialect != DA_DIALECT_OFF && da_slice_find(id, ':') >= 0)
     return "Schedule ID must not contain ':'";
   if (da_slice_find(id, '\0') >= 0) return "Schedule ID must not contain null bytes";
+  if (id.len > 0 && id.ptr[0] == ':') return "Schedule ID must not begin with ':'";
   return id.len > DA_SCHEDULE_ID_MAX ? "Schedule ID must not be longer than 200 bytes" : NULL;
 }
 
@@ -324,7 +325,13 @@ bool da_schedule_fire(da_change *c, const da_due *row)
   clockwork clock;
   int64_t now = c->env->now_ms;
   da_schedule *s = load(c, row->id);
-  if (s == NULL || s->next_run_at != row->at || read_clockwork(c, s, &clock) != DA_OK) return c->status != DA_OK;
+  if (s == NULL || s->next_run_at != row->at) return c->status != DA_OK;
+  if (read_clockwork(c, s, &clock) != DA_OK) { /* its row is no stray */
+    c->out->damage = da_arena_printf(
+        c->arena, "the expression or the zone of schedule '%.*s' is damaged; declare it anew", DA_FMT(s->id));
+    c->status = DA_ECORRUPT;
+    return true;
+  }
   for (int i = 0; i < DA_SCHEDULE_FIRE_MAX && s->next_run_at <= now; i++) {
     int64_t at = s->next_run_at;
     if (s->catch_up != DA_CATCH_UP_ALL) at = last_run(&clock, at, now);

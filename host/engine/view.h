@@ -26,7 +26,8 @@ typedef struct da_view_ops {
   /* The first row of (kind, first) that lies behind `after` in the store's own order (after->second.ptr NULL: the very
    * first). The order is fixed as long as nothing is written. `after` is a row this call returned. */
   int (*wait_next)(da_view *view, const da_wait *after, da_arena *arena, da_wait *out);
-  /* The first row of the class of `after` that lies behind it, by (at, id); after->id.ptr NULL: the very first. */
+  /* The first row of the class of `after` that lies behind it, by (at, id); after->id.ptr NULL: the first at after->at
+   * or later. */
   int (*due_next)(da_view *view, const da_due *after, da_arena *arena, da_due *out);
   /* The next promise whose id lies below `ancestor` (da_id_below), behind `after` (ptr NULL: the first), in any fixed
    * order. */

@@ -187,9 +187,11 @@ static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, bool
     const da_request *request = &op->requests[i];
     da_outcome *out = &op->outcomes[i];
     da_status status = da_engine_apply(env, da_store_view(s->store), request, &op->arena, out);
-    if (status != DA_OK)
-      return da_fail(err, status, "a read failed in %s of %.*s: %s", da_req_kind_name(request->kind),
-                     DA_FMT(request->id), da_store_fault_words(s->store));
+    if (status != DA_OK) {
+      da_slice words = out->damage.len != 0 ? out->damage : da_slice_of(da_store_fault_words(s->store));
+      return da_fail(err, status, "a read failed in %s of %.*s: %.*s", da_req_kind_name(request->kind),
+                     DA_FMT(request->id), DA_FMT(words));
+    }
     status = write_out(s, out, wrote, err);
     if (status != DA_OK) return status;
 #ifdef DA_CHECK

@@ -284,6 +284,12 @@ bool da_key_out_get(da_slice key, da_out_key *out)
   return left(&r) == (out->kind == DA_UNBLOCK ? sizeof(da_digest) : 0);
 }
 
+bool da_key_ends_in_hash(da_slice key, da_slice text, uint64_t seed)
+{
+  da_digest hash = da_hash128_seeded(text, seed);
+  return key.len >= sizeof hash && memcmp(key.ptr + key.len - sizeof hash, hash.bytes, sizeof hash) == 0;
+}
+
 void da_key_live(da_key *key, uint64_t root, da_slice rest, da_slice name, uint64_t seed)
 {
   key->len = 0;

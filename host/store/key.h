@@ -124,6 +124,8 @@ bool da_key_live_get(da_slice key, da_live_key *out);
 enum { DA_QUEUE_SELF = 0 };
 void da_key_queue(da_key *key, unsigned kind, da_slice name, uint64_t seed);
 void da_key_add_hash(da_key *key, da_slice text, uint64_t seed);
+/* Is the hash that ends the key that of the text? */
+bool da_key_ends_in_hash(da_slice key, da_slice text, uint64_t seed);
 typedef struct da_queue_key {
   unsigned kind;
   da_slice first;  /* 16 bytes, borrowed, as `second` */

@@ -47,9 +47,9 @@ typedef enum da_kv_table {
 
 const char *da_kv_name(da_kv_table table);
 
-/* The row of `meta` that says whose file this is; da_store_check_format() reads it. */
+/* The row of `meta` that says whose file this is; da_store_check_format() reads it. *older: it may lack tables. */
 #define DA_KV_FORMAT_KEY DA_LIT("format")
-da_status DA_MUST_USE da_store_check_format(const char *path, da_slice row, da_err *err);
+da_status DA_MUST_USE da_store_check_format(const char *path, da_slice row, bool *older, da_err *err);
 
 typedef struct da_kv da_kv;
 
@@ -81,8 +81,9 @@ struct da_kv {
 /* store_mem.c. Never fails. */
 da_kv *da_kv_open_memory(void);
 /* store_lmdb.c. *fresh: the tables were made by this call, in a transaction that is still open: what makes the file a
- * store is to be put into it and committed, so that there is never half a store. */
-da_status DA_MUST_USE da_kv_open_lmdb(const char *path, const da_store_options *options, bool *fresh, da_kv **out,
-                                      da_err *err);
+ * store is to be put into it and committed, so that there is never half a store. *older: its format is. The tables it
+ * lacks are made; read only, they are empty. */
+da_status DA_MUST_USE da_kv_open_lmdb(const char *path, const da_store_options *options, bool *fresh, bool *older,
+                                      da_kv **out, da_err *err);
 
 #endif

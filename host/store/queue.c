@@ -47,14 +47,26 @@ int da_queue_get(da_view *view, da_slice name, da_arena *arena, da_queue *out)
   return status == DA_OK ? 1 : da_store_bad_row(store, DA_KV_QUEUE, da_key_slice(&key), status);
 }
 
-/* Copies a row of table `queue` out. name: what the key says only as a hash. */
-static int load_row(da_store *store, da_slice key, da_slice value, da_slice name, da_arena *arena, da_queue_row *out)
+/* A hold whose ids are not those of its key would lead a walk over holds astray, without an end. */
+static bool hold_fits(da_store *store, da_slice key, const da_queue_row *row)
+{
+  da_key own;
+  row_key(store, row, &own);
+  return da_slice_eq(da_key_slice(&own), key);
+}
+
+/* Copies a row of table `queue` out. name: what the key says only as a hash. bare: of a token all but its value. */
+static int load_row(da_store *store, da_slice key, da_slice value, da_slice name, bool bare, da_arena *arena,
+                    da_queue_row *out)
 {
   da_queue_key parts;
   bool good = da_key_queue_get(key, &parts);
-  da_status status = good ? da_codec_queue_row_get(da_arena_dup(arena, value), arena, out) : DA_ECORRUPT;
+  if (!bare) value = da_arena_dup(arena, value);
+  da_status status = good ? da_codec_queue_row_get(value, arena, out) : DA_ECORRUPT;
   if (status == DA_OK && (unsigned)out->kind != parts.kind) status = DA_ECORRUPT;
+  if (status == DA_OK && out->kind == DA_QUEUE_HOLD && !hold_fits(store, key, out)) status = DA_ECORRUPT;
   if (status != DA_OK) return da_store_bad_row(store, DA_KV_QUEUE, key, status);
+  if (bare) out->value = (da_value){0};
   if (out->kind != DA_QUEUE_HOLD) {
     out->name = name;
     out->seq = parts.seq;
@@ -71,16 +83,14 @@ int da_queue_hold(da_view *view, da_slice owner, da_slice id, da_arena *arena, d
   row_key(store, &row, &key);
   int there = da_rows_get(store, DA_KV_QUEUE, da_key_slice(&key), &value);
   if (there <= 0) return there;
-  there = load_row(store, da_key_slice(&key), value, DA_NONE, arena, out);
-  if (there > 0 && (!da_slice_eq(out->owner, owner) || !da_slice_eq(out->id, id)))
-    return da_store_bad_row(store, DA_KV_QUEUE, da_key_slice(&key), DA_ECORRUPT);
-  return there;
+  return load_row(store, da_key_slice(&key), value, DA_NONE, false, arena, out);
 }
 
 int da_queue_next(da_view *view, const da_queue_row *after, da_arena *arena, da_queue_row *out)
 {
   da_store *store = (da_store *)view;
   bool hold = after->kind == DA_QUEUE_HOLD;
+  bool bare = after->kind == DA_QUEUE_TOKEN && after->bare;
   da_key prefix;
   da_key key;
   da_slice found;
@@ -95,7 +105,7 @@ int da_queue_next(da_view *view, const da_queue_row *after, da_arena *arena, da_
   int there = da_view_seek(store, DA_KV_QUEUE, &key, true, &found, &value);
   if (there <= 0) return there;
   if (!da_slice_starts(found, da_key_slice(&prefix))) return 0;
-  return load_row(store, found, value, name, arena, out);
+  return load_row(store, found, value, name, bare, arena, out);
 }
 
 /* ---- all of them --------------------------------------------------------------------------------------- */
@@ -113,7 +123,7 @@ static int scan_row(const scan *s, da_slice key, da_slice value)
 {
   if (s->hold != NULL) {
     da_queue_row row;
-    int there = load_row(s->store, key, value, DA_NONE, s->arena, &row);
+    int there = load_row(s->store, key, value, DA_NONE, false, s->arena, &row);
     return there < 0 ? there : s->hold(s->user, &row);
   }
   da_queue queue;

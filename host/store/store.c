@@ -12,7 +12,10 @@
 /* The row `format` of `meta`: these bytes, then the version of the layout as u32. A change of keys, of tables or of
  * what a record leaves out is a new version; a new form of one record is not (codec.h). */
 #define FORMAT_MAGIC DA_LIT("dahost store\n")
-enum { FORMAT_VERSION = 1 };
+enum {
+  FORMAT_VERSION = 2,
+  FORMAT_OLDEST = 1 /* lacks tables and kinds of rows; whoever opens it to write adds them */
+};
 
 #define SECRET_KEY DA_LIT("secret")
 #define COUNTERS_KEY DA_LIT("counters")
@@ -27,13 +30,14 @@ const char *da_kv_name(da_kv_table table)
   return names[table];
 }
 
-da_status da_store_check_format(const char *path, da_slice row, da_err *err)
+da_status da_store_check_format(const char *path, da_slice row, bool *older, da_err *err)
 {
   da_slice magic = FORMAT_MAGIC;
   if (row.len != magic.len + 4 || !da_slice_starts(row, magic))
     return da_fail(err, DA_ECORRUPT, "%s/data.mdb is not a store of dahost, or its first row is damaged", path);
   uint32_t version = da_get_u32(row.ptr + magic.len);
-  if (version == FORMAT_VERSION) return DA_OK;
+  *older = version < FORMAT_VERSION;
+  if (version >= FORMAT_OLDEST && version <= FORMAT_VERSION) return DA_OK;
   return da_fail(err, DA_EVERSION, "%s is a store of format %u; this dahost reads format %d: use %s dahost", path,
                  version, FORMAT_VERSION, version > FORMAT_VERSION ? "a newer" : "an older");
 }
@@ -87,14 +91,19 @@ static int load_secret(da_store *store)
   return DA_OK;
 }
 
-/* The first rows of a store, in the open transaction. */
-static int put_first_rows(da_store *store, const uint8_t secret[16])
+static int put_format(da_store *store)
 {
   da_slice magic = FORMAT_MAGIC;
   da_buf_clear(&store->record);
   da_buf_add_slice(&store->record, magic);
   da_buf_add_u32(&store->record, FORMAT_VERSION);
-  int status = da_rows_put(store, DA_KV_META, DA_KV_FORMAT_KEY, da_buf_slice(&store->record));
+  return da_rows_put(store, DA_KV_META, DA_KV_FORMAT_KEY, da_buf_slice(&store->record));
+}
+
+/* The first rows of a store, in the open transaction. */
+static int put_first_rows(da_store *store, const uint8_t secret[16])
+{
+  int status = put_format(store);
   if (status == DA_OK) status = da_rows_put(store, DA_KV_META, SECRET_KEY, da_slice_make((const char *)secret, 16));
   store->counters = (da_counters){.next_root = 1, .next_seq = 1};
   return status == DA_OK ? put_counters(store) : status;
@@ -181,16 +190,28 @@ static da_status initialise(da_store *store, da_err *err)
   return store->kv->ops->commit(store->kv, err);
 }
 
+/* From now on rows may come that a program of before would take for damage. */
+static da_status renew(da_store *store, da_err *err)
+{
+  da_status status = da_store_begin(store, err);
+  if (status != DA_OK) return status;
+  int put = put_format(store);
+  if (put == DA_OK) return da_store_commit(store, err);
+  da_store_abort(store);
+  return da_store_words_to(store, put, err);
+}
+
 static da_status open_files(da_store *store, const da_store_options *options, da_err *err)
 {
-  bool fresh = false;
+  bool fresh = false, older = false;
   da_status status = find_directory(store->path, options, err);
   if (status == DA_OK) status = da_lock_claim(store->path, &store->claim, err);
   if (status == DA_OK && !options->read_only) status = da_lock_take(store->path, &store->lock_fd, &store->died, err);
-  if (status == DA_OK) status = da_kv_open_lmdb(store->path, options, &fresh, &store->kv, err);
+  if (status == DA_OK) status = da_kv_open_lmdb(store->path, options, &fresh, &older, &store->kv, err);
   if (status == DA_OK && fresh) status = initialise(store, err);
   store->dirty = false;
-  return status == DA_OK ? load_meta(store, err) : status;
+  if (status == DA_OK) status = load_meta(store, err);
+  return status == DA_OK && older && !options->read_only ? renew(store, err) : status;
 }
 
 da_status da_store_open(const char *path, const da_store_options *options, da_store **out, da_err *err)

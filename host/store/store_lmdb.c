@@ -27,7 +27,8 @@ typedef struct lmdb {
   MDB_txn *txn;
   MDB_cursor *cursors[DA_KV_TABLES]; /* of txn; opened when first used */
   MDB_dbi maps[DA_KV_TABLES];
-  char *path; /* owned */
+  bool absent[DA_KV_TABLES]; /* of an older store that is open for reading only: empty */
+  char *path;                /* owned */
   bool read_only;
   int last; /* LMDB's last failure, for words */
 } lmdb;
@@ -181,6 +182,7 @@ static int lmdb_get(da_kv *kv, da_kv_table table, da_slice key, da_slice *value)
   lmdb *l = lmdb_of(kv);
   MDB_val k = val_of(key);
   MDB_val v;
+  if (l->absent[table]) return 0;
   int rc = mdb_get(l->txn, l->maps[table], &k, &v);
   if (rc == MDB_SUCCESS) *value = slice_of(v);
   return found_or(l, rc);
@@ -190,6 +192,7 @@ static int step(lmdb *l, da_kv_table table, MDB_val k, MDB_cursor_op op, da_slic
 {
   MDB_cursor *cursor;
   MDB_val v;
+  if (l->absent[table]) return 0;
   int rc = cursor_of(l, table, &cursor);
   if (rc == MDB_SUCCESS) rc = mdb_cursor_get(cursor, &k, &v, op);
   if (rc == MDB_SUCCESS) {
@@ -247,6 +250,8 @@ static int lmdb_count(da_kv *kv, da_kv_table table, uint64_t *rows)
 {
   lmdb *l = lmdb_of(kv);
   MDB_stat stat;
+  *rows = 0;
+  if (l->absent[table]) return 1;
   int rc = mdb_stat(l->txn, l->maps[table], &stat);
   if (rc == MDB_SUCCESS) *rows = stat.ms_entries;
   return found_or(l, rc);
@@ -465,7 +470,7 @@ static int open_env(lmdb *l, size_t size)
 }
 
 /* What the unnamed map says of the file, before anything of ours is added to it. */
-static da_status check_format(lmdb *l, bool *fresh, da_err *err)
+static da_status check_format(lmdb *l, bool *fresh, bool *older, da_err *err)
 {
   MDB_stat stat;
   MDB_val k = val_of(DA_KV_FORMAT_KEY);
@@ -479,15 +484,17 @@ static da_status check_format(lmdb *l, bool *fresh, da_err *err)
   rc = mdb_get(l->txn, l->maps[DA_KV_META], &k, &v);
   if (rc == MDB_NOTFOUND)
     return da_fail(err, DA_ECORRUPT, "%s/data.mdb is a file of LMDB, but not a store of dahost", l->path);
-  return rc == MDB_SUCCESS ? da_store_check_format(l->path, slice_of(v), err) : env_failure(l, rc, err);
+  return rc == MDB_SUCCESS ? da_store_check_format(l->path, slice_of(v), older, err) : env_failure(l, rc, err);
 }
 
-static da_status open_tables(lmdb *l, da_err *err)
+static da_status open_tables(lmdb *l, bool older, da_err *err)
 {
   for (int i = 0; i < DA_KV_TABLES; i++) {
     const char *name = da_kv_name((da_kv_table)i);
     if (i == DA_KV_META) continue;
     int rc = mdb_dbi_open(l->txn, name, l->read_only ? 0 : MDB_CREATE, &l->maps[i]);
+    l->absent[i] = rc == MDB_NOTFOUND && older;
+    if (l->absent[i]) continue;
     if (rc == MDB_NOTFOUND) return da_fail(err, DA_ECORRUPT, "%s/data.mdb lacks the table %s", l->path, name);
     if (rc != MDB_SUCCESS) return env_failure(l, rc, err);
   }
@@ -495,15 +502,16 @@ static da_status open_tables(lmdb *l, da_err *err)
 }
 
 /* Leaves the transaction open if the file is fresh: its first rows are to be committed with the tables. */
-static da_status open_maps(lmdb *l, bool *fresh, da_err *err)
+static da_status open_maps(lmdb *l, bool *fresh, bool *older, da_err *err)
 {
   da_status status = lmdb_begin(&l->kv, err);
-  if (status == DA_OK) status = check_format(l, fresh, err);
-  if (status == DA_OK) status = open_tables(l, err);
+  if (status == DA_OK) status = check_format(l, fresh, older, err);
+  if (status == DA_OK) status = open_tables(l, *older, err);
   return status != DA_OK || *fresh ? status : lmdb_commit(&l->kv, err);
 }
 
-da_status da_kv_open_lmdb(const char *path, const da_store_options *options, bool *fresh, da_kv **out, da_err *err)
+da_status da_kv_open_lmdb(const char *path, const da_store_options *options, bool *fresh, bool *older, da_kv **out,
+                          da_err *err)
 {
   size_t size = 0;
   *out = NULL;
@@ -515,7 +523,7 @@ da_status da_kv_open_lmdb(const char *path, const da_store_options *options, boo
   l->read_only = options->read_only;
   int rc = open_env(l, size);
   if (rc == MDB_SUCCESS) fill_up(l, !options->read_only);
-  status = rc == MDB_SUCCESS ? open_maps(l, fresh, err) : env_failure(l, rc, err);
+  status = rc == MDB_SUCCESS ? open_maps(l, fresh, older, err) : env_failure(l, rc, err);
   if (status != DA_OK) {
     lmdb_close(&l->kv);
     return status;

@@ -21,9 +21,20 @@ int da_prom_row_open(da_store *store, da_slice key, da_slice value, da_prom_row 
   return status == DA_OK ? 1 : da_store_bad_row(store, table, key, status);
 }
 
+/* A text that is not that of its key would lead a walk astray that goes on behind it, without an end. */
+static bool text_fits(const da_store *store, const da_id_key *key, da_slice long_text)
+{
+  da_key own = {0};
+  if (!da_rest_is_long(long_text) || long_text.len > DA_ID_REST_MAX) return false;
+  da_key_add_rest(&own, long_text, store->seed);
+  return da_slice_eq(da_key_slice(&own), key->rest);
+}
+
 int da_id_of_key(da_store *store, const da_id_key *key, da_slice long_text, da_arena *arena, da_slice *id)
 {
   da_slice root;
+  if (key->is_long && !text_fits(store, key, long_text))
+    return da_store_fail(store, DA_ECORRUPT, "a row's long id is not that of its key");
   int there = da_root_text(store, key->root, &root);
   if (there < 0) return there;
   da_slice parts[2] = {root, key->is_long ? long_text : key->rest};
@@ -200,7 +211,7 @@ static int view_due_next(da_view *view, const da_due *after, da_arena *arena, da
     int there = da_root_find(store, da_id_root(after->id), &root);
     if (there <= 0) return there;
   }
-  da_key_due(&key, class_, behind ? after->at : 0, root, da_id_rest(after->id), store->seed);
+  da_key_due(&key, class_, after->at > 0 ? after->at : 0, root, da_id_rest(after->id), store->seed);
   return due_from(store, class_, &key, behind, arena, out);
 }
 
@@ -225,6 +236,8 @@ static int view_out_next(da_view *view, const da_message *after, da_arena *arena
   if (there <= 0) return there;
   if (!da_key_out_get(found, &found_key)) return da_store_bad_row(store, DA_KV_OUT, found, DA_ECORRUPT);
   da_status status = da_codec_out_get(value, found_key.kind, out, &text);
+  bool astray = status == DA_OK && out->kind == DA_UNBLOCK && !da_key_ends_in_hash(found, out->address, store->seed);
+  if (astray) status = DA_ECORRUPT;
   if (status != DA_OK) return da_store_bad_row(store, DA_KV_OUT, found, status);
   out->address = da_arena_dup(arena, out->address);
   return da_id_of_key(store, &found_key.id, text, arena, &out->id);

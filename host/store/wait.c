@@ -138,6 +138,8 @@ static int next_row(da_store *store, const da_wait *after, bool behind, da_arena
   if (there < 0) return there;
   *out = (da_wait){.kind = key.kind, .first = da_arena_dup(arena, first)};
   if (key.kind != DA_WAIT_LISTENER) return da_id_of_key(store, &key.second, second_text, arena, &out->second);
+  if (!da_key_ends_in_hash(found, second_text, store->seed)) /* a walk could not go on behind it */
+    return da_store_bad_row(store, DA_KV_WAIT, found, DA_ECORRUPT);
   out->second = da_arena_dup(arena, second_text);
   return 1;
 }

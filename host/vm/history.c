@@ -70,10 +70,11 @@ static bool may_go(const piece *p, const da_promise *promise)
   return !da_slice_eq(promise->id, da_cancel_id(p->arena, p->id)) && !is_to_be_told(p, promise->id);
 }
 
-/* Behind all that lies below `above`, if its key tells that; else behind `id`, which does. */
+/* Behind all that lies below `above`, if its key tells that; else behind `id`, which does. Ids of the runtime's making
+ * have no second ':'; what has one comes behind all else below its `above`, so there the walk goes on one by one. */
 static da_slice behind(const piece *p, da_slice above, da_slice id)
 {
-  if (da_id_rest(above).len >= DA_ID_REST_KEY_HEAD - 1) return id;
+  if (da_id_rest(above).len >= DA_ID_REST_KEY_HEAD - 1 || id.ptr[above.len] != '.') return id;
   return da_arena_printf(p->arena, "%.*s%c", DA_FMT(above), '.' + 1);
 }
 
@@ -81,9 +82,11 @@ static da_slice behind(const piece *p, da_slice above, da_slice id)
 static da_status walk_piece(piece *p, da_store *store, da_slice generation, da_err *err)
 {
   da_promise promise;
-  for (int i = 0; i < DA_HISTORY_MAX; i++) {
+  size_t bytes = 0; /* of values, which are read with their records */
+  for (int i = 0; i < DA_HISTORY_MAX && bytes < DA_BATCH_BYTES_MAX; i++) {
     int there = p->view->ops->below_next(p->view, p->id, p->after, p->arena, &promise);
     if (there <= 0 || !da_slice_eq(da_id_root(promise.id), da_id_root(p->id))) return DA_OK;
+    bytes += promise.param.data.len + promise.value.data.len;
     da_slice above = kept_above(p, generation, promise.id);
     p->after = above.len != 0 ? behind(p, above, promise.id) : promise.id;
     if (above.len != 0 || !may_go(p, &promise)) continue;

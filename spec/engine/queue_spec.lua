@@ -196,6 +196,25 @@ describe("a queue", function()
     assert.equal(0, world:queue("l").due)
   end)
 
+  it("of many limiters that fall due together gives out a bounded part in one sweep", function()
+    for _, name in ipairs { "l1", "l2", "l3" } do
+      for i = 1, 400 do wait("a", name .. "t" .. i, name, "limiter", 200, 100) end
+    end
+    local function granted()
+      local count = 0
+      for _, name in ipairs { "l1", "l2", "l3" } do
+        for i = 201, 400 do count = count + (state("a:" .. name .. "t" .. i) == "resolved" and 1 or 0) end
+      end
+      return count
+    end
+    now = 1100
+    local reply = assert(world:sweep(now))
+    assert.is_true(reply.data.more)
+    assert.equal(400, granted())
+    sweep(1100)
+    assert.equal(600, granted())
+  end)
+
   it("of a limiter moves later ones up when one is withdrawn, granted or not", function()
     for i = 1, 4 do take("a", "t" .. i, 1, 100) end
     back("a", "t2")

@@ -28,7 +28,7 @@ describe("recover", function()
       recover  -> 200, task P1 pending v0 retry=150, task P2 pending v0 retry=150, task P3 retry=100,
                   task P4 retry=300,
                   execute P1 v0, execute P2 v0
-      recover  -> 200, task P1 retry=150
+      recover  -> 200, task P1 retry=150, execute P1 v0, execute P2 v0
       at 51
       recover  -> 200, task P1 retry=151, execute P1 v0, execute P2 v0
     ]], LOCAL)

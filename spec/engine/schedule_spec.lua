@@ -165,6 +165,20 @@ describe("schedule.search", function()
 end)
 
 describe("a schedule whose instant has come", function()
+  it("keeps its row and says so when its expression or its zone cannot be read", function()
+    for field, bytes in pairs { cron = "* * * * 9", zoneBytes = "no zone" } do
+      local w = open()
+      ask(w, "schedule.create", data_of("s", {}))
+      local s = w:schedule("s")
+      s[field], s.zone = bytes, "Here/There"
+      assert(w:write_schedule(s))
+      local reply, name, words = w:sweep(60500)
+      assert.same({ nil, "ECORRUPT" }, { reply, name })
+      assert.matches("schedule 's' is damaged; declare it anew", words, 1, true)
+      assert.equal(1, #w:rows("timer"))
+    end
+  end)
+
   it("makes its promise as of that instant, with its tags, and sends its task", function()
     local w = open()
     ask(w, "schedule.create", data_of("s", { promiseParam = { data = "x" },

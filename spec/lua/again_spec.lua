@@ -344,6 +344,24 @@ describe("the history of old generations", function()
     harness.remove(result.place)
   end)
 
+  it("is walked once, though somebody made a promise with an id of another grammar below the mark", function()
+    local place = harness.place(true)
+    local file = assert(io.open(place.dir .. "/s.lua", "w"))
+    file:write(HEAD, [[
+      function async.main(n)
+        if n < 2 then return da.again(n + 1) end
+        await(da.sleep(1.6))
+        return "woke"
+      end]])
+    file:close()
+    assert.are.equal(0, harness.dahost({ "promise", "create", "x:~2:z", "--data", place.data }).code)
+    local run = assert(io.popen(("ulimit -t %d; '%s' run '%s/s.lua' main 1 --data '%s' --id x --quiet"):format(
+      harness.sanitized and 20 or 1, os.getenv "DAHOST_BIN", place.dir, place.data)))
+    local out, ok = run:read("a"), run:close()
+    harness.remove(place)
+    assert.are.same({ '"woke"\n', true }, { out, ok }) -- within a second of processor time
+  end)
+
   it("that a death left is dropped by the next process", function()
     local result = script.run { script = LOOP, args = { "1", "9" }, keep = true, env = { DAHOST_KILL = "commit.after:22" } }
     assert.are.equal(9, result.signal)

@@ -137,12 +137,32 @@ describe("a store that cannot be read", function()
     for _, row in ipairs(w:rows("meta")) do format[row[1]] = row[2] end
     assert.matches("^dahost store\n", format.format)
     w:close()
-    poke_meta(path, "format", format.format:sub(1, -5) .. "\0\0\0\2")
+    poke_meta(path, "format", format.format:sub(1, -5) .. "\0\0\0\3")
     local before = read(path .. "/data.mdb")
-    says(refusal({ path = path }), "EVERSION " .. path .. " is a store of format 2;", "use a newer dahost")
+    says(refusal({ path = path }), "EVERSION " .. path .. " is a store of format 3;", "use a newer dahost")
     says(refusal({ path = path, read_only = true }), "EVERSION ")
     assert.equal(before, read(path .. "/data.mdb"))
     assert.equal(0, probe.holder(path))
+  end)
+
+  it("of an older format is read as it is, and renewed by whoever opens it to write", function()
+    local w, path = kit.open("lmdb")
+    assert(w:write_promise({ id = "a", state = "pending", timeoutAt = 5, createdAt = 1, tags = {} }))
+    local format
+    for _, row in ipairs(w:rows("meta")) do format = row[1] == "format" and row[2] or format end
+    w:close()
+    poke_meta(path, "format", format:sub(1, -5) .. "\0\0\0\1")
+    local before = read(path .. "/data.mdb")
+    local reader = assert(probe.new({ kind = "lmdb", path = path, read_only = true }))
+    assert.same({ "a" }, reader:scan_ids())
+    reader:close()
+    assert.equal(before, read(path .. "/data.mdb"))
+    local again = assert(probe.new({ kind = "lmdb", path = path }))
+    for _, row in ipairs(again:rows("meta")) do
+      if row[1] == "format" then assert.equal(format, row[2]) end
+    end
+    assert.same({}, again:verify())
+    again:close()
   end)
 
   it("is told from somebody else's file", function()

@@ -114,6 +114,22 @@ kit.both("queues", function(open)
     end
   end)
 
+  it("are walked to an end though a hold names another promise or execution than its key", function()
+    for _, old in ipairs { "a:p1", "a:t1" } do
+      local w = open()
+      furnish(w)
+      for _, row in ipairs(w:rows "queue") do
+        if row[1]:byte() == 3 and row[2]:sub(-4) == old then
+          w:poke("queue", row[1], row[2]:sub(1, -2) .. "9")
+          assert.is_true(verdict(w))
+        end
+      end
+      local reply, name = w:apply({ kind = "promise.settle", data = { id = "a", state = "resolved", value = {} } }, NOW)
+      assert.same({ nil, "ECORRUPT" }, { reply, name }) -- it concerns that execution
+      assert.equal(200, w:apply({ kind = "queue.put", data = { name = "other", value = { data = "1" } } }, NOW).status)
+    end
+  end)
+
   it("answer a damaged row with its table and key, and change nothing", function()
     local w = open()
     furnish(w)

@@ -203,3 +203,43 @@ kit.both("verify", function(open)
   planted("live.record", "live", function(w) w:poke("live", w:rows("live")[1][1], ("x"):rep(4001)) end)
   planted("word.record", "word", function(w) w:poke("word", w:rows("word")[1][1], "other words") end)
 end)
+
+-- What a walk goes on behind is made of a row's text; were that taken as it is, the walk would meet the same row again.
+kit.both("a row whose text is not that of its key", function(open)
+  local function walk(w, kind, data)
+    local reply, name = w:apply({ kind = kind, data = data }, 1000)
+    assert.same({ nil, "ECORRUPT" }, { reply, name })
+  end
+
+  for name, case in pairs({
+    ["the long id of an awaiter"] = { "callback", function(w) walk(w, "promise.settle", { id = "p", state = "resolved", value = {} }) end },
+    ["the address of a listener"] = { "wait", function(w) walk(w, "promise.settle", { id = "p", state = "resolved", value = {} }) end },
+    ["the long id of what is due"] = { "due", function(w)
+      local reply = assert(w:sweep(9000)) -- it is passed over
+      assert.is_falsy(reply.data.more)
+      assert.same({ "timedout", "pending" }, { w:promise("p").state:match("timedout"), w:promise(LONG .. ".x").state })
+    end },
+  }) do
+    it("ends the walk that meets it: " .. name, function()
+      local w = open()
+      for id, target in pairs { p = false, [LONG] = TARGET, [LONG .. ".x"] = false } do
+        assert.equal(200, w:apply({ kind = "promise.create", data = { id = id, timeoutAt = 5000, param = {},
+          tags = { ["resonate:target"] = target or nil, ["resonate:scope"] = not target and "global" or nil } } }, 1000).status)
+      end
+      assert.equal(200, w:apply({ kind = "promise.register_callback", data = { awaited = "p", awaiter = LONG } }, 1000).status)
+      assert.equal(200, w:apply({ kind = "promise.register_listener", data = { awaited = "p", address = "http://a/b" } },
+        1000).status)
+      local poked = 0
+      for _, row in ipairs(w:rows(case[1])) do
+        if #row[2] > 3 then
+          w:poke(case[1], row[1], row[2]:sub(1, -2) .. "!")
+          poked = poked + 1
+        end
+      end
+      assert.is_true(poked > 0)
+      local found, why = w:verify()
+      assert.is_true(why ~= nil or #found > 0)
+      case[2](w)
+    end)
+  end
+end)
