@@ -512,7 +512,7 @@ static int family(const char *word, bool wanted)
   da_buf_addf(&out, "%s needs a second word:", word);
   for (size_t i = 0; i < VERB_COUNT; i++)
     if (strncmp(verbs[i].name, word, strlen(word)) == 0 && verbs[i].name[strlen(word)] == ' ')
-      da_buf_addf(&out, "\n  dahost %s %s", verbs[i].name, verbs[i].operands);
+      da_buf_addf(&out, "\n  dahost %s%s%s", verbs[i].name, *verbs[i].operands != '\0' ? " " : "", verbs[i].operands);
   if (!wanted) cli_print_to(STDERR_FILENO);
   cli_print(da_buf_slice(&out));
   da_buf_free(&out);

@@ -26,25 +26,45 @@ static int bad(cJSON *json, const char *words)
 
 /* ---- create -------------------------------------------------------------------------------------------- */
 
+enum { TAGS_MAX = 16, TAG_BYTES_MAX = 256 }; /* of an execution, as for f:with{tags=} (bindings/bind_options.c) */
+
+bool cli_is_reserved_tag(da_slice name)
+{
+  return da_slice_starts(name, DA_LIT("resonate:")) || da_slice_starts(name, DA_LIT("dahost:"));
+}
+
+/* NULL, or what is wrong with the tags of an execution. */
+static const char *bad_tag(const cJSON *tags)
+{
+  const cJSON *tag;
+  cJSON_ArrayForEach(tag, tags)
+  {
+    size_t len = strlen(tag->string);
+    if (cli_is_reserved_tag(da_slice_of(tag->string)))
+      return "names that begin with 'resonate:' or 'dahost:' are the runtime's own";
+    if (len < 1 || len > TAG_BYTES_MAX || strlen(tag->valuestring) > TAG_BYTES_MAX)
+      return "a name has 1 to 256 bytes, a value at most as many";
+  }
+  return cJSON_GetArraySize(tags) > TAGS_MAX ? "16 tags are the most" : NULL;
+}
+
 bool cli_add_tags(const cli_command *command, cJSON *json)
 {
   if (!cli_has(command, CLI_TAGS)) return true;
   cJSON *tags = da_json_parse(cli_text(command, CLI_TAGS), NULL);
   bool good = cJSON_IsObject(tags) != 0;
-  bool own = true;
   const cJSON *item;
-  cJSON_ArrayForEach(item, tags)
-  {
-    good = good && cJSON_IsString(item) != 0;
-    own = own && !da_slice_starts(da_slice_of(item->string), DA_LIT("resonate:"));
-  }
-  if (good && (own || command->verb->run == cli_promise_create)) {
+  cJSON_ArrayForEach(item, tags) good = good && cJSON_IsString(item) != 0;
+  const char *wrong = good && command->verb->run != cli_promise_create ? bad_tag(tags) : NULL;
+  if (good && wrong == NULL) {
     da_json_put(json, "tags", tags);
     return true;
   }
   cJSON_Delete(tags);
-  cli_fail(CLI_EXIT_USAGE, good ? "--tags: names that begin with 'resonate:' are the runtime's own"
-                                : "--tags wants a JSON object whose values are strings");
+  if (good)
+    cli_fail(CLI_EXIT_USAGE, "--tags: %s", wrong);
+  else
+    cli_fail(CLI_EXIT_USAGE, "--tags wants a JSON object whose values are strings");
   return false;
 }
 
@@ -257,7 +277,10 @@ int cli_migrate_one(const cli_command *command, const char *id, da_bundle *bundl
   one.operands[0] = id;
   if (cli_has(command, CLI_DRY_RUN)) {
     int code = cli_rehearse(command, id, bundle, CLI_TELL, &ran);
-    if (ran) cli_note(command, "nothing was changed; without --dry-run it is migrated");
+    if (ran && code == CLI_EXIT_PARKED && !cli_has(command, CLI_FORCE))
+      cli_note(command, "nothing was changed; without --dry-run it is refused, unless --force is given");
+    else if (ran)
+      cli_note(command, "nothing was changed; without --dry-run it is migrated");
     return code;
   }
   if (!cli_has(command, CLI_FORCE)) {

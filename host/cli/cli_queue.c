@@ -33,18 +33,27 @@ static void say(const cli_command *command, const cJSON *row)
     cli_note(command, "nobody drives it now: dahost resume %.*s", DA_FMT(da_json_text(row, "execution")));
 }
 
+static bool has_control(const char *name)
+{
+  for (; *name != '\0'; name++)
+    if ((unsigned char)*name < ' ' || *name == '\x7f') return true;
+  return false;
+}
+
 int cli_send(const cli_command *command)
 {
   da_buf value = {0};
   da_err err = {{0}};
   if (cli_value_word(command->operands[1], cli_has(command, CLI_STR), &value, &err) != DA_OK)
     return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
-  const char *name = strrchr(command->operands[0], '/');
-  size_t name_len = strlen(name != NULL ? name + 1 : command->operands[0]);
-  if (name_len < 1 || name_len > NAME_MAX_BYTES) {
+  const char *slash = strrchr(command->operands[0], '/');
+  const char *name = slash != NULL ? slash + 1 : command->operands[0];
+  size_t name_len = strlen(name);
+  if (name_len < 1 || name_len > NAME_MAX_BYTES || command->operands[0][0] == '/' || has_control(name)) {
     da_buf_free(&value);
     return cli_fail(CLI_EXIT_USAGE,
-                    "'%s' names no channel: a name has 1 to %d bytes, an inbox is <execution id>/<name>",
+                    "'%s' names no channel: a name has 1 to %d bytes and no control characters, an inbox is "
+                    "<execution id>/<name>",
                     command->operands[0], (int)NAME_MAX_BYTES);
   }
   if (value.len > DA_MESSAGE_MAX) {

@@ -262,7 +262,7 @@ static const char words_chunk[] =
     "local list = {}\n"
     "local function add(before, t)\n"
     "  for name, value in pairs(t) do\n"
-    "    list[#list + 1] = before .. name\n"
+    "    if before .. name ~= 'async.session' then list[#list + 1] = before .. name end\n"
     "    if type(value) == 'table' and before == '' and name ~= '_G' then add(name .. '.', value) end\n"
     "  end\n"
     "end\n"

@@ -116,6 +116,20 @@ static void add_published(da_buf *out, const cJSON *row)
   cJSON_Delete(all);
 }
 
+/* Each on a line of its own, without those of the runtime. */
+static void add_tags(da_buf *out, const cJSON *row)
+{
+  const cJSON *tag;
+  const char *before = "tags";
+  cJSON_ArrayForEach(tag, da_json_get(row, "tags"))
+  {
+    if (cli_is_reserved_tag(da_slice_of(tag->string))) continue;
+    da_buf_addf(out, "\n%-9s %s = ", before, tag->string);
+    add_shown(out, tag);
+    before = "";
+  }
+}
+
 enum { SHORT_COLUMNS = 60 }; /* of what stands at the end of a line */
 
 /* All on one line, as far as there is room. */
@@ -209,6 +223,7 @@ void cli_show_record(const cJSON *row)
   add_text(&out, "param", da_json_text(row, "$param"));
   add_value(&out, row);
   add_published(&out, row);
+  add_tags(&out, row);
   add_time(&out, "created", cli_row_int(row, "createdAt"));
   add_time(&out, "settled", cli_row_int(row, "settledAt"));
   add_time(&out, "deadline", cli_row_int(row, "timeoutAt"));
@@ -356,8 +371,8 @@ static bool good_state(da_slice state)
     cli_nearest_offer(&nearest, da_slice_of(known[i]));
   }
   cli_fail(CLI_EXIT_USAGE, "no state '%.*s'%s%.*s%s; there are running, suspended, completed, parked, all",
-           DA_FMT(state), nearest.best.len > 0 ? "; did you mean '" : "", DA_FMT(nearest.best),
-           nearest.best.len > 0 ? "'" : "");
+           DA_FMT(state), nearest.best.len > 0 ? " (did you mean '" : "", DA_FMT(nearest.best),
+           nearest.best.len > 0 ? "'?)" : "");
   return false;
 }
 

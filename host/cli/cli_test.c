@@ -97,6 +97,8 @@ int cli_test(const cli_command *command)
   lua_pushlightuserdata(L, pointer.out);
   int code = report(L, lua_pcall(L, 1, 2, 0));
   lua_close(L);
+  if ((fflush(stdout) != 0 || ferror(stdout) != 0) && code != CLI_EXIT_USAGE)
+    return cli_fail(CLI_EXIT_FAILED, "cannot write to stdout what the tests told");
   return code;
 }
 

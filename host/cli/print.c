@@ -90,12 +90,25 @@ int cli_printed(int code)
                   result_fault == EBADF ? "it is closed" : strerror(result_fault));
 }
 
+enum { SAID_MAX = 16 * 1024, SAID_END = 512 }; /* of a message, and what is kept of its end, where the mend stands */
+
+/* An operand may have any length: what is said of it has not. */
+static void shorten(da_buf *words)
+{
+  static const char gap[] = " [...] ";
+  if (words->len <= SAID_MAX) return;
+  memmove(words->ptr + SAID_MAX - SAID_END, words->ptr + words->len - SAID_END, SAID_END);
+  words->len = SAID_MAX;
+  memcpy(words->ptr + SAID_MAX - SAID_END - (sizeof gap - 1), gap, sizeof gap - 1);
+}
+
 static void say(const char *prefix, const char *format, va_list args)
 {
   da_buf words = {0};
   da_buf out = {0};
   da_buf_addf(&words, "%s", prefix);
   da_buf_addv(&words, format, args);
+  shorten(&words);
   cli_clean(&out, da_buf_slice(&words));
   da_buf_add_byte(&out, '\n');
   (void)write_all(STDERR_FILENO, da_buf_slice(&out));

@@ -10,6 +10,8 @@
 int cli_ask_rows(const cli_command *command, cJSON *given, bool create, cJSON **rows);
 /* Adds what --tags says. False: it is no such thing; said. */
 bool cli_add_tags(const cli_command *command, cJSON *json);
+/* Is it the name of a tag of the runtime? */
+bool cli_is_reserved_tag(da_slice name);
 /* One line of JSON. */
 void cli_show_json(const cJSON *row);
 /* The view for people. */

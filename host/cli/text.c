@@ -153,7 +153,7 @@ size_t cli_distance(da_slice a, da_slice b)
 void cli_nearest_offer(cli_nearest *nearest, da_slice candidate)
 {
   size_t longer = nearest->wanted.len > candidate.len ? nearest->wanted.len : candidate.len;
-  size_t limit = longer <= 3 ? 1 : longer <= 8 ? 2 : longer / 3;
+  size_t limit = longer <= 3 ? 1 : longer <= 8 ? 2 : least(longer, NAME_MAX_COMPARED) / 3;
   size_t distance = cli_distance(nearest->wanted, candidate);
   /* What was typed may be the beginning of a longer name. */
   bool begun = nearest->wanted.len >= 3 && da_slice_starts(candidate, nearest->wanted);
@@ -192,10 +192,10 @@ static bool is_control(uint32_t c)
   return c < 0x20 || (c >= 0x7f && c < 0xa0);
 }
 
-/* Terminals give East Asian wide characters and pictographs two columns, combining marks none. */
+/* Terminals give East Asian wide characters and pictographs two columns, combining marks none. A control character is
+ * shown as '?'. */
 static size_t columns_of(uint32_t c)
 {
-  if (is_control(c)) return 0;
   if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f)) return 0;
   if ((c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
       (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
@@ -225,7 +225,7 @@ void cli_fit(da_buf *out, da_slice text, size_t columns)
     uint32_t point;
     size_t len = take(text, at, &point);
     bool control = is_control(point);
-    size_t wide = control ? 1 : columns_of(point);
+    size_t wide = columns_of(point);
     if (width + wide > limit) break;
     if (control || (len == 1 && (unsigned char)text.ptr[at] >= 0x80))
       da_buf_add_byte(out, '?');

@@ -26,7 +26,7 @@ typedef struct cli_nearest {
 } cli_nearest;
 void cli_nearest_offer(cli_nearest *nearest, da_slice candidate);
 
-/* Columns the text takes on a terminal, control bytes counted as none. */
+/* Columns the text takes on a terminal, control bytes counted as the '?' that they become. */
 size_t cli_width(da_slice text);
 /* Appends text cut to `columns`, control bytes as '?', with an ellipsis where something was cut. */
 void cli_fit(da_buf *out, da_slice text, size_t columns);

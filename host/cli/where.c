@@ -73,7 +73,11 @@ static da_slice unquoted(da_slice value)
 static da_status unknown_name(da_slice name, da_err *err)
 {
   cli_nearest nearest = {.wanted = name};
-  for (int i = 0; i < NAME_COUNT; i++) cli_nearest_offer(&nearest, da_slice_of(names[i]));
+  for (int i = 0; i < NAME_COUNT; i++) {
+    if (da_slice_eq(name, da_slice_of(names[i])))
+      return da_fail(err, DA_EINVAL, "'%.*s' wants a key: %.*sKEY=VALUE", DA_FMT(name), DA_FMT(name));
+    cli_nearest_offer(&nearest, da_slice_of(names[i]));
+  }
   return da_fail(err, DA_EINVAL,
                  "no condition '%.*s'%s%.*s%s; there are id, func, state, parked, awaits, older, younger, tag.KEY and "
                  "published.KEY",

@@ -678,9 +678,17 @@ local function equal(s, pc, i)
   if fresh(a_of(i)) then operand(s, pc, a_of(i), "compares") end
   if op_of(i) == OP.EQ and fresh(b_of(i)) then operand(s, pc, b_of(i), "compares") end
 end
+
+-- A promise in a variable may be compared with another one, or with nil; a text or a number is never equal to it.
+local function equal_constant(s, pc, i)
+  local constant = op_of(i) == OP.EQK and type(s.proto.constants[b_of(i) + 1]) or "number"
+  if constant == "string" or constant == "number" or not is_named(s.proto, a_of(i), pc) then operand(s, pc, a_of(i), "compares") end
+end
 for op = OP.EQ, OP.GEI do
-  if op == OP.EQ or op == OP.EQK or op == OP.EQK + 1 then
+  if op == OP.EQ then
     handlers[op] = equal
+  elseif op == OP.EQK or op == OP.EQK + 1 then
+    handlers[op] = equal_constant
   else
     handlers[op] = function(s, pc, i)
       operand(s, pc, a_of(i), "compares")

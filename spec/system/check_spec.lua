@@ -74,6 +74,10 @@ row("await", "compares the promise", both("if step.pay(a) == 1 then use(a) end -
   "local p, q = step.pay(a), step.pay(b) if p == q then use(await(p, q)) end"))
 row("await", "compares the promise", both("use(step.pay(a) ~= b, 1) --!",
   "local p = step.pay(a) use(p == b, await(p))"))
+row("await", "compares the promise", both("local p = step.pay(a) if p == 'done' then use(a) end return await(p) --!",
+  "local p = step.pay(a) if p ~= nil then use(a) end p = await(p) return p == 'done', p == 1"))
+row("await", "compares the promise", both("for _ = 1, 3 do local p = step.pay(a) if p == 1 then break end use(await(p)) end --!",
+  "local p for _ = 1, 3 do p = await(step.pay(a)) if p == 1 then break end end"))
 row("await", "compares the promise", both("if step.pay(a) < 3 then use(a) end --!",
   "if await(step.pay(a)) < 3 then use(a) end"))
 row("await", "calculates with the promise", both("return 1 + step.pay(a) --!", "return 1 + await(step.pay(a))"))

@@ -108,7 +108,7 @@ describe("conditions", function()
   it("that are none are refused with the nearest", function()
     for where, words in pairs {
       ["stat=parked"] = "--where: no condition 'stat' (did you mean 'state'?); there are id, func, state, parked, awaits",
-      ["tag.=x"] = "no condition 'tag.'",
+      ["tag.=x"] = "--where: 'tag.' wants a key: tag.KEY=VALUE",
       ["state=parkt"] = "no state 'parkt' (did you mean 'parked'?)",
       ["older=soon"] = "'older' wants a duration (older=90, older=1h30m, older=3d), not 'soon'",
       ["older!=1h"] = "'older' wants a duration (older=90, older=1h30m, older=3d), not '!1h'",
@@ -314,7 +314,7 @@ describe("promise search", function()
     local many = {}
     for i = 1, 33 do many[i] = "--tag=k" .. i .. "=v" end
     assert.matches("more than 32 times --tag", place:run("promise", "search", table.unpack(many)).err, 1, true)
-    assert.matches("names that begin with 'resonate:' are the runtime's own",
+    assert.matches("names that begin with 'resonate:' or 'dahost:' are the runtime's own",
       place:run("start", script, "order", "1", "--tags", '{"resonate:target":"x"}').err, 1, true)
     assert.matches("--tags wants a JSON object whose values are strings",
       place:run("run", script, "order", "1", "--tags", '{"a":1}').err, 1, true)
