@@ -400,10 +400,15 @@ void da_queue_wait(da_change *c, const da_request *req)
 
 /* ---- queue.put ----------------------------------------------------------------------------------------- */
 
-static bool is_recent(const queue_node *n, const da_digest *message)
+static bool has_name(const da_digest *message)
 {
   static const da_digest none;
-  for (size_t i = 0; i < DA_QUEUE_RECENT && !da_digest_eq(message, &none); i++)
+  return !da_digest_eq(message, &none);
+}
+
+static bool is_recent(const queue_node *n, const da_digest *message)
+{
+  for (size_t i = 0; i < DA_QUEUE_RECENT && has_name(message); i++)
     if (da_digest_eq(&n->q.recent[i], message)) return true;
   return false;
 }
@@ -418,6 +423,7 @@ static bool sent_before(da_change *c, const da_request *req, const queue_node *n
 static void note_sent(da_change *c, const da_request *req, queue_node *n)
 {
   if (req->promise_id.len == 0) {
+    if (!has_name(&req->message)) return; /* in the list it would end it */
     memmove(n->q.recent + 1, n->q.recent, (DA_QUEUE_RECENT - 1) * sizeof n->q.recent[0]);
     n->q.recent[0] = req->message;
   } else if (req->version < 0) {

@@ -98,6 +98,32 @@ describe("a queue", function()
     assert.same({ "rejected_canceled", "rejected_canceled", "resolved" }, { state "a:r1", state "a:r2", state "a:r3" })
   end)
 
+  it("passes over whose execution is past its deadline, though no sweep has ended it yet", function()
+    start("t", 1500)
+    recv("t", "r1")
+    recv("a", "r1")
+    now = 1600
+    put("c", "1")
+    assert.same({ "pending", "resolved" }, { state "t:r1", state "a:r1" })
+    sweep(1600)
+    assert.equal("rejected_timedout", state "t")
+  end)
+
+  it("remembers the last messages from outside, also when others without a name come between", function()
+    put("c", "1", "m1")
+    put("c", "2")
+    put("c", "1", "m1")
+    assert.equal(2, #world:queue("c").tokens)
+  end)
+
+  it("lets nobody who arrives overtake those who wait, though more is free than one request gives out", function()
+    for i = 1, 301 do acquire("a", "p" .. i, 1) end
+    assert.equal("pending", acquire("b", "p1", 600).data.promise.state)
+    assert.same({ "resolved", "pending" }, { state "a:p257", state "a:p258" })
+    sweep(now + 1)
+    assert.same({ "resolved", "resolved" }, { state "a:p301", state "b:p1" })
+  end)
+
   it("gives a message that comes back to the next in line, or keeps it at its head", function()
     recv("a", "r1")
     recv("b", "r1")

@@ -165,6 +165,16 @@ describe("schedule.search", function()
 end)
 
 describe("a schedule whose instant has come", function()
+  it("fires a minute late still when it catches up nothing, and no later", function()
+    for late, fired in pairs { [60000] = true, [60001] = false } do
+      local w = open()
+      ask(w, "schedule.create", data_of("s", { cron = "0 * * * *", catchUp = "none" }))
+      w:sweep(3600000 + late)
+      assert.equal(fired, w:promise("s.3600000") ~= nil)
+      assert.equal(7200000, w:schedule("s").nextRunAt)
+    end
+  end)
+
   it("keeps its row and says so when its expression or its zone cannot be read", function()
     for field, bytes in pairs { cron = "* * * * 9", zoneBytes = "no zone" } do
       local w = open()

@@ -19,7 +19,7 @@ end
 local function queue_of(self, name, kind)
   local q = self.queues[name]
   if not q then
-    q = { kind = kind, name = name, tokens = {}, waiting = {}, held = {}, grants = {}, put = 0, taken = 0, dropped = 0 }
+    q = { kind = kind, name = name, tokens = {}, waiting = {}, held = {}, grants = {}, recent = {}, put = 0, taken = 0 }
     self.queues[name] = q
   end
   return q
@@ -107,7 +107,15 @@ function M:wait(name, kind, limit, per, id, owner, now)
   return p.state
 end
 
-function M:send(name, value, mark, now)
+-- One that was among the last eight which came to the queue from outside.
+local function came_before(q, message)
+  for i = #q.recent, math.max(1, #q.recent - 7), -1 do
+    if q.recent[i] == message then return true end
+  end
+  q.recent[#q.recent + 1] = message
+end
+
+function M:send(name, value, mark, now, message)
   local inbox = name:match "^(.+)/[^/]*$"
   if inbox and not self:alive(inbox, now) then return 410 end
   if self.queues[name] and self.queues[name].kind ~= "channel" then return 422 end
@@ -117,6 +125,7 @@ function M:send(name, value, mark, now)
     if self.sent[mark] then return #q.tokens end
     self.sent[mark] = true
   end
+  if message and came_before(q, message) then return #q.tokens end
   self.seq = self.seq + 1
   q.tokens[#q.tokens + 1] = { value = value, seq = self.seq }
   q.put = q.put + 1
