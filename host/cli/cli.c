@@ -494,6 +494,8 @@ static int take_words(int argc, char **argv, int at, cli_command *command)
   size_t fewer = cli_has(command, CLI_WHERE) && verb->operands_min > 0 ? 1 : 0; /* conditions stand for the id */
   if (command->operand_count < verb->operands_min - fewer)
     return cli_fail(CLI_EXIT_USAGE, "an operand is missing; usage: dahost %s %s", verb->name, verb->operands);
+  if (command->operand_count > 0 && *command->operands[0] == '\0' && verb->run != cli_promise_search)
+    return cli_fail(CLI_EXIT_USAGE, "an operand is empty; usage: dahost %s %s", verb->name, verb->operands);
   if (command->operand_count > verb->operands_max - fewer)
     return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many: --where stands in place of the ID",
                     command->operands[command->operand_count - 1]);

@@ -34,6 +34,7 @@
 extern const da_embedded da_tool_files[];
 
 #define SESSION_FILE "dahost-session.lua"
+#define SESSION_NAME "repl.session" /* of its workflow */
 #define SCRIPT_MODULE "dahost.script"
 
 typedef struct repl {
@@ -187,7 +188,7 @@ static void started(void *user, const da_promise *promise, bool created, da_stat
   repl *r = user;
   if (status != DA_OK) {
     stop(r, cli_fail(CLI_EXIT_FAILED, "%s", err->text));
-  } else if (!created && !da_slice_eq(promise->call.func, DA_LIT("session"))) {
+  } else if (!created && !da_slice_eq(promise->call.func, DA_LIT(SESSION_NAME))) {
     stop(r, cli_fail(CLI_EXIT_USAGE, "'%.*s' is no session of a repl, but an execution of '%.*s'",
                      DA_FMT(session_id(r)), DA_FMT(promise->call.func)));
   } else if (!created && promise->state != DA_PENDING) {
@@ -236,7 +237,7 @@ static bool begin(repl *r)
   learn_words(r, worker);
   r->busy = true;
   r->asked = 0;
-  da_worker_start(worker, session_id(r), DA_LIT("session"), 0, DA_LIT("[]"), r->bundle, started, r);
+  da_worker_start(worker, session_id(r), DA_LIT(SESSION_NAME), 0, DA_LIT("[]"), r->bundle, started, r);
   return true;
 }
 
@@ -262,7 +263,7 @@ static const char words_chunk[] =
     "local list = {}\n"
     "local function add(before, t)\n"
     "  for name, value in pairs(t) do\n"
-    "    if before .. name ~= 'async.session' then list[#list + 1] = before .. name end\n"
+    "    if before .. name ~= 'async." SESSION_NAME "' then list[#list + 1] = before .. name end\n"
     "    if type(value) == 'table' and before == '' and name ~= '_G' then add(name .. '.', value) end\n"
     "  end\n"
     "end\n"

@@ -101,7 +101,7 @@ int cli_schedule_create(const cli_command *command)
                da_slice_eq(catch_up, DA_LIT("none"));
   if (!known) return cli_fail(CLI_EXIT_USAGE, "--catch-up is all, last or none, not '%.*s'", DA_FMT(catch_up));
   static const char *const operands[] = {"ID", "CRON", "F"};
-  for (size_t i = 0; i < 3; i++)
+  for (size_t i = 1; i < 3; i++)
     if (command->operands[i][0] == '\0')
       return cli_fail(CLI_EXIT_USAGE, "%s is empty; usage: dahost schedule create ID CRON F [ARG...]", operands[i]);
   da_buf args = {0};

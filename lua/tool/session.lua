@@ -126,7 +126,8 @@ local function run(chunk, number)
   return ok, ok and results or value
 end
 
-function da.async.session()
+-- A name that no function of the script has by chance.
+da.async["repl.session"] = function()
   local env = setmetatable({}, { __index = look_up })
   env._G = env
   for number = 1, math.maxinteger do

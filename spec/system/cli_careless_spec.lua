@@ -73,8 +73,15 @@ describe("the command line, carelessly used,", function()
     refused("'/orders' names no channel: a name has 1 to 200 bytes and no control characters", "send", "/orders", "1")
     refused("'x/' names no channel", "send", "x/", "1")
     refused("'x?[31m' names no channel: a name has 1 to 200 bytes and no control characters", "send", "x\27[31m", "1")
-    refused("ID is empty; usage: dahost schedule create ID CRON F", "schedule", "create", "", "@daily", "echo")
-    refused("CRON is empty", "schedule", "create", "s", "", "echo")
+    for usage, words in pairs {
+      ["schedule create ID CRON F [ARG...]"] = { "schedule", "create", "", "@daily", "echo" }, ["continue ID"] = { "continue", "" },
+      ["run FILE [FUNCTION] [ARG...]"] = { "run", "" }, ["serve [[GROUP=]FILE...]"] = { "serve", "" }, ["get ID"] = { "get", "" },
+    } do
+      refused("an operand is empty; usage: dahost " .. usage, table.unpack(words))
+    end
+    assert.are.equal(0, run("promise", "search", "").code)
+    assert.are.equal('""\n', run("run", script, "echo", "").out)
+    refused("CRON is empty; usage: dahost schedule create ID CRON F", "schedule", "create", "s", "", "echo")
     refused("F is empty", "schedule", "create", "s", "@daily", "")
     assert.matches("no schedule here", run("schedule", "search").err, 1, true)
     refused("'published.' wants a key: published.KEY=VALUE", "ps", "--where", "published.=x")
