@@ -253,7 +253,11 @@ static bool push_library(lua_State *L, const char *name)
 static int refuse_module(lua_State *L, const char *name)
 {
   if (strncmp(name, "da.", 3) == 0)
-    return luaL_error(L, "there is no module '%s'; require \"da\" has everything", name);
+    return luaL_error(L,
+                      strcmp(name, "da.test") == 0
+                          ? "module '%s' is there in files that `dahost test FILE` runs, not in workflows"
+                          : "there is no module '%s'; require \"da\" has everything",
+                      name);
   if (da_isolate_inline(L))
     return luaL_error(L,
                       "module '%s' is for named steps: an inline step has the modules of the bundle alone; make it a "

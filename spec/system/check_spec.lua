@@ -218,6 +218,14 @@ describe("dahost check", function()
     end
   end)
 
+  it("tells that a test file is none to check, and checks the others", function()
+    local got = cli.run("check", place:write("a_spec.lua", 'local t = require "da.test"\nit("x", function() t.run() end)\n'),
+      place:write("wf.lua", 'local da = require "da"\n' .. "function da. async.main() nobody() end\n"))
+    assert.are.equal(2, got.code)
+    assert.matches("a_spec.lua:1: module 'da.test' is there in files that `dahost test FILE` runs, not in workflows", got.err, 1, true)
+    assert.matches("reads the global 'nobody'", got.out, 1, true)
+  end)
+
   it("lets every near miss pass", function()
     local texts = {}
     for i, r in ipairs(ROWS) do
