@@ -1,9 +1,12 @@
-/* bind_saga.c - what lua/da/saga.lua needs of the host: who runs, where the script stands, a copy of arguments.
+/* bind_saga.c - what lua/da/saga.lua needs of the host: who runs, where the script stands, a copy of arguments, the end
+ * of what still runs.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "bind.h"
 #include "bind_error.h"
 #include "bind_text.h"
 #include "bind_value.h"
+
+#include "../host/vm/lib.h"
 
 /* in_execution(what): raises unless an execution runs, outside of its inline steps. */
 static int in_execution(lua_State *L)
@@ -26,6 +29,68 @@ static int place(lua_State *L)
   bind_location(L, &at);
   lua_pushfstring(L, "%s:%d", at.line > 0 ? at.file.ptr : "?", (int)at.line);
   return 1;
+}
+
+/* ---- what still runs ----------------------------------------------------------------------------------- */
+
+/* children_made() -> how many durable calls the execution has made: where a saga begins. */
+static int children_made(lua_State *L)
+{
+  lua_pushinteger(L, (lua_Integer)da_execution_of(L)->child_count);
+  return 1;
+}
+
+/* Made by the fiber, or by one that works for it, as that of da.map does. */
+static bool made_by(const da_child *child, const da_fiber *fiber)
+{
+  const da_fiber *maker = child->maker;
+  while (maker != NULL && maker != fiber) maker = maker->child != NULL ? maker->child->maker : NULL;
+  return maker == fiber;
+}
+
+/* Stack: children_made() of its begin, the reason, is the saga in a shield? The next one meant, from i on; cancelled.
+ */
+static da_child *next_since(lua_State *L, const da_execution *execution, size_t *i)
+{
+  const da_scope *scope = execution->current->scope;
+  bool in_shield = lua_toboolean(L, 3) || execution->current->shelter == DA_SHELTERED_INSIDE;
+  for (; *i < scope->count; (*i)++) {
+    da_child *child = scope->children[*i];
+    if (!child->joined || child->delivered || (lua_Integer)child->index <= lua_tointeger(L, 1)) continue;
+    if (child->shelter == DA_SHELTERED_INSIDE && !in_shield) continue; /* in a shield inside of the saga */
+    if (!made_by(child, execution->current)) continue;
+    da_execution_cancel_child(child->execution, child, lua_tostring(L, 2));
+    child->handed_on = true; /* nobody has forgotten it */
+    return child;
+  }
+  return NULL;
+}
+
+/* context: children before it are done with. */
+static int end_since_look(lua_State *L, int status, lua_KContext context)
+{
+  (void)status;
+  if (da_isolate_poisoned(L)) return da_lib_park(L);
+  da_execution *execution = da_execution_of(L);
+  size_t i = (size_t)context;
+  for (da_child *child = next_since(L, execution, &i); child != NULL; child = next_since(L, execution, &i)) {
+    i++;
+    if (!da_fiber_wait(execution, &child, 1)) continue;
+    lua_pushlightuserdata(L, DA_YIELD_TAG);
+    return lua_yieldk(L, 1, (lua_KContext)i, end_since_look);
+  }
+  return 0;
+}
+
+/* end_since(children_made() of its begin, the reason, is the saga in a shield?): cancels what was begun since then by
+ * the current fiber in its scope and is joined there, and waits for it. */
+static int end_since(lua_State *L)
+{
+  da_lib_check_await(L, "await");
+  lua_settop(L, 3);
+  size_t i = 0;
+  while (next_since(L, da_execution_of(L), &i) != NULL) i++;
+  return end_since_look(L, LUA_OK, 0);
 }
 
 /* copied_args(f, ...) -> JSON array: what the durable function f would be called with. */
@@ -75,5 +140,11 @@ static int undos_json(lua_State *L)
   return 1;
 }
 
-const luaL_Reg bind_saga_natives[] = {{"in_execution", in_execution}, {"fiber_key", fiber_key},   {"place", place},
-                                      {"copied_args", copied_args},   {"undos_json", undos_json}, {NULL, NULL}};
+const luaL_Reg bind_saga_natives[] = {{"in_execution", in_execution},
+                                      {"fiber_key", fiber_key},
+                                      {"place", place},
+                                      {"copied_args", copied_args},
+                                      {"undos_json", undos_json},
+                                      {"children_made", children_made},
+                                      {"end_since", end_since},
+                                      {NULL, NULL}};

@@ -33,6 +33,7 @@ da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kin
   child->kind = kind;
   child->id = id;
   child->scope = scope;
+  child->maker = execution->current;
   child->results_ref = LUA_NOREF;
   child->closure_ref = LUA_NOREF;
   add_child(&execution->children, &execution->child_count, &execution->child_cap, child);

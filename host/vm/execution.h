@@ -109,6 +109,7 @@ struct da_child {
   da_call call;
   da_slice id; /* empty without a record */
   da_scope *scope;
+  da_fiber *maker;     /* made it; NULL: the host */
   bool foreign;        /* settled by somebody else: workflow, timer, promise */
   bool global;         /* has an id of its own, not below this execution's */
   bool observed;       /* was handed to an await or a combinator */

@@ -109,7 +109,6 @@ void da_queue_leave_scope(da_scope *scope, da_execution *execution)
   for (size_t i = 0; i < scope->count; i++) {
     da_child *child = scope->children[i];
     if (!da_queue_waits(child->kind) || child->handed_on || da_fiber_awaited(child)) continue;
-    if (child->kind == DA_CALL_ACQUIRE && child->delivered) continue; /* it may be held by whoever the branch told */
     da_execution_cancel_child(execution, child, why);
   }
 }

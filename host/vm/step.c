@@ -98,6 +98,7 @@ static void limit_reached(void *arg);
 void da_step_cancel(da_child *child, const char *why)
 {
   const da_worker *worker = child->execution->worker;
+  if (child->settled) child->canceled = true;      /* on a replay: the program wished it */
   if (child->settled || !child->under_way) return; /* recorded, or being recorded: its turn comes */
   child->canceled = true;
   child->cancel_why = da_xstrndup(da_slice_of(why));

@@ -38,10 +38,11 @@ local function undo_one(entry)
   if not done then return core.error_of(err) end
 end
 
--- Runs what is registered. Returns the errors, or nil.
-local function undo(state)
+-- Runs what is registered. Returns the errors, or nil. leaving: the scope is left, so what still runs of it ends first.
+local function undo(state, leaving)
   local errors
   local before = core.shield(true)
+  if leaving and state.n > 0 then core.end_since(state.since, "what it belongs to is undone", before) end
   state.phase = "undoing"
   while state.n > 0 do
     local err = undo_one(state[state.n])
@@ -73,7 +74,7 @@ end
 
 local function close(state, err)
   if state.phase == "ended" then return end
-  local errors = err ~= nil and undo(state)
+  local errors = err ~= nil and undo(state, true)
   state.phase = "ended"
   forget(state)
   if errors then error(with_undo_errors(err, errors), 0) end
@@ -133,7 +134,8 @@ saga.__metatable = "saga"
 function da.saga(...)
   core.in_execution("da.saga")
   if select("#", ...) > 0 then core.raise("da.saga takes no arguments: s:on_fail(f, ...) registers what undoes") end
-  local state = { n = 0, phase = "open", place = core.place(), fiber = core.fiber_key() }
+  local state = { n = 0, phase = "open", place = core.place(), fiber = core.fiber_key(),
+    since = core.children_made() }
   open[#open + 1] = state
   return setmetatable({ [STATE] = state }, saga)
 end
