@@ -117,6 +117,8 @@ void cli_say_unserved(const cli_command *command, const cJSON *row);
 void cli_print(da_slice line);
 /* The same for people: control characters in what a script or a store brought are made harmless. */
 void cli_print_text(da_slice text);
+/* The same for a row of a table: a line end in a name makes no row of its own. */
+void cli_print_row(da_slice row);
 /* The file descriptor behind cli_print(); `run` moves it so that a step's io.write cannot reach it. */
 void cli_print_to(int fd);
 /* At the start: no standard stream is closed from here on, and a broken pipe is an error of the write. */

@@ -37,7 +37,7 @@ static void print_line(const bulk *b, const cJSON *row)
     da_buf_addf(&out, "%.*s  %.*s", DA_FMT(da_json_text(row, "function")), DA_FMT(da_json_text(row, "state")));
   else
     da_buf_addf(&out, "%s", b->done);
-  cli_print_text(da_buf_slice(&out));
+  cli_print_row(da_buf_slice(&out));
   da_buf_free(&out);
 }
 

@@ -369,7 +369,7 @@ static void print_found(const cJSON *row, size_t width)
   cli_pad(&out, from, 11);
   da_buf_add_slice(&out, da_json_text(row, "kind"));
   if (func.len > 0) da_buf_addf(&out, " %.*s", DA_FMT(func));
-  cli_print_text(da_buf_slice(&out));
+  cli_print_row(da_buf_slice(&out));
   da_buf_free(&out);
 }
 

@@ -193,7 +193,7 @@ static void print_table(const cJSON *rows)
   const cJSON *row;
   cJSON_ArrayForEach(row, rows)
   {
-    cli_print_text(da_buf_slice(&out));
+    cli_print_row(da_buf_slice(&out));
     da_buf_clear(&out);
     da_slice zone = da_json_text(row, "tz");
     add_column(&out, da_json_text(row, "id"), id);
@@ -204,7 +204,7 @@ static void print_table(const cJSON *rows)
     add_time_column(&out, int_of(row, "lastRunAt"), "not yet", 0);
     while (out.len > 0 && out.ptr[out.len - 1] == ' ') out.len--;
   }
-  cli_print_text(da_buf_slice(&out));
+  cli_print_row(da_buf_slice(&out));
   da_buf_free(&out);
 }
 

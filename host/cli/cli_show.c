@@ -327,7 +327,7 @@ static void print_ps_line(const cJSON *row, size_t id_width, size_t func_width)
   da_buf_free(&steps);
   cli_add_published_short(&out, row, out.len > from || cJSON_GetArraySize(da_json_get(row, "awaits")) > 0 ? "  " : "");
   while (out.len > 0 && out.ptr[out.len - 1] == ' ') out.len--;
-  cli_print_text(da_buf_slice(&out));
+  cli_print_row(da_buf_slice(&out));
   da_buf_free(&out);
 }
 

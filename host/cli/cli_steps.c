@@ -45,7 +45,7 @@ static void print_line(const cJSON *row, size_t id_width)
   add_progress(&out, row);
   da_buf_add_slice(&out, da_json_text(row, "note"));
   while (out.len > 0 && out.ptr[out.len - 1] == ' ') out.len--;
-  cli_print_text(da_buf_slice(&out));
+  cli_print_row(da_buf_slice(&out));
   da_buf_free(&out);
 }
 

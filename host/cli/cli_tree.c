@@ -91,7 +91,7 @@ static void print_branch(const branch *b, size_t depth)
   da_buf_addf(&out, " %s", age);
   if (da_json_get(b->row, "detachedFrom") != NULL) da_buf_addf(&out, "  detached");
   add_last(&out, b->row);
-  cli_print_text(da_buf_slice(&out));
+  cli_print_row(da_buf_slice(&out));
   da_buf_free(&out);
 }
 

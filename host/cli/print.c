@@ -70,6 +70,16 @@ void cli_print_text(da_slice text)
   da_buf_free(&out);
 }
 
+void cli_print_row(da_slice row)
+{
+  da_buf out = {0};
+  cli_clean(&out, row);
+  for (size_t i = 0; i < out.len; i++)
+    if (out.ptr[i] == '\n' || out.ptr[i] == '\t') out.ptr[i] = ' ';
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+}
+
 /* As a filter of a pipeline ends whose reader is gone. */
 static void end_by_sigpipe(void)
 {

@@ -40,6 +40,19 @@ describe("the command line, carelessly used,", function()
     column("pending", "promise", "search")
   end)
 
+  it("makes one row of what has line ends in its name", function()
+    assert.are.equal(0, run("start", script, "waits", "--id", "a\nb  waits\tc").code)
+    assert.are.equal(0, run("schedule", "create", "s\nt", "@daily", "echo").code)
+    for words, head in pairs { ["ps"] = 1, ["promise search"] = 0, ["schedule search"] = 1, ["cancel --where func=waits --dry-run"] = 0 } do
+      local list = {}
+      for word in words:gmatch("%S+") do list[#list + 1] = word end
+      local got = run(table.unpack(list))
+      assert.are.equal(0, got.code, got.err)
+      assert.are.equal(head + 1, select(2, got.out:gsub("\n", "")), got.out)
+    end
+    assert.are.equal(1, select(2, run("tree", "a\nb  waits\tc").out:gsub("\n", "")))
+  end)
+
   it("says no more of an operand without an end than a screen holds", function()
     local long = ("x"):rep(100000)
     for _, words in ipairs { { "ps", "--state", long }, { "schedule", "next", long }, { long }, { "run", long }, { "tree", long } } do
