@@ -195,6 +195,16 @@ static void add_value(da_buf *out, const cJSON *row)
   da_buf_free(&code);
 }
 
+/* A workflow has its deadline in a tag, and some time behind it to undo what it did. */
+static void add_deadline(da_buf *out, const cJSON *row)
+{
+  int64_t end = cli_row_int(row, "timeoutAt");
+  const char *own = cJSON_GetStringValue(da_json_get(da_json_get(row, "tags"), "dahost:deadline"));
+  int64_t at = own != NULL ? strtoll(own, NULL, 10) : end;
+  add_time(out, "deadline", at);
+  if (at != end) add_time(out, "cut off", end);
+}
+
 void cli_show_record(const cJSON *row)
 {
   da_buf out = {0};
@@ -226,7 +236,7 @@ void cli_show_record(const cJSON *row)
   add_tags(&out, row);
   add_time(&out, "created", cli_row_int(row, "createdAt"));
   add_time(&out, "settled", cli_row_int(row, "settledAt"));
-  add_time(&out, "deadline", cli_row_int(row, "timeoutAt"));
+  add_deadline(&out, row);
   da_slice file = da_json_text(row, "file");
   if (file.len > 0) da_buf_addf(&out, "\n%-9s %.*s:%d", "called at", DA_FMT(file), (int)cli_row_int(row, "line"));
   cli_print_text(da_buf_slice(&out));

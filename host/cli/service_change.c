@@ -151,8 +151,9 @@ static void settled(da_op *op)
   const da_request *request = op->requests;
   const da_reply *reply = &op->outcomes[0].reply;
   if (!refused(r, reply, request->id)) {
-    bool now = op->outcomes[0].settled_count > 0;
-    bool same = reply->promise->state == request->state && da_slice_eq(reply->promise->value.data, request->value.data);
+    bool wanted = reply->promise->state == request->state;
+    bool now = wanted && op->outcomes[0].settled_count > 0; /* else it may have timed out, unseen until now */
+    bool same = wanted && da_slice_eq(reply->promise->value.data, request->value.data);
     cli_answer_record(r, now ? "settled" : same ? "same" : "before", true);
   }
   da_op_delete(op);
