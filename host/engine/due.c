@@ -95,18 +95,27 @@ static void sweep_schedule(da_change *c, const da_due *row)
   if (!da_schedule_fire(c, row)) da_due_drop_stray(c, row);
 }
 
+/* Schedules of the last minute come before those that have longer to catch up, however many these are and however often
+ * they fire: else what is due now would wait for all of that. */
 void da_due_sweep(da_change *c, const da_request *req)
 {
-  static const da_due_class classes[] = {DA_DUE_DEADLINE, DA_DUE_QUEUE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
+  const int64_t now = c->env->now_ms, recent = now > DA_SCHEDULE_LATE_MS ? now - DA_SCHEDULE_LATE_MS : 0;
+  const struct {
+    da_due_class class_;
+    int64_t from;
+    int64_t until;
+  } parts[] = {{DA_DUE_DEADLINE, 0, now}, {DA_DUE_QUEUE, 0, now},         {DA_DUE_RETRY, 0, now},
+               {DA_DUE_LEASE, 0, now},    {DA_DUE_SCHEDULE, recent, now}, {DA_DUE_SCHEDULE, 0, recent - 1}};
   da_reply *reply = &c->out->reply;
   size_t limit = limit_of(req), expired_count = 0;
   da_entity **expired = da_arena_alloc(c->arena, limit * sizeof(da_entity *));
-  size_t class_count = sizeof classes / sizeof classes[0] - (req->fires ? 0 : 1);
-  for (size_t i = 0; i < class_count && !reply->more; i++) {
-    da_due at = {.class_ = classes[i]}, row;
-    while (due_next(c, &at, &row) && row.at <= c->env->now_ms) {
+  size_t part_count = sizeof parts / sizeof parts[0] - (req->fires ? 0 : 2);
+  bool full = false;
+  for (size_t i = 0; i < part_count && !full; i++) {
+    da_due at = {.class_ = parts[i].class_, .at = parts[i].from}, row;
+    while (due_next(c, &at, &row) && row.at <= parts[i].until) {
       if (reply->count >= limit) {
-        reply->more = true;
+        reply->more = full = true;
         break;
       }
       at = row;
@@ -122,7 +131,7 @@ void da_due_sweep(da_change *c, const da_request *req)
         sweep_timer(c, &row);
       if (c->status != DA_OK) return;
     }
-    if (classes[i] != DA_DUE_DEADLINE) continue;
+    if (parts[i].class_ != DA_DUE_DEADLINE) continue;
     c->env->at = expired_count == 1 ? expired[0]->promise.id : DA_NONE;
     da_settle_expired(c, expired, expired_count);
     if (c->status != DA_OK) return;

@@ -175,6 +175,18 @@ describe("a schedule whose instant has come", function()
     end
   end)
 
+  it("does not wait for others that have much to catch up, however many they are", function()
+    local w = open()
+    for i = 1, 300 do ask(w, "schedule.create", data_of("late" .. i, { cron = "* * * * * *" })) end
+    ask(w, "schedule.create", data_of("due", { cron = "0 * * * *" }))
+    local reply = assert(w:sweep(3600000))
+    assert.is_true(reply.data.more)
+    assert.is_truthy(w:promise("due.3600000"))
+    assert.is_truthy(w:promise("late1.2000"))
+    for _ = 1, 20 do assert(w:sweep(3600000)) end
+    assert.is_truthy(w:promise("late300.2000"))
+  end)
+
   it("keeps its row and says so when its expression or its zone cannot be read", function()
     for field, bytes in pairs { cron = "* * * * 9", zoneBytes = "no zone" } do
       local w = open()
