@@ -137,6 +137,12 @@ static int answer_here(attempt *a, da_store *store)
 static bool hear_line(void *user, da_slice line)
 {
   attempt *a = user;
+  if (line.len == 0) {
+    if (!a->heard)
+      cli_note(a->ask->command, "waiting for process %lld, which holds the store and has not answered yet",
+               (long long)a->holder);
+    return true;
+  }
   if (!a->heard && a->client->elsewhere != NULL) a->client->elsewhere(a->client->user, a->holder);
   a->heard = true;
   cJSON *row = da_json_parse(line, NULL);

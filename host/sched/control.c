@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
@@ -362,6 +363,13 @@ static bool tell_lines(da_buf *in, size_t *seen, bool (*line)(void *user, da_sli
   return over;
 }
 
+/* How long a read waits; 0: for ever. */
+static void wait_at_most(int fd, int ms)
+{
+  struct timeval time = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+  (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+}
+
 da_status da_control_call(const char *dir, da_slice request, bool (*line)(void *user, da_slice line), void *user,
                           da_err *err)
 {
@@ -375,10 +383,16 @@ da_status da_control_call(const char *dir, da_slice request, bool (*line)(void *
   size_t seen = 0;
   bool over = false;
   bool up = send_bytes(fd, request) && send_bytes(fd, DA_LIT("\n"));
+  wait_at_most(fd, DA_CONTROL_SILENCE_MS);
   while (up && !over) {
     da_buf_reserve(&in, READ_STEP);
     ssize_t got = recv(fd, in.ptr + in.len, READ_STEP, 0);
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) {
+      wait_at_most(fd, 0);
+      over = !line(user, DA_NONE);
+      continue;
+    }
     up = got > 0;
     if (!up) break;
     in.len += (size_t)got;

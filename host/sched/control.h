@@ -38,8 +38,9 @@ void da_control_write(da_control_conn *conn, da_slice line); /* a LF is added; n
 void da_control_end(da_control_conn *conn);
 
 /* The client's side, blocking, for the command line: connects, sends one line, calls `line` for each answer line until
- * the end. Returns DA_ENOTFOUND if nobody listens, DA_ECLOSED if the stream ended without the closing '.'. `line`
- * returns false to stop early. */
+ * the end, and once with an empty one if nothing has come for DA_CONTROL_SILENCE_MS. Returns DA_ENOTFOUND if nobody
+ * listens, DA_ECLOSED if the stream ended without the closing '.'. `line` returns false to stop early. */
+enum { DA_CONTROL_SILENCE_MS = 2000 };
 da_status DA_MUST_USE da_control_call(const char *dir, da_slice request, bool (*line)(void *user, da_slice line),
                                       void *user, da_err *err);
 
