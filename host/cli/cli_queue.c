@@ -8,7 +8,10 @@
 #include "text.h"
 #include "value.h"
 
-enum { NAME_MAX_BYTES = 200 }; /* as lua/da/queue.lua has it */
+enum {
+  NAME_MAX_BYTES = 200, /* as lua/da/queue.lua has it */
+  LISTED_MAX = 1000     /* without --limit; as in service_queue.c */
+};
 
 /* The same however often the request has to be asked: so the message is put once. */
 static void put_message_id(cJSON *json)
@@ -136,6 +139,8 @@ int cli_queue(const cli_command *command)
     cJSON_Delete(json);
     return CLI_EXIT_USAGE;
   }
+  int64_t limit = LISTED_MAX;
+  (void)da_json_int(json, "limit", &limit);
   da_json_put_text(json, "verb", DA_LIT("queue"));
   if (command->operand_count > 0) da_json_put_text(json, "name", da_slice_of(command->operands[0]));
   cJSON *rows;
@@ -155,6 +160,8 @@ int cli_queue(const cli_command *command)
       show_queue(row, width);
   }
   if (code == CLI_EXIT_OK && cJSON_GetArraySize(rows) == 0) cli_note(command, "no channel, semaphore or limiter here");
+  if (code == CLI_EXIT_OK && command->operand_count == 0 && cJSON_GetArraySize(rows) >= limit)
+    cli_note(command, "there may be more: --limit N");
   cJSON_Delete(rows);
   return code;
 }

@@ -165,6 +165,15 @@ describe("the command line, carelessly used,", function()
     process:signal_with("sigterm"):wait()
   end)
 
+  it("tells that a list of queues was cut short", function()
+    assert.are.equal(0, run("start", script, "waits", "--id", "x").code)
+    for i = 1, 3 do assert.are.equal(0, run("send", "c" .. i, "1").code) end
+    local got = run("queue", "--limit", "2")
+    assert.are.same({ 0, 2 }, { got.code, select(2, got.out:gsub("\n", "")) })
+    assert.matches("there may be more: --limit N", got.err, 1, true)
+    assert.are.equal("", run("queue").err)
+  end)
+
   it("finds every verb of the overview in README's table", function()
     local file = assert(io.open("README.md"))
     local readme = file:read("a")
