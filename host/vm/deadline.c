@@ -47,11 +47,18 @@ void da_deadline_set(da_child *child, const da_call_spec *spec)
   if (child->kind == DA_CALL_WORKFLOW) {
     child->deadline_at = child->detached ? at : least(at, present(child));
     at = child->deadline_at < DA_TIME_MAX ? child->deadline_at + GRACE_MS : DA_TIME_MAX;
+  } else if (child->kind == DA_CALL_STEP && present(child) < DA_TIME_MAX) {
+    at = least(at, present(child) + DA_CANCEL_GRACE_MS); /* cancelled at the deadline, it may end by itself */
   } else if (!child->foreign) {
     at = least(at, present(child));
   }
   child->timeout_at = least(at, child->timeout_at);
   if (spec->delay_ms > 0) child->delay_at = least(child->created_at + spec->delay_ms, child->timeout_at - 1);
+}
+
+int64_t da_deadline_told(const da_child *child)
+{
+  return least(child->timeout_at, present(child));
 }
 
 static void add_tag(da_op *op, da_request *request, const char *name, int64_t at)

@@ -556,11 +556,15 @@ void da_step_cancel(da_child *child, const char *why);
 void da_step_over(da_child *child); /* what it needed while it was under way goes */
 void da_step_stop(da_child *child); /* its timers and its job: the execution is gone */
 
+/* A step that is cancelled while it runs may end by itself: what it did is known then. */
+enum { DA_CANCEL_GRACE_MS = 2000 };
+
 /* deadline.c */
 /* The instant that the tag `name` holds, or DA_TIME_MAX. */
 int64_t da_deadline_instant(const da_promise *promise, const char *name);
 /* When a call starts: its created_at, timeout_at, deadline_at. */
 void da_deadline_set(da_child *child, const da_call_spec *spec);
+int64_t da_deadline_told(const da_child *child); /* what a step is told: it is cancelled then, or given up */
 void da_deadline_tag(da_op *op, da_request *request, const da_child *child); /* of a workflow's promise */
 void da_deadline_take(da_execution *execution, const da_promise *promise);   /* what that says */
 void da_deadline_root(da_op *op, da_request *request, int64_t at);           /* of a root's request; 0: none */

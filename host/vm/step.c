@@ -20,7 +20,6 @@
 
 enum {
   SLOW_INLINE_MS = 20,
-  CANCEL_GRACE_MS = 2000, /* a step that is cancelled while it runs may end by itself: what it did is known then */
 };
 
 const da_retry da_retry_default = {.max = 5, .first = 1, .factor = 2, .cap = 30, .jitter = 0.2};
@@ -106,7 +105,7 @@ void da_step_cancel(da_child *child, const char *why)
     end_canceled(child);
     return;
   }
-  int64_t at = da_clock_now_ms() + CANCEL_GRACE_MS;
+  int64_t at = da_clock_now_ms() + DA_CANCEL_GRACE_MS;
   stop_timer(&child->limit);
   child->limit = da_timer_start(worker->sched, at < child->timeout_at ? at : child->timeout_at, limit_reached, child);
 }
@@ -299,7 +298,7 @@ static void attempt_named(da_child *child)
   job->id = da_arena_dup(&job->arena, child->id);
   job->execution = da_arena_dup(&job->arena, execution->id);
   job->attempt = child->attempt;
-  job->deadline_ms = child->timeout_at;
+  job->deadline_ms = da_deadline_told(child);
   job->done = job_done;
   job->progressed = job_progressed;
   job->user = child;

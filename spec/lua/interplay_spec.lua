@@ -55,7 +55,7 @@ local rows = {
       end
       return list
     end]], '["true","canceled"]' },
-  { "a step under way ends before a saga undoes it, when the workflow is cancelled, and when another call fails", [[
+  { "a step under way ends before a saga undoes it: on a request to cancel, when another call fails, at the deadline", [[
     function step.fail() da.error("no", "no", { fatal = true }) end
     function async.kid(fails)
       local s <close> = da.saga()
@@ -66,8 +66,9 @@ local rows = {
       local p = async.kid()
       await(da.sleep(0.03))
       p:cancel "enough"
-      return { code(p), code(async.kid(true)), await(step.notes()) }
-    end]], '["canceled","no",["done","undone","done","undone"]]', real = true },
+      local list = { code(p), code(async.kid(true)), code(async.kid:with { timeout = "40ms" }()) }
+      return { list, await(step.notes()) }
+    end]], '[["canceled","no","timedout"],["done","undone","done","undone","done","undone"]]', real = true },
   { "what a saga's scope began ends before it is undone: branches, workflows, maps, with sagas of their own", [[
     function async.main()
       local log = {}
