@@ -22,7 +22,7 @@ enum {
   SLOT_COUNT = 2048,
   IMAGES_MAX = 256,
   KEEP_BYTES = 256 << 10, /* a free slot keeps this much touched memory; refaulting costs more */
-  KEEP_TOTAL = 64 << 20,  /* blank free slots keep no more than this together */
+  KEEP_TOTAL = 128 << 20, /* blank free slots keep no more than this together: some thousand of small executions */
   TRIM_SLOTS = 16,        /* ... and after da_region_trim() no more than so many of them do */
   STALE_AFTER = 1024      /* isolates made since: a busy slot's image may be taken for someone else's */
 };
