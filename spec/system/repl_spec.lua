@@ -110,6 +110,10 @@ describe("dahost repl", function()
     assert.are.equal(4, ledger())
   end)
 
+  it("counts one save point as one", function()
+    assert.are.equal("repl restarted: 1 save point replayed\n", feed("1\n:crash\n").err)
+  end)
+
   it("moves the clock on with :tick", function()
     local out = shown(table.concat({ "t = os.time()", 'p = da.sleep "3d"', 'q = da.within("2h", da.promise "never")',
       ":tick 3d", "await(p)", "select(2, da.pawait(q)).code", "os.time() - t >= 3 * 86400", ":tick", ":tick soon" }, "\n"))
