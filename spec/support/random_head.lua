@@ -61,6 +61,37 @@ function async.fails(code, first)
   da.error(code, "from " .. da.id(), { first = first })
 end
 
+-- Ends early only, and undoes then; `inner`: in a branch with a saga of its own as well.
+function async.undoes(value, inner)
+  local s <close> = da.saga()
+  s:on_fail(step.echo, "undone", value)
+  if inner then
+    async("inner", function()
+      local s2 <close> = da.saga()
+      s2:on_fail(async.twice, value)
+      s2:on_fail(function() await(da.sleep(0.001)) end)
+      await(da.promise "never")
+    end)
+  end
+  await(da.promise "never")
+end
+
+-- Holds its permit over generations; whoever comes behind it gets it once it has ended.
+function async.holds(name, n)
+  local permit = await(da.semaphore(name, 1):acquire())
+  local s <close> = da.saga()
+  s:on_fail(step.echo, "left")
+  da.publish("n", n)
+  await(step.echo(n))
+  if n < 3 then return da.again(name, n + 1) end
+  return tostring(permit)
+end
+
+function async.which() return 1 end
+async.which:defaults { version = 1 }
+function async.which() return 2, await(async.which:with { version = 1 }()) end
+async.which:defaults { version = 2 }
+
 ---------------------------------------------------------------------------------------------------- helpers
 
 -- A value as text on one line; equal text means equal value.

@@ -209,6 +209,39 @@ local durable = {
     return { ("do local lim = da.limiter(da.id():sub(-90) .. %q, { rate = %d, per = '1ms' }) for _ = 1, 3 do log(await(lim:take())) end end")
       :format(g:fresh("-rate"), g:int(1, 3)) }
   end },
+  { 1, function(g) return { ("da.publish(%q, %s)"):format(g:pick { "k1", "k2" }, g:pick { "n1", "s1", "nil", "{ n1, s2 }" }) } end },
+  { 1, function(g, ctx)
+    return { ("do local p = %s log(p:state()) await(p) log(p:state()) end"):format(g:quick(ctx)) }
+  end },
+  { 1, function(g) return { ("do local p = %s pawait(p) local q = %s await(step.none()) q:cancel() pawait(q) log(p:state(), q:state()) end"):format(g:failing(), g:never()) } end },
+  { 1, function(g) -- a deadline, or somebody who asks, ends it; it undoes
+    local text = g:pick { "log(select(2, pawait(async.undoes:with { timeout = 'Tms' }(n1, B))).code)",
+      "do local p = async.undoes(n1, B) await(step.none()) p:cancel(s1) log(pawait(p)) end",
+      "do local p = async.undoes:detach(n1, B) await(step.none()) p:cancel(s1) log(pawait(p)) end",
+      "do local p = async.undoes(n1, B) log(select(2, pawait(da.within('Tms', p))).code) log(pawait(p)) end" }
+    return { (text:gsub("%f[%w][TB]%f[%W]", { B = g:pick { "true", "false" } }):gsub("Tms", g:int(1, 4) .. "ms")) }
+  end },
+  { 1, function(g) return { ("do local ok, e = pawait(%s) local _, f = pcall(da.error, 'up', s1, { cause = e, n = n1 }) local _, h = pawait(async('chain', function() error(f) end)) log(h.code, h.cause, h.n) end"):format(g:failing()) } end },
+  { 1, function(g, ctx) -- what is shielded ends before it is cancelled
+    return { ("do local b = async('held', function() da.shield(function() await(%s) end) await(%s) end) await(step.none()) b:cancel(s1) log(pawait(b)) end"):format(g:quick(deeper(ctx, { depth = 0 })), g:never()) }
+  end },
+  { 1, function(g, ctx) return { ("log(da.shield(function() return await(%s) end))"):format(g:quick(deeper(ctx, { depth = 0 }))) } end },
+  { 1, function(g, ctx) -- what still runs ends before it is undone
+    return { ("log(pcall(function() local s <close> = da.saga() s:on_fail(step.echo, n1) local p, q = %s, async.undoes(s1) await(%s) error(s2) end))"):format(g:never(), g:quick(deeper(ctx, { depth = 0 }))) }
+  end },
+  { 1, function(g)
+    return { ("log(await(da.map({ 1, 2, 3 }, function(x) return (pcall(function() local s <close> = da.saga() s:on_fail(step.echo:with { key = once 'map' .. x }, x) await(da.sleep(%s)) if x == 2 then error(s1) end end)) end, { limit = %d })))"):format(short(g), g:int(1, 3)) }
+  end },
+  { 1, function(g)
+    return { ("do local name = da.id():sub(-90) .. %q local p = async.holds(name, 1) log(await(p)) local permit <close> = await(da.semaphore(name, 1):acquire()) log(tostring(permit) ~= nil) end"):format(g:fresh("-kept")) }
+  end },
+  { 1, function(g) -- what a branch was given and did not take goes back
+    return { ("do local ch = da.inbox %q local b = async('leaves', function() local p, q = ch:recv(), ch:recv() await(%s) end) await(ch:send(n1), ch:send(s1)) await(step.none()) b:cancel() pawait(b) log(await(ch:recv(), ch:recv())) end"):format(g:fresh("in"), g:never()) }
+  end },
+  { 1, function(g)
+    return { ("do local sem = da.semaphore(da.id():sub(-90) .. %q, 1) local b = async('leaves', function() local p = sem:acquire() await(%s) end) await(step.none()) b:cancel() pawait(b) do local permit <close> = await(sem:acquire()) end await(sem:acquire()):release() end"):format(g:fresh("-left"), g:never()) }
+  end },
+  { 1, function(g) return { g:pick { "log(await(async.which()))", "log(await(async.which:with { version = 1 }()))", "log(await(async.which:with { version = 2 }:detach()))" } } end },
   { 1, function(g) -- branches side by side that share a sum
     return { ("do local sum, list = 0, {} for i = 1, 3 do list[i] = async('adds', function() for j = 1, %d do local x = await(step.add(i, j)) sum = sum + x await(da.sleep(%s)) end end) end await(da.all(list)) log(sum) end")
       :format(g:int(1, 3), short(g)) }
@@ -284,6 +317,8 @@ local left_open = {
   { 1, function(g) return ("%s:ignore()"):format(g:failing_child()) end },
   { 1, function(g, ctx) return ("%s:ignore()"):format(g:quick(deeper(ctx, { depth = 0 }))) end },
   { 1, function() return 'async("joined", function() await(step.none()) end)' end },
+  { 1, function() return "local s <close> = da.saga() s:on_fail(step.echo, 1) da.publish('k1', n1) da.patched 'at the end'" end },
+  { 1, function() return "await(da.semaphore(da.id():sub(-90) .. '-over', 1):acquire()) da.inbox 'over':send(generation)" end },
   { 1, function() return 'local x <close> = setmetatable({}, { __close = function(_, e) await(step.echo(e)) end })' end },
 }
 
