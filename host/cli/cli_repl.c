@@ -506,6 +506,13 @@ static void take_line(repl *r, da_slice text)
     ask(r);
     return;
   }
+  if (r->entry.len + text.len > CLI_LINE_BYTES_MAX) {
+    (void)cli_fail(0, "that is longer than %d bytes and was not run; put it into a file, then :load it",
+                   (int)CLI_LINE_BYTES_MAX);
+    da_buf_clear(&r->entry);
+    ask(r);
+    return;
+  }
   if (r->entry.len > 0) da_buf_add_byte(&r->entry, '\n');
   da_buf_add_slice(&r->entry, text);
   syntax found = look_at(r, da_buf_slice(&r->entry));

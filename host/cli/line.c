@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HISTORY_LINES = 1000, WORD_MAX = 200, LINE_BYTES_MAX = 1 << 20 };
+enum { HISTORY_LINES = 1000, WORD_MAX = 200 };
 
 /* ---- libedit ------------------------------------------------------------------------------------------- */
 
@@ -254,7 +254,7 @@ static char *read_plain(const cli_lines *lines, cli_line_how *how)
   }
   while ((n = read(STDIN_FILENO, &c, 1)) == 1 || (n < 0 && errno == EINTR)) {
     if (n == 1 && c == '\n') break;
-    if (n == 1 && line.len < LINE_BYTES_MAX) da_buf_add_byte(&line, (uint8_t)c);
+    if (n == 1 && line.len <= CLI_LINE_BYTES_MAX) da_buf_add_byte(&line, (uint8_t)c);
   }
   *how = n != 1 && line.len == 0 ? CLI_LINE_END : CLI_LINE;
   char *text = *how == CLI_LINE ? da_xstrndup(da_buf_slice(&line)) : NULL;

@@ -11,6 +11,8 @@
 
 #include "../base/bytes.h"
 
+enum { CLI_LINE_BYTES_MAX = 1 << 20 }; /* of a longer one a byte more is kept, which tells it */
+
 typedef enum cli_line_how { CLI_LINE, CLI_LINE_GIVEN_UP, CLI_LINE_END } cli_line_how;
 
 typedef struct cli_lines cli_lines;

@@ -110,6 +110,12 @@ describe("dahost repl", function()
     assert.are.equal(4, ledger())
   end)
 
+  it("runs no line that it could not take whole", function()
+    local got = feed(("x = 1 -- %s\nx\ny = 2 -- %s\ny\n"):format(("z"):rep(1 << 20), ("z"):rep(900000)))
+    assert.are.same({ 0, "nil\n2\n" }, { got.code, got.out })
+    assert.are.equal("dahost: that is longer than 1048576 bytes and was not run; put it into a file, then :load it\n", got.err)
+  end)
+
   it("counts one save point as one", function()
     assert.are.equal("repl restarted: 1 save point replayed\n", feed("1\n:crash\n").err)
   end)
