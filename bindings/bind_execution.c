@@ -374,18 +374,32 @@ static bool ended_as_wished(lua_State *L, const da_child *child)
   return whole;
 }
 
+/* Of a scope that ends early: did it end with the deadline that ends the scope, or with the request to cancel? */
+static bool ended_with_scope(lua_State *L, const da_execution *execution, const da_child *child)
+{
+  if (child->state == DA_CANCELED) return true;
+  if (!execution->deadline_passed) return false;
+  bind_promise_push_error(L, child);
+  (void)lua_getfield(L, -1, "code");
+  bool whole = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "timedout") == 0 &&
+               lua_getfield(L, -2, "undo_errors") == LUA_TNIL;
+  lua_settop(L, 0);
+  return whole;
+}
+
 /* failure() -> promise of the next child of this scope, which has joined, that failed and that nobody awaited, and its
  * error; or nil */
 static int failure(lua_State *L)
 {
   da_execution *execution = da_execution_of(L);
   const da_scope *scope = execution->current->scope;
+  lua_settop(L, 0);
   da_execution_tell_forgotten(execution, scope);
   for (size_t i = 0; i < scope->count; i++) {
     da_child *child = scope->children[i];
     if (!child->joined || !child->delivered || child->observed || child->ignored || child->state == DA_RESOLVED)
       continue;
-    if (scope->abandoned && child->state == DA_CANCELED) continue;
+    if (scope->abandoned && ended_with_scope(L, execution, child)) continue;
     if (ended_as_wished(L, child)) continue;
     child->observed = true;
     bind_promise_push(L, child);

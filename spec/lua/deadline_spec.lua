@@ -53,6 +53,33 @@ local rows = {
       return { e.code, ok, f.code }
     end
     function async.main() return await(async.kid:with { timeout = "30ms" }()) end]], '["timedout",false,"timedout"]' },
+  { "that was caught is no failure of the children that it ended as well", [[
+    function step.slow() os.execute "sleep 0.2" end
+    function async.leaf() await(da.sleep(60)) end
+    function async.kid(kind)
+      local p
+      if kind == "branch" then p = async("side", function() await(da.sleep(60)) end)
+      elseif kind == "step" then p = step.slow()
+      else p = async.leaf() end
+      local _, e = pcall(await, da.promise "never")
+      return e.code .. ", " .. p:state()
+    end
+    function async.main()
+      local kid, results = async.kid:with { timeout = "30ms" }, {}
+      for i, kind in ipairs { "branch", "step", "leaf" } do results[i] = await(kid(kind)) end
+      return results
+    end]], '["timedout, pending","timedout, pending","timedout, pending"]' },
+  { "that was caught keeps no failure of a child from the parent", [[
+    function step.fails() da.error("broken", "no", { fatal = true }) end
+    function async.kid()
+      local p = step.fails()
+      pcall(await, da.promise "never")
+      return p.id
+    end
+    function async.main()
+      local ok, e = pawait(async.kid:with { timeout = "30ms" }())
+      return { ok, e.code }
+    end]], '[false,"timedout"]' },
   { "is clamped to that of the parent", [[
     function async.grandkid() await(da.sleep(60)) end
     function async.kid()

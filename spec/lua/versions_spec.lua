@@ -121,7 +121,8 @@ end]])
       ["function async.f() end\nasync.f:defaults { version = 1.5 }"] = "s.lua:4: version must be a whole number, at least 1",
       ["function async.f() end\nasync.f:with { version = 1 }:defaults { version = 2 }"] =
         "s.lua:4: defaults are set where the function is defined; use :with{...} for one call",
-      ["function async.f() end\nasync.f:defaults { dok = 'what it is' }"] = "s.lua:4: unknown option 'dok' of defaults; did you mean 'doc'?",
+      ["function async.f() end\nasync.f:defaults { dok = 'what it is' }"] =
+        "s.lua:4: unknown option 'dok' of defaults; did you mean 'doc'?",
       ["function async.f() end\nasync.f:defaults { doc = {} }"] = "s.lua:4: doc must be a string, got a table",
       ["function async.f() end\nasync.f:defaults { group = 'g' }"] = "s.lua:4: group belongs to one call: use :with{...}",
     } do
