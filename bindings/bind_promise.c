@@ -60,7 +60,7 @@ bool bind_promise_id(lua_State *L, int index, da_slice *id)
 {
   da_child *child = child_at(L, index);
   if (child == NULL || child->id.len == 0) return false;
-  child->handed_on = true;
+  da_execution_hand_on(child);
   *id = child->id;
   return true;
 }

@@ -229,6 +229,18 @@ void da_call_record(da_child *child, da_promise_state state, da_slice data, da_s
   da_execution_submit(execution, op, child, recorded);
 }
 
+void da_execution_hand_on(da_child *child)
+{
+  da_execution *execution = child->execution;
+  child->handed_on = true;
+  if (child->foreign || child->settled || child->announced || execution->worker->options.rehearse) return;
+  child->announced = true;
+  da_op *op = da_op_new();
+  da_request *request = da_call_request(op, execution, DA_REQ_TASK_FENCE, child);
+  da_call_tags(&op->arena, execution, child->scope, request->promise_id, request, true);
+  da_execution_submit(execution, op, child, da_execution_op_over);
+}
+
 void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slice data, da_slice rest)
 {
   da_queue_leave_scope(child->fiber->scope, child->execution);

@@ -117,6 +117,7 @@ struct da_child {
   bool seen;           /* what it was given was handed to the code */
   bool given_back;     /* what a queue gave it, or its place there: asked once in this process */
   bool handed_on;      /* given away as a value: somebody else may await it */
+  bool announced;      /* a step or a branch: it has a record while it runs */
   bool told_forgotten; /* that nobody awaited it */
   bool joined;         /* is waited for at the end of its scope */
   bool detached;       /* a workflow with a life of its own: neither joined nor cancelled with its parent */
@@ -339,6 +340,9 @@ typedef struct da_call_spec {
 /* Makes a durable call, or finds it in the records. NULL: err holds the words of a misuse; or the execution is being
  * parked (da_execution_parking()), then the caller must yield to the host. */
 da_child *da_execution_call(da_execution *execution, const da_call_spec *spec, da_err *err);
+/* It is given away as a value. What would be recorded only when it ends gets a record now, before whatever it is given
+ * to, so that it is found there. */
+void da_execution_hand_on(da_child *child);
 /* Ends a branch: its outcome becomes its record. data and rest are copied. */
 void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slice data, da_slice rest);
 /* Gives back what the promise of a recv, acquire or take got, or its place; once, however often it is called. */

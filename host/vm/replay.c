@@ -237,6 +237,7 @@ void da_replay_meet(da_child *child, da_record *found)
   child->delay_at = delayed < DA_TIME_MAX ? delayed : 0;
   if (promise->state == DA_PENDING) {
     child->interested = found->interested;
+    child->announced = !child->foreign;
     found->interested = false;
     if (child->foreign) da_foreign_open(child);
     if (child->kind == DA_CALL_WORKFLOW) da_start_attach(execution->worker, child->id);

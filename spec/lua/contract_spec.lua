@@ -170,7 +170,7 @@ local FORMS = {
   -- values
   { "values that cross", "local v = await(step.echo { 1, 2.0, 'a\\0\\255', true, { k = { [1.5] = false } } }) " ..
     "return v[1], math.type(v[2]), #v[3], v[4], v[5].k[1.5]", 1, "float", 3, true, false },
-  { "promises and functions cross", "local p = step.echo(3) return await(await(async.back { p })[1]), " ..
+  { "promises and functions cross", "local p = step.echo(3) await(p) return await(await(async.back { p })[1]), " ..
     "tostring(await(async.back(step.echo)))",
     3, "step.echo" },
   { "da.array, da.object, da.null", "local v = await(step.echo { da.array {}, da.object {}, da.null }) " ..

@@ -55,6 +55,7 @@ function async.sleeper(seconds)
 end
 
 function async.twice(x) return await(step.echo(x, x)) end
+function async.hands(p) return await(p) end
 
 function async.fails(code, first)
   if first then await(step.echo(first)) end

@@ -200,6 +200,7 @@ local combined = {
 }
 
 -- The combinators make timers of their own when they begin to run, so inside another one only those without nesting.
+function G:single(ctx) return self:weighted(quick, ctx) end
 function G:quick(ctx)
   if ctx.depth > 0 and self:chance(15) then return self:weighted(combined, deeper(ctx, { depth = 0 })) end
   return self:weighted(quick, ctx)

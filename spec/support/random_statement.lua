@@ -113,6 +113,9 @@ local plain = {
 local durable = {
   { 6, function(g, ctx) return { ("log(await(%s))"):format(g:quick(ctx)) } end },
   { 2, function(g) return { ("n1 = await(step.add(%s, %s))"):format(g:number(), g:number()) } end },
+  { 1, function(g, ctx) -- what is under way is given to another execution
+    return { ("do local p = %s log(pawait(async.hands(p))) log(pawait(p)) end"):format(g:chance(80) and g:single(ctx) or g:failing_child()) }
+  end },
   { 1, function(g) return { ("s1 = await(step.echo((%s)))"):format(g:string()) } end },
   { 1, function(g, ctx) return { ("log(await(%s, %s))"):format(g:quick(ctx), g:quick(ctx)) } end },
   { 3, function(g) return { ("log(pawait(%s))"):format(g:failing()) } end },

@@ -77,7 +77,7 @@ describe("a data file", function()
     world:close()
     local before = place:read("store/data.mdb")
     for _, words in ipairs { { "ps" }, { "resume", "w1" }, { "verify" }, { "run", "s.lua", "works", "1" } } do
-      refused(74, place.data .. " is a store of format 9; this dahost reads format 1: use a newer dahost", table.unpack(words))
+      refused(74, place.data .. " is a store of format 9; this dahost reads format 2: use a newer dahost", table.unpack(words))
     end
     assert.are.equal(before, place:read("store/data.mdb"))
   end)
