@@ -54,23 +54,13 @@ static int64_t last_run(const clockwork *clock, int64_t first_ms, int64_t now_ms
 
 /* ---- the promise's id ---------------------------------------------------------------------------------- */
 
-static da_slice decimal(da_arena *arena, int64_t n)
-{
-  char digits[20];
-  size_t at = sizeof digits;
-  do {
-    digits[--at] = (char)('0' + n % 10);
-    n /= 10;
-  } while (n != 0);
-  return da_arena_dup(arena, da_slice_make(digits + at, sizeof digits - at));
-}
-
 static da_slice promise_id_at(da_arena *arena, da_slice template, da_slice id, int64_t at_ms)
 {
   const struct {
     da_slice name;
     da_slice value;
-  } variables[] = {{DA_LIT("{{.id}}"), id}, {DA_LIT("{{.timestamp}}"), decimal(arena, at_ms)}};
+  } variables[] = {{DA_LIT("{{.id}}"), id},
+                   {DA_LIT("{{.timestamp}}"), da_arena_printf(arena, "%lld", (long long)at_ms)}};
   da_slice *parts = da_arena_alloc(arena, (template.len + 1) * sizeof *parts);
   size_t count = 0;
   for (size_t i = 0; i < template.len;) {

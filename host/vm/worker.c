@@ -169,12 +169,6 @@ da_sched_events da_worker_events(da_worker *worker)
   return (da_sched_events){.settled = on_settled, .execute = on_execute, .recovered = on_recovered, .user = worker};
 }
 
-void da_worker_on_event(da_worker *worker, void (*event)(void *user, const da_event *event), void *user)
-{
-  worker->options.event = event;
-  worker->options.user = user;
-}
-
 void da_worker_drive(da_worker *worker, bool all)
 {
   worker->driving = true;

@@ -111,8 +111,6 @@ da_status DA_MUST_USE da_worker_new(const da_worker_options *options, da_worker 
  * sched; nothing is settled. What the sched still has to tell it is waited for in memory: da_sched_delete() comes next.
  */
 void da_worker_delete(da_worker *worker);
-/* Changes who is told events. */
-void da_worker_on_event(da_worker *worker, void (*event)(void *user, const da_event *event), void *user);
 /* For da_sched_set_events(). */
 da_sched_events da_worker_events(da_worker *worker);
 
