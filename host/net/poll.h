@@ -23,8 +23,10 @@ typedef struct da_poll_options {
 
 da_poll *da_poll_new(const da_poll_options *options);
 void da_poll_delete(da_poll *poll); /* its streams were ended before */
-/* GET /poll/{group}/{id}, already decoded and authenticated: answers the exchange, with the stream or with 503. */
-void da_poll_connect(da_poll *poll, da_http_exchange *exchange, da_slice group, da_slice id);
+/* GET /poll/{group}/{id}, already decoded and authenticated: answers the exchange, with the stream or with 503, either
+ * with `fields` added (who may read it from a page of another origin). Returns which: 200 or 503. */
+int da_poll_connect(da_poll *poll, da_http_exchange *exchange, da_slice group, da_slice id, const da_http_field *fields,
+                    size_t field_count);
 da_transport da_poll_transport(da_poll *poll); /* for da_sched_add_transport() */
 /* Is somebody connected to the group that an address names? */
 bool da_poll_has_group(const da_poll *poll, da_slice address);
