@@ -1,6 +1,6 @@
-/* cli.c - the verb table, its help, and argv to one parsed command.
+/* cli.c - argv to one parsed command.
  *
- * Here:     which verbs and flags exist and what they say of themselves; nearest names for what does not exist.
+ * Here:     words and the environment against the tables of verbs.h; nearest names for what does not exist.
  * May not:  open a store or know what a verb does.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -11,338 +11,14 @@
 #include <unistd.h>
 
 #include "text.h"
-
-#define BIT(flag) ((uint64_t)1 << (flag))
-#define F(name) BIT(CLI_##name)
-#define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
-#define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS))
-
-typedef struct flag {
-  const char *name;
-  const char *metavar; /* NULL: a switch */
-  const char *help;
-} flag;
-
-static const flag flags[CLI_FLAG_COUNT] = {
-#define X(name, text, metavar, help) {text, metavar, help},
-    CLI_FLAG_MAP(X)
-#undef X
-};
-
-static const uint64_t REPEATED = F(TAG);
-/* Only as a word: a condition that lies in the environment would be forgotten there. */
-static const uint64_t NEVER_FROM_ENVIRONMENT = F(HELP) | F(WHERE);
-
-/* ---- verbs --------------------------------------------------------------------------------------------- */
-
-static const char run_help[] =
-    "run = one execution, here, until it ends.\n"
-    "\n"
-    "Starts execution ID of FUNCTION in FILE, or attaches to it if it exists, drives it to its end and prints its\n"
-    "result as one line of JSON (several results: a JSON array). What it did is kept: after a kill, a crash or Ctrl-C\n"
-    "the same command, or `dahost resume ID`, goes on where it stopped. No recorded step runs again; a step in flight\n"
-    "at the kill may.\n"
-    "\n"
-    "FUNCTION may be left out when FILE defines one workflow, or one named main, and the first ARG does not look like "
-    "a\n"
-    "name. Each ARG is JSON if it parses as JSON, else a string; a number only in its plain form (007 and 123e4567 "
-    "are\n"
-    "strings). Words behind -- are operands whatever they look like. If another process holds the store, that process\n"
-    "runs it and this one follows; if that process goes away, this one goes on with it.\n"
-    "\n"
-    "--timeout counts from the start and holds for what it calls, too: once it has passed, `timedout` is raised at "
-    "what\n"
-    "is awaited, so that it can undo what it did; a minute later its promise is cut off.\n"
-    "\n"
-    "Exit code: 0 resolved, 1 rejected, 2 usage or script error, 3 parked, 4 timed out or cancelled, 74 the store\n"
-    "failed or stdout takes no result, 130 interrupted (SIGINT or SIGTERM; of one that only follows: detached).\n";
-static const char serve_help[] =
-    "serve = stay up: hold the store, run its executions and what other processes ask for.\n"
-    "\n"
-    "Loads each FILE and goes on with every execution of the store that is not finished. FILE is for calls of the\n"
-    "group `default`, GROUP=FILE for those of another one (f:at \"GROUP\", da.service \"GROUP\"). `dahost run`, "
-    "`start`,\n"
-    "`resume`, `promise resolve` and the other verbs, given the same --data, reach it and are answered by it.\n"
-    "Schedules fire while it is up, and what they missed before is made up for. On stderr:\n"
-    "one line once it is ready, one for each execution that ends, parks or tries a step again, what scripts print.\n"
-    "\n"
-    "SIGHUP reads the files again: what begins from then on takes the new code, what is under way keeps its own "
-    "(steps\n"
-    "are taken from the new one); a file that does not load is refused in words and changes nothing. SIGINT and "
-    "SIGTERM\n"
-    "end the process at once: nothing is lost by it, the next one goes on where this one stopped.\n"
-    "\n"
-    "Exit code: 0 it was told to end; 2 usage or script error; 74 the store failed, or another process holds it.\n";
-static const char start_help[] =
-    "Like run, but only submits the execution and prints its id. It runs when a process drives the store: at once if\n"
-    "one holds it now, else with `dahost resume ID` or `dahost serve`.\n";
-static const char resume_help[] =
-    "Goes on with executions where they stopped; no script file is needed, since the store keeps their code. One ID:\n"
-    "prints its result and exits as run does. Several, or --all: one line {\"id\",\"state\",\"value\"} for each as it\n"
-    "ends; the exit code is that of the worst end (parked, then ended, then rejected).\n";
-static const char ps_help[] =
-    "The executions that are not finished, oldest first. running: code runs or could run now; suspended: it waits for\n"
-    "a promise, a timer or a group that nobody serves here, and costs nothing; parked: it cannot go on until somebody\n"
-    "mends it; completed: it ended.\n"
-    "--state S shows one of these (all: every one); --parked shows parked functions at any depth with the reason.\n"
-    "\n"
-    "--cut shows executions that were ended from outside (cancel --hard, a settled promise, the end of the minute "
-    "after\n"
-    "a deadline) while calls of a saga were still to be undone, and these calls, newest first. For that it runs them\n"
-    "over their records in memory; nothing is carried out.\n"
-    "\n"
-    "--steps shows the steps under way in the process that drives this store: running (on a thread, since when, how "
-    "far\n"
-    "it says it is), abandoned (nobody waits for it any more, but it keeps its thread until it ends), queued (for a\n"
-    "thread), retrying (when the next attempt begins, and how the last one failed).\n"
-    "\n"
-    "--where COND shows those for which all conditions hold, joined by commas or by `and`; NAME!=VALUE is the\n"
-    "opposite, * stands for any text:\n"
-    "  id=order-*, func=order       its id, its function\n"
-    "  state=suspended              or running, parked, completed, all; resolved, rejected, canceled, timedout\n"
-    "  parked=memory                why it is parked (its code; * is any); at any depth, as state=parked is\n"
-    "  awaits=order-7:approval.1    a promise that it awaits\n"
-    "  older=1h, younger=5m         the time since it was created\n"
-    "  tag.customer=ada             a tag\n"
-    "  published.phase=ship         what it published\n"
-    "cancel, continue and migrate take the same conditions in place of an id.\n";
-static const char where_help[] =
-    "\n"
-    "--where COND in place of ID: every unfinished execution that `dahost ps --where COND` lists, a line for each; "
-    "one\n"
-    "that is refused does not stop the others. Exit code: the highest of them, 0 if there is none. --dry-run changes\n"
-    "nothing.\n";
-static const char tree_help[] =
-    "An execution and everything it invoked: indentation shows who called whom, an arrow what is awaited. Functions\n"
-    "are running, suspended, completed or parked; promises are pending, resolved, rejected, canceled or timed out.\n"
-    "What is awaited elsewhere (a shared id, da.get) stands below the one that waits, behind an arrow.\n";
-static const char get_help[] =
-    "One execution or promise: its function, arguments, state, result, times and tags. --history writes all that an\n"
-    "execution and everything below it recorded as one JSON document, for `dahost replay` and for tests.\n";
-static const char test_help[] =
-    "Runs test files with Busted inside of this program: no store on disk, no server, virtual time. FILE is a spec "
-    "file,\n"
-    "or a folder in which *_spec.lua are looked for; in it, `local t = require \"da.test\"` runs workflows of a script "
-    "in\n"
-    "memory, with steps mocked as wanted and with deaths of the process wherever wanted. Words behind -- are options "
-    "of\n"
-    "Busted. It must be installed for Lua 5.4 (Debian: lua-busted); LUA_PATH and LUA_CPATH say where else to look.\n"
-    "\n"
-    "Exit code: 0 all passed, 1 some did not, 2 usage, or there is no Busted.\n";
-static const char replay_help[] =
-    "Runs the code of FILE over a history that `dahost get ID --history` wrote, in memory: does it do what was "
-    "recorded?\n"
-    "Nothing is carried out. Of each execution of the history is told what fits or the first difference, both sides\n"
-    "named. HISTORY - is stdin. Exit code: 0 all of it fits, 3 something differs, 2 usage, a malformed history, or a\n"
-    "script error.\n";
-static const char promise_create_help[] =
-    "Creates a promise that something outside settles. An existing one is left as it is.\n";
-static const char promise_get_help[] = "Shows a promise. The same as `dahost get`.\n";
-static const char promise_search_help[] =
-    "All promises, those of executions and steps too, in the order of their ids: those that begin with PREFIX, are in\n"
-    "state S (pending, resolved, rejected, canceled, timedout), and have every --tag KEY=VALUE, be it among their "
-    "tags\n"
-    "or published. At most N (default 100, at most 1000); if there are more, it tells the --cursor to go on with.\n";
-static const char promise_resolve_help[] =
-    "Resolves a pending promise with a value (JSON if it parses as JSON, else a string); whoever awaits it goes on.\n"
-    "Exit code 1 if there is no such promise, or it was settled otherwise before.\n";
-static const char promise_reject_help[] =
-    "Rejects a pending promise: await raises an error with that text, or with the code, message and fields of a JSON\n"
-    "object. Exit code 1 if there is no such promise, or it was settled otherwise before.\n";
-static const char promise_cancel_help[] =
-    "Settles a promise as canceled, at once: the raw settlement. If it is the promise of an execution, the execution\n"
-    "is cut without a chance to undo anything; `dahost cancel` asks it to end by itself.\n";
-static const char send_help[] =
-    "Sends a message (JSON if it parses as JSON, else a string) to a channel, or to the inbox of an execution:\n"
-    "`<execution id>/<name>`. It waits there until somebody receives it; the answer comes when it is on disk. An "
-    "inbox\n"
-    "takes messages from the start of its execution to its end. Exit code 1 if there is no such execution, if it has\n"
-    "ended, or if the channel is full.\n";
-static const char schedule_create_help[] =
-    "Has workflow F called with ARGs at each instant that CRON allows, while `dahost serve` is up. CRON is minute\n"
-    "hour day month weekday, with the seconds in front if wanted, or @daily, @every 10m; Sunday is 0 and 7. Each\n"
-    "start is execution ID.<ms> of the newest code served that defines F. A schedule that is there already is left\n"
-    "as it is. A script declares its own with da.schedule(...), which needs no command.\n";
-static const char schedule_get_help[] =
-    "Shows a schedule: its expression, what it starts, when it ran and runs next.\n";
-static const char schedule_delete_help[] =
-    "Deletes a schedule and prints what it was. What it started goes on. One that a served script declares comes back\n"
-    "when the script is served again.\n";
-static const char schedule_search_help[] = "The schedules of the store by id, with their next and last run.\n";
-static const char schedule_next_help[] =
-    "Prints the next instants that CRON allows (10, or --limit), as the clock of the zone shows them; no store is\n"
-    "needed. A time that the clock leaves out in spring comes at the first moment after the gap, one that it shows\n"
-    "twice in autumn comes once; an expression that allows every hour follows elapsed time. Exit code 1 if it never\n"
-    "comes.\n";
-static const char queue_help[] =
-    "The channels, semaphores and limiters of the store: how many messages lie there, how many permits are held, how\n"
-    "many wait. With NAME one of them, with the promises that wait, who holds permits, and the messages.\n";
-static const char cancel_help[] =
-    "Asks an execution to end: `canceled` is raised at what it awaits, undo calls run, then it ends. WHY is the\n"
-    "error's message. Nothing is cut; a suspended execution ends when a process drives the store. What is parked can\n"
-    "undo nothing: mend it and let it continue first, or use --hard, which settles it and all that is pending below "
-    "it\n"
-    "as canceled, at once. Exit code 1 if there is no such execution, if it is parked (without --hard), or ended "
-    "otherwise.\n";
-static const char continue_help[] =
-    "Lets a parked execution try again, once what stopped it is mended. See `dahost ps --parked`.\n";
-static const char migrate_help[] =
-    "Pins an unfinished execution, and what it called and has not ended, to the code of FILE, and lets go on what of "
-    "it\n"
-    "was parked. Its records stay. First the new code runs over a copy of them, which carries out nothing new: where "
-    "it\n"
-    "wants something else than they hold the execution would be parked; then both sides are told, with file and "
-    "line,\n"
-    "and nothing is changed (exit code 3) without --force. da.patched(name) guards code that old executions must "
-    "not\n"
-    "take.\n"
-    "\n"
-    "--dry-run ends there: it tells of each execution which recorded calls it would meet again, which new ones it "
-    "would\n"
-    "make, and whether it would be parked, would end, or go on. Exit code then: 0 it takes to the code, 1 it would "
-    "end\n"
-    "rejected, 3 it would be parked.\n";
-static const char repl_help[] =
-    "A prompt in a workflow: each line is Lua, await works, and the functions of FILE are there by their names: "
-    "foo(3)\n"
-    "starts a child and shows its promise. A value is shown, a global stays, a local lasts for its line. Lines may "
-    "also\n"
-    "come from a pipe. `:help` at the prompt tells of :tree, :crash, :tick and :load. Ctrl-C cancels what a line\n"
-    "awaits, Ctrl-D ends.\n"
-    "\n"
-    "The session is in memory, or with --data in a store, as one execution; --id goes on with an earlier session:\n"
-    "its lines are run again from its records. Exit code: 0, or 2 if FILE cannot be read or loaded.\n";
-static const char check_help[] =
-    "Looks for the slips that a run would only meet by and by, in each script and the modules it requires, without\n"
-    "running their functions: names that nobody sets, awaits that were forgotten, promises that are dropped, inline\n"
-    "steps that change what lies around them, things of steps in workflows and of workflows in steps, locals that\n"
-    "workflows and steps cannot share. Each finding is one line, `file:line: what; the mend`. The file is loaded, as\n"
-    "run does. lua/README.md lists what is found. Exit code: 0 nothing, 1 findings, 2 a file cannot be read or "
-    "loaded.\n";
-static const char stubs_help[] =
-    "Prints what other files may call of these, for the Lua language server: one class for each group, with the name,\n"
-    "the parameters and the `doc` of each workflow. Put it into a folder of the workspace's library:\n"
-    "dahost stubs gpu=render.lua > library/gpu.lua. Nothing of FILE runs but its top. Exit code: 0, or 2 if a FILE\n"
-    "cannot be read or loaded.\n";
-static const char verify_help[] =
-    "Reads every row of the store and checks that records, indexes and references agree; prints each fault. Exit code\n"
-    "1 if there is any. A store in use is read beside its holder, which delays the reuse of its free pages "
-    "meanwhile.\n";
-static const char version_help[] = "The version of this program and of what it is built from.\n";
-static const char help_help[] = "This overview, or the help of one verb.\n";
-
-static const cli_verb verbs[] = {
-    {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
-     F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT) | F(TAGS), 1, CLI_OPERANDS_MAX, cli_run},
-    {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0,
-     CLI_OPERANDS_MAX, cli_serve},
-    {"start", "FILE [FUNCTION] [ARG...]", "submit an execution, do not wait for it", start_help,
-     F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT) | F(TAGS), 1, CLI_OPERANDS_MAX, cli_start},
-    {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
-     CLI_OPERANDS_MAX, cli_resume},
-    {"ps", "", "list executions", ps_help,
-     F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(CUT) | F(WHERE) | F(LIMIT), 0, 0, cli_ps},
-    {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
-    {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
-    {"send", "CHANNEL JSON", "send a message to a channel or an inbox", send_help, F_COMMON | F(JSON) | F(STR), 2, 2,
-     cli_send},
-    {"queue", "[NAME]", "channels, semaphores, limiters", queue_help, F_COMMON | F(JSON) | F(LIMIT), 0, 1, cli_queue},
-    {"cancel", "ID [WHY]", "ask an execution to end", cancel_help, F_COMMON | F(JSON) | F(HARD) | F(WHERE) | F(DRY_RUN),
-     1, 2, cli_cancel},
-    {"continue", "ID", "let a parked execution try again", continue_help, F_COMMON | F(JSON) | F(WHERE) | F(DRY_RUN), 1,
-     1, cli_continue},
-    {"migrate", "ID FILE", "move an unfinished execution to other code", migrate_help,
-     F_COMMON | F(JSON) | F(WHERE) | F(DRY_RUN) | F(FORCE), 2, 2, cli_migrate},
-    {"promise create", "ID", "make a promise to be settled from outside", promise_create_help,
-     F_COMMON | F(JSON) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_promise_create},
-    {"promise get", "ID", "show a promise", promise_get_help, F_COMMON | F(JSON), 1, 1, cli_promise_get},
-    {"promise search", "[PREFIX]", "promises by id, state and tags", promise_search_help,
-     F_COMMON | F(JSON) | F(STATE) | F(TAG) | F(LIMIT) | F(CURSOR), 0, 1, cli_promise_search},
-    {"promise resolve", "ID [JSON]", "resolve a promise", promise_resolve_help, F_COMMON | F(JSON) | F(STR), 1, 2,
-     cli_promise_resolve},
-    {"promise reject", "ID [JSON]", "reject a promise", promise_reject_help, F_COMMON | F(JSON) | F(STR), 1, 2,
-     cli_promise_reject},
-    {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
-     cli_promise_cancel},
-    {"repl", "[FILE]", "a prompt in a workflow", repl_help, F_COMMON | F_WORKER | F(ID), 0, 1, cli_repl},
-    {"schedule create", "ID CRON F [ARG...]", "start a function by the clock", schedule_create_help,
-     F_COMMON | F(JSON) | F(TZ) | F(CATCH_UP) | F(ARGS) | F(STR), 3, CLI_OPERANDS_MAX, cli_schedule_create},
-    {"schedule get", "ID", "show a schedule", schedule_get_help, F_COMMON | F(JSON), 1, 1, cli_schedule_get},
-    {"schedule delete", "ID", "delete a schedule", schedule_delete_help, F_COMMON | F(JSON), 1, 1, cli_schedule_delete},
-    {"schedule search", "", "list schedules", schedule_search_help, F_COMMON | F(JSON) | F(LIMIT), 0, 0,
-     cli_schedule_search},
-    {"schedule next", "CRON", "when does an expression come?", schedule_next_help, F(HELP) | F(JSON) | F(TZ) | F(LIMIT),
-     1, 1, cli_schedule_next},
-    {"check", "FILE...", "look scripts over for slips", check_help, F(JSON) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
-     cli_check},
-    {"stubs", "[GROUP=]FILE...", "definitions for editors", stubs_help, F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
-     cli_stubs},
-    {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP), 1, CLI_OPERANDS_MAX, cli_test},
-    {"replay", "HISTORY FILE", "does code still fit what was recorded?", replay_help, F(HELP) | F(QUIET) | F(JSON), 2,
-     2, cli_replay},
-    {"verify", "", "check the whole store", verify_help, F_COMMON | F(JSON), 0, 0, cli_verify},
-    {"version", "", "versions", version_help, F(HELP) | F(JSON), 0, 0, cli_version},
-    {"help", "[VERB]", "this overview, or the help of a verb", help_help, F(HELP), 0, 2, cli_help},
-};
-enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
-
-/* ---- help ---------------------------------------------------------------------------------------------- */
-
-static void variable_name(const flag *f, char out[40])
-{
-  size_t len = (size_t)snprintf(out, 40, "DAHOST_%s", f->name);
-  for (size_t i = 7; i < len; i++) out[i] = (char)(out[i] == '-' ? '_' : out[i] - ('a' - 'A'));
-}
-
-static void add_flags(da_buf *out, uint64_t wanted)
-{
-  for (int i = 0; i < CLI_FLAG_COUNT; i++) {
-    if ((wanted & BIT(i)) == 0) continue;
-    const flag *f = &flags[i];
-    char left[40];
-    char variable[40] = "";
-    (void)snprintf(left, sizeof left, "--%s %s", f->name, f->metavar != NULL ? f->metavar : "");
-    if ((NEVER_FROM_ENVIRONMENT & BIT(i)) == 0) variable_name(f, variable);
-    da_buf_addf(out, "  %-18s %s%s%s%s\n", left, f->help, *variable != '\0' ? " [" : "", variable,
-                *variable != '\0' ? "]" : "");
-  }
-}
-
-static void print_help(const cli_verb *verb)
-{
-  da_buf out = {0};
-  bool many = (verb->flags & F(WHERE)) != 0 && verb->operands_min > 0;
-  da_buf_addf(&out,
-              "usage: dahost %s%s%s [flags]\n\n%s%s\nflags, before or after the operands [environment variable]:\n",
-              verb->name, *verb->operands != '\0' ? " " : "", verb->operands, verb->help, many ? where_help : "");
-  add_flags(&out, verb->flags);
-  out.len--; /* cli_print() ends the line */
-  cli_print(da_buf_slice(&out));
-  da_buf_free(&out);
-}
-
-static void overview(da_buf *out)
-{
-  da_buf_addf(out, "dahost: functions and promises whose identity and state outlive the process\n\n"
-                   "usage: dahost VERB [operands] [flags]\n\n");
-  for (size_t i = 0; i < VERB_COUNT; i++) {
-    char left[64];
-    (void)snprintf(left, sizeof left, "%s %s", verbs[i].name, verbs[i].operands);
-    da_buf_addf(out, "  %-34s %s\n", left, verbs[i].brief);
-  }
-  da_buf_addf(out,
-              "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
-              "The store is ./.dahost, or --data DIR, or DAHOST_DATA.\n\n"
-              "exit codes: 0 done, or resolved; 1 rejected, or no; 2 usage or script error; 3 parked; 4 timed out or\n"
-              "cancelled; 74 the store or stdout failed; 130 interrupted");
-}
+#include "verbs.h"
 
 /* ---- parsing ------------------------------------------------------------------------------------------- */
 
 static const cli_verb *find_verb(const char *name)
 {
-  for (size_t i = 0; i < VERB_COUNT; i++)
-    if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
+  for (size_t i = 0; i < cli_verb_count; i++)
+    if (strcmp(cli_verbs[i].name, name) == 0) return &cli_verbs[i];
   return NULL;
 }
 
@@ -350,23 +26,23 @@ static const cli_verb *find_verb(const char *name)
 static bool is_family(const char *word)
 {
   size_t len = strlen(word);
-  for (size_t i = 0; i < VERB_COUNT; i++)
-    if (strncmp(verbs[i].name, word, len) == 0 && verbs[i].name[len] == ' ') return true;
+  for (size_t i = 0; i < cli_verb_count; i++)
+    if (strncmp(cli_verbs[i].name, word, len) == 0 && cli_verbs[i].name[len] == ' ') return true;
   return false;
 }
 
 static int unknown_verb(const char *name)
 {
   cli_nearest nearest = {.wanted = da_slice_of(name)};
-  for (size_t i = 0; i < VERB_COUNT; i++) {
-    da_slice candidate = da_slice_of(verbs[i].name);
+  for (size_t i = 0; i < cli_verb_count; i++) {
+    da_slice candidate = da_slice_of(cli_verbs[i].name);
     cli_nearest_offer(&nearest, candidate);
     ptrdiff_t space = da_slice_find(candidate, ' ');
     if (space < 0) continue;
     cli_nearest_offer(&nearest, da_slice_make(candidate.ptr, (size_t)space));
     candidate = da_slice_make(candidate.ptr + space + 1, candidate.len - (size_t)space - 1);
     /* `dahost resolve ID`: the second word alone. */
-    if (da_slice_eq(candidate, nearest.wanted)) nearest.best = da_slice_of(verbs[i].name), nearest.distance = 0;
+    if (da_slice_eq(candidate, nearest.wanted)) nearest.best = da_slice_of(cli_verbs[i].name), nearest.distance = 0;
   }
   if (nearest.best.len > 0)
     return cli_fail(CLI_EXIT_USAGE, "no verb '%s'; did you mean '%.*s'? (dahost help lists them)", name,
@@ -379,8 +55,8 @@ static int unknown_flag(const cli_verb *verb, da_slice name)
   cli_nearest nearest = {.wanted = name};
   bool elsewhere = false;
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
-    da_slice candidate = da_slice_of(flags[i].name);
-    if (verb == NULL || (verb->flags & BIT(i)) != 0)
+    da_slice candidate = da_slice_of(cli_flags[i].name);
+    if (verb == NULL || (verb->flags & CLI_BIT(i)) != 0)
       cli_nearest_offer(&nearest, candidate);
     else if (da_slice_eq(candidate, name))
       elsewhere = true;
@@ -402,7 +78,7 @@ static bool is_flag(const char *word)
 static bool add_repeated(cli_command *command, cli_flag_id which)
 {
   if (command->repeated_count == CLI_REPEATED_MAX) {
-    cli_fail(CLI_EXIT_USAGE, "more than %d times --%s", CLI_REPEATED_MAX, flags[which].name);
+    cli_fail(CLI_EXIT_USAGE, "more than %d times --%s", CLI_REPEATED_MAX, cli_flags[which].name);
     return false;
   }
   command->repeated[command->repeated_count].flag = which;
@@ -432,21 +108,22 @@ static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_c
   da_slice name = da_slice_make(word + 2, equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2));
   int found = -1;
   for (int i = 0; i < CLI_FLAG_COUNT; i++)
-    if (da_slice_eq(name, da_slice_of(flags[i].name)) && (verb == NULL || (verb->flags & BIT(i)) != 0)) found = i;
+    if (da_slice_eq(name, da_slice_of(cli_flags[i].name)) && (verb == NULL || (verb->flags & CLI_BIT(i)) != 0))
+      found = i;
   if (found < 0) return unknown_flag(verb, name);
-  if (flags[found].metavar == NULL) {
-    if (equals != NULL) return cli_fail(CLI_EXIT_USAGE, "--%s takes no value", flags[found].name);
+  if (cli_flags[found].metavar == NULL) {
+    if (equals != NULL) return cli_fail(CLI_EXIT_USAGE, "--%s takes no value", cli_flags[found].name);
     command->flags[found] = "";
     return 0;
   }
   if (equals == NULL && *at + 1 >= argc)
-    return cli_fail(CLI_EXIT_USAGE, "--%s needs a value: --%s %s", flags[found].name, flags[found].name,
-                    flags[found].metavar);
+    return cli_fail(CLI_EXIT_USAGE, "--%s needs a value: --%s %s", cli_flags[found].name, cli_flags[found].name,
+                    cli_flags[found].metavar);
   command->flags[found] = equals != NULL ? equals + 1 : argv[++*at];
-  if ((REPEATED & BIT(found)) != 0 && !add_repeated(command, (cli_flag_id)found)) return CLI_EXIT_USAGE;
+  if ((cli_repeated & CLI_BIT(found)) != 0 && !add_repeated(command, (cli_flag_id)found)) return CLI_EXIT_USAGE;
   bool name_wanted = found == CLI_DATA || found == CLI_ID;
   if (name_wanted && *command->flags[found] == '\0')
-    return cli_fail(CLI_EXIT_USAGE, "--%s wants %s, not nothing", flags[found].name,
+    return cli_fail(CLI_EXIT_USAGE, "--%s wants %s, not nothing", cli_flags[found].name,
                     found == CLI_ID ? "an id" : "a directory");
   return 0;
 }
@@ -456,17 +133,17 @@ static void take_environment(cli_command *command)
 {
   static const char *const off[] = {"", "0", "no", "false", "off"};
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
-    if (command->flags[i] != NULL || (NEVER_FROM_ENVIRONMENT & BIT(i)) != 0 || (command->verb->flags & BIT(i)) == 0)
+    if (command->flags[i] != NULL || (cli_only_words & CLI_BIT(i)) != 0 || (command->verb->flags & CLI_BIT(i)) == 0)
       continue;
-    char variable[40];
-    variable_name(&flags[i], variable);
+    char variable[CLI_VARIABLE_MAX];
+    cli_variable_name((cli_flag_id)i, variable);
     const char *value = getenv(variable);
     if (value == NULL) continue;
     bool on = true;
     for (size_t k = 0; k < sizeof off / sizeof *off; k++)
-      if (strcmp(value, off[k]) == 0) on = flags[i].metavar != NULL && *value != '\0';
-    if (on) command->flags[i] = flags[i].metavar != NULL ? value : "";
-    if (on && (REPEATED & BIT(i)) != 0) (void)add_repeated(command, (cli_flag_id)i);
+      if (strcmp(value, off[k]) == 0) on = cli_flags[i].metavar != NULL && *value != '\0';
+    if (on) command->flags[i] = cli_flags[i].metavar != NULL ? value : "";
+    if (on && (cli_repeated & CLI_BIT(i)) != 0) (void)add_repeated(command, (cli_flag_id)i);
   }
 }
 
@@ -483,7 +160,8 @@ static int take_words(int argc, char **argv, int at, cli_command *command)
     } else {
       if (command->operand_count == CLI_OPERANDS_MAX)
         return cli_fail(CLI_EXIT_USAGE, "more than %d operands%s", CLI_OPERANDS_MAX,
-                        (verb->flags & F(ARGS)) != 0 ? "; as many arguments as you like go into --args JSON" : "");
+                        (verb->flags & CLI_BIT(CLI_ARGS)) != 0 ? "; as many arguments as you like go into --args JSON"
+                                                               : "");
       if (command->operand_count == verb->operands_max)
         return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s%s%s", argv[at], verb->name,
                         *verb->operands != '\0' ? " " : "", verb->operands);
@@ -512,9 +190,10 @@ static int family(const char *word, bool wanted)
 {
   da_buf out = {0};
   da_buf_addf(&out, "%s needs a second word:", word);
-  for (size_t i = 0; i < VERB_COUNT; i++)
-    if (strncmp(verbs[i].name, word, strlen(word)) == 0 && verbs[i].name[strlen(word)] == ' ')
-      da_buf_addf(&out, "\n  dahost %s%s%s", verbs[i].name, *verbs[i].operands != '\0' ? " " : "", verbs[i].operands);
+  for (size_t i = 0; i < cli_verb_count; i++)
+    if (strncmp(cli_verbs[i].name, word, strlen(word)) == 0 && cli_verbs[i].name[strlen(word)] == ' ')
+      da_buf_addf(&out, "\n  dahost %s%s%s", cli_verbs[i].name, *cli_verbs[i].operands != '\0' ? " " : "",
+                  cli_verbs[i].operands);
   if (!wanted) cli_print_to(STDERR_FILENO);
   cli_print(da_buf_slice(&out));
   da_buf_free(&out);
@@ -542,7 +221,7 @@ int cli_help(const cli_command *command)
 {
   if (command->operand_count == 0) {
     da_buf out = {0};
-    overview(&out);
+    cli_overview(&out);
     cli_print(da_buf_slice(&out));
     da_buf_free(&out);
     return CLI_EXIT_OK;
@@ -553,7 +232,7 @@ int cli_help(const cli_command *command)
   const cli_verb *verb = find_verb(name);
   if (verb == NULL && is_family(name)) return family(name, true);
   if (verb == NULL) return unknown_verb(name);
-  print_help(verb);
+  cli_print_help(verb);
   return CLI_EXIT_OK;
 }
 
@@ -574,12 +253,12 @@ static int answer(int argc, char **argv)
   int code = take_verb(argc, argv, &at, &command.verb);
   if (code != 0 || command.verb == NULL) return code;
   for (int i = 0; i < CLI_FLAG_COUNT; i++)
-    if (command.flags[i] != NULL && (command.verb->flags & BIT(i)) == 0)
-      return unknown_flag(command.verb, da_slice_of(flags[i].name));
+    if (command.flags[i] != NULL && (command.verb->flags & CLI_BIT(i)) == 0)
+      return unknown_flag(command.verb, da_slice_of(cli_flags[i].name));
   code = take_words(argc, argv, at, &command);
   if (code != 0) return code;
   if (cli_has(&command, CLI_HELP)) {
-    print_help(command.verb);
+    cli_print_help(command.verb);
     return CLI_EXIT_OK;
   }
   take_environment(&command);

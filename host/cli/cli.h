@@ -1,11 +1,11 @@
 /* cli.h - the command line: argv to one verb, and what every verb shares.
  *
- * Here:     the verb and flag tables, a parsed command, the exit codes, the verbs' entry points.
+ * Here:     the list of flags, a parsed command, the exit codes, the verbs' entry points.
  * Rule:     results go to stdout, everything else to stderr; a flag stands before or after operands and has an
  *           environment variable (--step-threads: DAHOST_STEP_THREADS).
  * Walk:     cli.c parses; a verb's file (cli_*.c) asks reach.c to have a request answered, by the process that holds
  * the store or, when nobody does, here (host.c); either way service*.c answers it, and the verb shows the answer. To
- * add a verb: its line and help in cli.c, its function here, its handler in service.c if it touches the store.
+ * add a verb: its line and help in verbs.c, its function here, its handler in service.c if it touches the store.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_CLI_H
@@ -65,7 +65,11 @@ typedef enum cli_flag_id {
 } cli_flag_id;
 
 enum { CLI_OPERANDS_MAX = 256, CLI_REPEATED_MAX = 32 };
-_Static_assert(CLI_FLAG_COUNT <= 64, "a flag has a bit");
+
+/* A set of flags, a bit each. */
+__extension__ typedef unsigned __int128 cli_flag_set;
+#define CLI_BIT(flag) ((cli_flag_set)1 << (flag))
+_Static_assert(CLI_FLAG_COUNT <= 128, "a flag has a bit");
 
 typedef struct cli_verb cli_verb;
 
@@ -86,7 +90,7 @@ struct cli_verb {
   const char *operands;
   const char *brief;
   const char *help;
-  uint64_t flags; /* 1 << cli_flag_id */
+  cli_flag_set flags;
   size_t operands_min;
   size_t operands_max;
   int (*run)(const cli_command *command); /* returns the exit code */
