@@ -31,8 +31,8 @@ local spawned = {} -- by the spec under way
 local Process = {}
 Process.__index = Process
 
--- Turns the loop until done() is true; raises when the limit passes.
-local function turn_until(what, done)
+-- Turns the loop until done() is true; raises what() when the limit passes.
+function M.turn_until(what, done)
   local late = false
   local timer = uv.new_timer()
   timer:start(LIMIT_MS, 0, function() late = true end)
@@ -50,7 +50,7 @@ function Process:wait_for(text, stream)
   stream = stream or "err"
   local from = self.seen[stream]
   local last
-  turn_until(function() return described(self) .. "'" .. text .. "'" end, function()
+  M.turn_until(function() return described(self) .. "'" .. text .. "'" end, function()
     last = select(2, self[stream]:find(text, from, true))
     if not last and self.ended then error(described(self) .. "ended without '" .. text .. "'", 0) end
     return last
@@ -60,7 +60,7 @@ function Process:wait_for(text, stream)
 end
 
 function Process:wait()
-  turn_until(function() return described(self) .. "its end" end, function() return self.ended end)
+  M.turn_until(function() return described(self) .. "its end" end, function() return self.ended end)
   return self
 end
 
@@ -181,8 +181,16 @@ function Place:spawn(...)
   return M.spawn({ ... }, { data = self.data, cwd = self.dir })
 end
 
+local cleanups = {}
+
+-- Has fn called whenever a place is removed, for what another module of support leaves open.
+function M.at_removal(fn)
+  cleanups[#cleanups + 1] = fn
+end
+
 -- A spec that failed in the middle leaves no process behind.
 function Place:remove()
+  for _, fn in ipairs(cleanups) do fn() end
   for _, process in ipairs(spawned) do
     if not process.code then uv.kill(process.pid, "sigkill") end
   end
