@@ -29,3 +29,12 @@ da_dependency(dep_xxhash PKG libxxhash ARCHIVES libxxhash.a)
 # The Lua headers alone, for code that is loaded into an interpreter which brings the symbols.
 add_library(dep_lua_headers INTERFACE)
 target_include_directories(dep_lua_headers SYSTEM INTERFACE ${dep_lua_PC_INCLUDE_DIRS})
+
+include(${CMAKE_CURRENT_LIST_DIR}/llhttp.cmake)
+
+# OpenSSL is loaded when it is first needed, by host/net/openssl.c, since linking libssl and libcrypto costs every start of the
+# program 2 ms and 2 MB. So only the headers are used here, and a function of OpenSSL is called through the table of
+# host/net/openssl.h; to use one more, add its name there.
+pkg_check_modules(dep_openssl_PC REQUIRED openssl>=3.0)
+add_library(dep_openssl_headers INTERFACE)
+target_include_directories(dep_openssl_headers SYSTEM INTERFACE ${dep_openssl_PC_INCLUDE_DIRS})

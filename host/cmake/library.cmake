@@ -1,4 +1,4 @@
-# library.cmake - libdahost: every room but the command line, for programs that embed it.
+# library.cmake - libdahost: every room but the network and the command line, for programs that embed it.
 #
 # libdahost.a does not contain Lua; who links it statically with liblua5.4.a, -no-pie and -Wl,--wrap=luaS_hash has
 # what the program `dahost` has. libdahost.so uses the shared Lua: isolates have no seed of our choice and no images.
