@@ -46,6 +46,9 @@ enum {
   DA_LIVE_VALUE_MAX = 4000,        /* bytes of its value: one overflow page, as DA_BLOB_PIECE; it is state, not data */
 };
 
+/* An unblock that nobody takes is kept this long: who waits asks again within minutes. */
+#define DA_UNBLOCK_KEEP_MS ((int64_t)24 * 3600 * 1000)
+
 #define DA_TIME_MAX ((int64_t)9007199254740991) /* 2^53 - 1 ms: "no deadline" on the wire */
 
 #endif

@@ -195,7 +195,7 @@ static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, bool
     status = write_out(s, out, wrote, err);
     if (status != DA_OK) return status;
 #ifdef DA_CHECK
-    check_touched(s, request, out, env->now_ms);
+    check_touched(s, request, out, s->instants_given ? DA_TIME_MAX : env->now_ms);
 #endif
     if (op->stop_at_refusal && out->reply.status != 200 && out->reply.status != 300) break;
   }
@@ -240,6 +240,8 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
     uint64_t seq = env.next_seq;
     bool wrote = false;
     env.at = DA_NONE;
+    env.now_ms = op->has_now ? op->now_ms : batch->now_ms;
+    s->instants_given = s->instants_given || op->has_now;
     da_status status = op->call != NULL ? apply_call(s, op, err) : apply_requests(s, &env, op, &wrote, err);
     if (is_own_damage(op, status)) {
       da_op_refuse(op, status, err->text);

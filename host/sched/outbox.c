@@ -5,6 +5,8 @@
  * Threads: the loop thread, but for read_records().
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "../base/clock.h"
 #include "../base/limits.h"
 #include "../base/log.h"
@@ -20,13 +22,26 @@ typedef struct unblocks {
   da_promise *promises; /* id.ptr NULL: the record is gone */
 } unblocks;
 
+struct da_delivery {
+  da_sched *sched;
+};
+
+void da_delivery_end(da_delivery *delivery, da_verdict verdict)
+{
+  if (verdict == DA_LATER || verdict == DA_NEVER) da_log(DA_LOG_INFO, "outbox.lost", "why=\"nobody takes it\"");
+  free(delivery);
+}
+
 static void hand_over(da_sched *s, const da_message *message, const da_promise *promise)
 {
   for (size_t i = 0; i < s->outbox.count; i++) {
     const da_transport *t = &s->outbox.transports[i];
     if (!t->accepts(t->user, message->address)) continue;
     da_kill_at(DA_KILL_OUTBOX_BEFORE);
-    t->deliver(t->user, message, promise);
+    da_delivery *delivery = da_xcalloc(1, sizeof *delivery);
+    delivery->sched = s;
+    da_verdict verdict = t->deliver(t->user, delivery, message, promise);
+    if (verdict != DA_UNDER_WAY) da_delivery_end(delivery, verdict);
     return;
   }
   da_log(DA_LOG_INFO, "outbox.lost", "id=%.*s address=%.*s why=\"no transport accepts the address\"",
@@ -147,8 +162,9 @@ void da_sched_remove_transport(da_sched *s, const void *user)
   outbox->count = kept;
 }
 
-void da_sched_wake_outbox(da_sched *s)
+void da_sched_offer(da_sched *s, da_slice prefix)
 {
+  (void)prefix;
   da_outbox_turn(s);
 }
 
