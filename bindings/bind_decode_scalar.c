@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "../host/base/text.h"
 #include "bind_decode.h"
-#include "bind_text.h"
 
 bool bind_decode_fail_as(bind_decoder *d, da_status status, const char *at, const char *words)
 {
@@ -54,7 +54,7 @@ static bool scan_string(bind_decoder *d, da_slice *raw, bool *escaped)
   const char *p = begin;
   *escaped = false;
   for (;;) {
-    p += bind_text_plain(p, (size_t)(d->end - p));
+    p += da_text_plain(p, (size_t)(d->end - p));
     if (p == d->end) return bind_decode_fail(d, p, "the text ends within a string");
     if (*p == '"') break;
     if (*p == '\\') {
@@ -64,7 +64,7 @@ static bool scan_string(bind_decoder *d, da_slice *raw, bool *escaped)
       continue;
     }
     if ((unsigned char)*p < 0x20) return bind_decode_fail(d, p, "a control byte in a string must be escaped");
-    size_t step = bind_text_sequence(p, (size_t)(d->end - p));
+    size_t step = da_text_sequence(p, (size_t)(d->end - p));
     if (step == 0) return bind_decode_fail(d, p, "not UTF-8");
     p += step;
   }
@@ -120,7 +120,7 @@ static bool unescape(bind_decoder *d, da_slice raw, char *out, size_t *len)
     if (slash[1] == 'u') {
       uint32_t point = 0;
       if (!read_point(d, &p, end, &point)) return false;
-      to += bind_text_put_utf8(to, point);
+      to += da_text_put_utf8(to, point);
       continue;
     }
     const char *letter = slash[1] != '\0' ? strchr(letters, slash[1]) : NULL;
@@ -154,8 +154,8 @@ bool bind_decode_string(bind_decoder *d)
   if (!bind_decode_push_string(d)) return false;
   da_slice s = top_string(d->L);
   if (s.len < 7 || s.ptr[0] != '_') return true;
-  bool negative = da_slice_eq(s, DA_LIT(BIND_TEXT_NEG_INF));
-  if (!negative && !da_slice_eq(s, DA_LIT(BIND_TEXT_INF))) return true;
+  bool negative = da_slice_eq(s, DA_LIT(DA_TEXT_NEG_INF));
+  if (!negative && !da_slice_eq(s, DA_LIT(DA_TEXT_INF))) return true;
   lua_pop(d->L, 1);
   lua_pushnumber(d->L, negative ? -HUGE_VAL : HUGE_VAL);
   return true;
@@ -193,11 +193,11 @@ bool bind_decode_number(bind_decoder *d)
   int64_t integer = 0;
   double number = -0.0;
   if (whole && !da_slice_eq(token, DA_LIT("-0"))) {
-    if (!bind_text_read_int(token, &integer)) return bind_decode_fail(d, begin, "an integer beyond 64 bits");
+    if (!da_text_read_int(token, &integer)) return bind_decode_fail(d, begin, "an integer beyond 64 bits");
     lua_pushinteger(d->L, integer);
     return true;
   }
-  if (!whole && !bind_text_read_float(token, &number))
+  if (!whole && !da_text_read_float(token, &number))
     return bind_decode_fail(d, begin, "a number too large for a double");
   lua_pushnumber(d->L, number);
   return true;
@@ -217,7 +217,7 @@ bool bind_decode_i64(bind_decoder *d)
   const char *at = d->at;
   if (!bind_decode_plain_string(d)) return false;
   int64_t value = 0;
-  if (!bind_text_read_int(top_string(d->L), &value)) return bind_decode_fail(d, at, "not a 64-bit integer");
+  if (!da_text_read_int(top_string(d->L), &value)) return bind_decode_fail(d, at, "not a 64-bit integer");
   lua_pop(d->L, 1);
   lua_pushinteger(d->L, value);
   return true;
@@ -228,11 +228,11 @@ bool bind_decode_bytes(bind_decoder *d)
   const char *at = d->at;
   if (!bind_decode_plain_string(d)) return false;
   da_slice text = top_string(d->L);
-  ptrdiff_t len = bind_text_base64_len(text);
+  ptrdiff_t len = da_text_base64_len(text);
   if (len < 0) return bind_decode_fail(d, at, "not base64");
   bool pushed = false;
   char *bytes = get_scratch(d, (size_t)len, &pushed);
-  if (!bind_text_base64_read(text, bytes)) return bind_decode_fail(d, at, "not base64");
+  if (!da_text_base64_read(text, bytes)) return bind_decode_fail(d, at, "not base64");
   push_scratch(d, bytes, (size_t)len, pushed);
   lua_remove(d->L, -2);
   return true;

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "../host/base/text.h"
 #include "bind_encode.h"
-#include "bind_text.h"
 
 enum { SORT_SMALL = 16 }; /* insertion sort up to here */
 
@@ -58,7 +58,7 @@ static bool read_key(bind_encoder *e, int index, bind_member *m)
   switch (lua_type(L, index)) {
   case LUA_TSTRING:
     set_key(m, string_at(L, index));
-    if (!bind_text_utf8(m->key.as.string)) m->key.kind = KIND_BYTES;
+    if (!da_text_utf8(m->key.as.string)) m->key.kind = KIND_BYTES;
     return true;
   case LUA_TNUMBER:
     read_number(L, index, &m->key);
@@ -186,7 +186,7 @@ static bool write_member(bind_encoder *e, size_t at, bool guarded)
     e->out->len = len;
     e->member_count = member_count;
     e->depth = depth;
-    bind_text_quote_lossy(e->out, da_slice_of(e->err->text));
+    da_text_quote_lossy(e->out, da_slice_of(e->err->text));
     ok = e->out->len <= e->limit;
   }
   if (ok) e->level = level;
@@ -199,7 +199,7 @@ static bool write_object(bind_encoder *e, size_t from, size_t to, bool guarded)
   put(e, '{');
   for (size_t i = from; i < to; i++) {
     if (i > from) put(e, ',');
-    (void)bind_text_quote(e->out, e->members[i].key.as.string);
+    (void)da_text_quote(e->out, e->members[i].key.as.string);
     put(e, ':');
     if (!write_member(e, i, guarded)) return false;
   }
@@ -343,7 +343,7 @@ static void add_text_member(bind_encoder *e, da_slice key, da_slice text)
 /* A string that is read back as it is written. */
 static bool is_plain_text(const bind_scalar *value)
 {
-  return value->kind == KIND_STRING && !bind_encode_is_sentinel(value->as.string) && bind_text_utf8(value->as.string);
+  return value->kind == KIND_STRING && !bind_encode_is_sentinel(value->as.string) && da_text_utf8(value->as.string);
 }
 
 /* Gives the member at `at` its name on the wire. If peers' plain text cannot hold it, its original goes to the rest. */

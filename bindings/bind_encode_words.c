@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "../host/base/text.h"
 #include "bind_encode.h"
-#include "bind_text.h"
 
 enum {
   PATH_BYTES_MAX = 640, /* of the path in an error; the words behind it must fit da_err too */
@@ -29,13 +29,13 @@ static void add_string_key(da_buf *path, da_slice key)
   }
   bool long_key = key.len > PATH_KEY_MAX;
   da_buf_add_byte(path, '[');
-  bind_text_quote_lossy(path, da_slice_make(key.ptr, long_key ? PATH_KEY_MAX : key.len));
+  da_text_quote_lossy(path, da_slice_make(key.ptr, long_key ? PATH_KEY_MAX : key.len));
   da_buf_add_slice(path, long_key ? DA_LIT("...]") : DA_LIT("]"));
 }
 
 static void add_key(da_buf *path, const bind_scalar *key)
 {
-  char text[BIND_TEXT_FLOAT_MAX];
+  char text[DA_TEXT_FLOAT_MAX];
   if (key->kind == KIND_STRING || key->kind == KIND_BYTES) {
     add_string_key(path, key->as.string);
   } else if (key->kind == KIND_INT) {
@@ -43,7 +43,7 @@ static void add_key(da_buf *path, const bind_scalar *key)
   } else if (key->kind == KIND_BOOLEAN) {
     da_buf_addf(path, "[%s]", key->as.boolean ? "true" : "false");
   } else if (isfinite(key->as.number)) {
-    da_buf_addf(path, "[%.*s]", (int)bind_text_float(text, key->as.number), text);
+    da_buf_addf(path, "[%.*s]", (int)da_text_float(text, key->as.number), text);
   } else {
     da_buf_addf(path, "[%smath.huge]", key->as.number < 0 ? "-" : "");
   }

@@ -5,7 +5,7 @@
 #include <ctype.h>
 
 #include "../host/base/limits.h"
-#include "bind_text.h"
+#include "../host/base/text.h"
 #include "bind_value.h"
 
 enum { SUMMARY_MAX = 200 }; /* bytes of a raised table shown as its message */

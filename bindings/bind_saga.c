@@ -1,9 +1,9 @@
 /* bind_saga.c - what lua/da/saga.lua needs of the host: who runs, where the script stands, a copy of arguments, the end
  * of what still runs.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "../host/base/text.h"
 #include "bind.h"
 #include "bind_error.h"
-#include "bind_text.h"
 #include "bind_value.h"
 
 #include "../host/vm/lib.h"
@@ -117,7 +117,7 @@ static void add_text(lua_State *L, da_buf *out, const char *name, bool is_json)
   if (is_json)
     da_buf_add_slice(out, text);
   else
-    bind_text_quote_lossy(out, text);
+    da_text_quote_lossy(out, text);
   lua_pop(L, 1);
 }
 

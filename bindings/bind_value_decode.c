@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "../host/base/text.h"
 #include "bind_decode.h"
-#include "bind_text.h"
 
 enum {
   MEMBERS_CHUNK = 16,  /* members of an object that wait on the stack, two slots each */

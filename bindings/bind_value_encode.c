@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "../host/base/text.h"
 #include "bind_encode.h"
-#include "bind_text.h"
 
 #define PLAIN_INT_MAX ((lua_Integer)1 << 53) /* up to here every JSON reader is exact */
 
@@ -19,8 +19,8 @@ static bool write_int(bind_encoder *e, lua_Integer value)
     e->depth--;
     BIND_PUT(e, "{\"__da\":\"i64\",\"v\":\"");
   }
-  da_buf_reserve(out, BIND_TEXT_INT_MAX);
-  out->len += bind_text_int(out->ptr + out->len, value);
+  da_buf_reserve(out, DA_TEXT_INT_MAX);
+  out->len += da_text_int(out->ptr + out->len, value);
   if (!plain) BIND_PUT(e, "\"}");
   return true;
 }
@@ -33,10 +33,10 @@ static bool write_float(bind_encoder *e, lua_Number value)
     e->depth--;
     BIND_PUT(e, "{\"__da\":\"nan\"}");
   } else if (isinf(value)) {
-    da_buf_add_slice(out, value > 0 ? DA_LIT("\"" BIND_TEXT_INF "\"") : DA_LIT("\"" BIND_TEXT_NEG_INF "\""));
+    da_buf_add_slice(out, value > 0 ? DA_LIT("\"" DA_TEXT_INF "\"") : DA_LIT("\"" DA_TEXT_NEG_INF "\""));
   } else {
-    da_buf_reserve(out, BIND_TEXT_FLOAT_MAX);
-    out->len += bind_text_float(out->ptr + out->len, value);
+    da_buf_reserve(out, DA_TEXT_FLOAT_MAX);
+    out->len += da_text_float(out->ptr + out->len, value);
   }
   return true;
 }
@@ -44,7 +44,7 @@ static bool write_float(bind_encoder *e, lua_Number value)
 bool bind_encode_is_sentinel(da_slice s)
 {
   return s.len >= 7 && s.ptr[0] == '_' &&
-         (da_slice_eq(s, DA_LIT(BIND_TEXT_INF)) || da_slice_eq(s, DA_LIT(BIND_TEXT_NEG_INF)));
+         (da_slice_eq(s, DA_LIT(DA_TEXT_INF)) || da_slice_eq(s, DA_LIT(DA_TEXT_NEG_INF)));
 }
 
 static bool write_bytes(bind_encoder *e, da_slice s)
@@ -52,7 +52,7 @@ static bool write_bytes(bind_encoder *e, da_slice s)
   if (!deepen(e, 1) || !has_room(e, s.len / 3 * 4)) return false;
   e->depth--;
   BIND_PUT(e, "{\"__da\":\"bytes\",\"v\":\"");
-  bind_text_base64(e->out, s);
+  da_text_base64(e->out, s);
   BIND_PUT(e, "\"}");
   return true;
 }
@@ -64,11 +64,11 @@ static bool write_string(bind_encoder *e, da_slice s)
     if (!deepen(e, 1)) return false;
     e->depth--;
     BIND_PUT(e, "{\"__da\":\"str\",\"v\":");
-    (void)bind_text_quote(e->out, s);
+    (void)da_text_quote(e->out, s);
     put(e, '}');
     return true;
   }
-  return bind_text_quote(e->out, s) || write_bytes(e, s);
+  return da_text_quote(e->out, s) || write_bytes(e, s);
 }
 
 static void write_boolean(bind_encoder *e, bool value)
@@ -81,13 +81,12 @@ bool bind_encode_text(bind_encoder *e, const bind_scalar *value)
 {
   if (value->kind == KIND_STRING) {
     if (!has_room(e, value->as.string.len)) return false;
-    bind_text_quote_lossy(e->out, value->as.string);
+    da_text_quote_lossy(e->out, value->as.string);
     return true;
   }
-  char text[BIND_TEXT_FLOAT_MAX];
-  size_t len =
-      value->kind == KIND_INT ? bind_text_int(text, value->as.integer) : bind_text_float(text, value->as.number);
-  bind_text_quote_lossy(e->out, da_slice_make(text, len));
+  char text[DA_TEXT_FLOAT_MAX];
+  size_t len = value->kind == KIND_INT ? da_text_int(text, value->as.integer) : da_text_float(text, value->as.number);
+  da_text_quote_lossy(e->out, da_slice_make(text, len));
   return true;
 }
 

@@ -1,7 +1,6 @@
 # value.cmake - the value codec, its errors, and the module through which specs reach both from a stock lua5.4.
 # SPDX-License-Identifier: Apache-2.0
 set(DA_BIND_VALUE_SOURCES
-  ${CMAKE_CURRENT_LIST_DIR}/bind_text.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_error.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_value.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_value_encode.c

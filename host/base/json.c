@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "limits.h"
+#include "text.h"
 
 /* ---- the check ----------------------------------------------------------------------------------------- */
 
@@ -58,21 +59,6 @@ static bool number(scan *s)
   return true;
 }
 
-/* Length of the well-formed sequence at p, or 0: RFC 3629, section 4. */
-static size_t sequence(const unsigned char *p, size_t left)
-{
-  if (p[0] < 0x80) return 1;
-  size_t len = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
-  if (len == 0 || len > left) return 0;
-  for (size_t i = 1; i < len; i++)
-    if ((p[i] & 0xc0) != 0x80) return 0;
-  if (p[0] == 0xe0 && p[1] < 0xa0) return 0;
-  if (p[0] == 0xed && p[1] > 0x9f) return 0;
-  if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-  if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
-  return len;
-}
-
 static int hex_digit(unsigned char c)
 {
   if (c >= '0' && c <= '9') return c - '0';
@@ -115,13 +101,15 @@ static bool escape(scan *s)
 static bool string(scan *s)
 {
   s->at++;
-  while (s->at < s->end && *s->at != '"') {
+  for (;;) {
+    s->at += da_text_plain((const char *)s->at, (size_t)(s->end - s->at));
+    if (s->at == s->end || *s->at == '"') break;
     if (*s->at == '\\') {
       if (!escape(s)) return false;
       continue;
     }
     if (*s->at < 0x20) return fault(s, "a control byte in a string");
-    size_t len = sequence(s->at, (size_t)(s->end - s->at));
+    size_t len = da_text_sequence((const char *)s->at, (size_t)(s->end - s->at));
     if (len == 0) return fault(s, "bytes that are not UTF-8");
     s->at += len;
   }
@@ -305,7 +293,7 @@ cJSON *da_json_string(da_slice text)
   da_buf clean = {0};
   da_buf_reserve(&clean, text.len + 1);
   for (size_t i = 0; i < text.len;) {
-    size_t len = text.ptr[i] == '\0' ? 0 : sequence((const unsigned char *)text.ptr + i, text.len - i);
+    size_t len = text.ptr[i] == '\0' ? 0 : da_text_sequence(text.ptr + i, text.len - i);
     if (len == 0)
       da_buf_add(&clean, "\xef\xbf\xbd", 3);
     else

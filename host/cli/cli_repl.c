@@ -18,10 +18,10 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "../../bindings/bind_text.h"
 #include "../base/clock.h"
 #include "../base/embed.h"
 #include "../base/log.h"
+#include "../base/text.h"
 #include "../sched/kill.h"
 #include "cli.h"
 #include "host.h"
@@ -501,7 +501,7 @@ static void take_line(repl *r, da_slice text)
     run_command(r, bare);
     return;
   }
-  if (!bind_text_utf8(text)) {
+  if (!da_text_utf8(text)) {
     (void)cli_fail(0, "the line is not UTF-8; write such bytes as \"\\xFF\"");
     ask(r);
     return;

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../bindings/bind_text.h"
+#include "../base/text.h"
 #include "../sched/control.h"
 #include "../sched/kill.h"
 #include "event.h"
@@ -168,7 +168,7 @@ static da_status ask_elsewhere(attempt *a, da_err *err)
   const da_bundle *bundle = a->ask->bundle;
   if (bundle != NULL) {
     da_buf text = {0};
-    bind_text_base64(&text, bundle->bytes);
+    da_text_base64(&text, bundle->bytes);
     da_json_put_text(json, "bundle", da_buf_slice(&text));
     da_buf_free(&text);
     if (bundle->directory != NULL) {

@@ -7,10 +7,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "../../bindings/bind_text.h"
 #include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
+#include "../base/text.h"
 #include "cli.h"
 #include "service_run.h"
 #include "text.h"
@@ -390,14 +390,14 @@ static void record_start(cli_request *r)
 da_bundle *cli_take_bundle(const cJSON *json, da_err *err)
 {
   da_slice text = da_json_text(json, "bundle");
-  ptrdiff_t len = bind_text_base64_len(text);
+  ptrdiff_t len = da_text_base64_len(text);
   da_bundle *bundle = NULL;
   if (text.len == 0 || len < 0) {
     (void)da_fail(err, DA_EINVAL, "no script came with the request");
     return NULL;
   }
   char *bytes = da_xmalloc((size_t)len + 1);
-  if (!bind_text_base64_read(text, bytes))
+  if (!da_text_base64_read(text, bytes))
     (void)da_fail(err, DA_EINVAL, "a script that is not base64");
   else if (da_bundle_decode(da_slice_make(bytes, (size_t)len), &bundle, err) != DA_OK)
     bundle = NULL;

@@ -6,9 +6,9 @@
 #include <lua.h>
 
 #include "../../bindings/bind_error.h"
-#include "../../bindings/bind_text.h"
 #include "../../bindings/bind_value.h"
 #include "../base/json.h"
+#include "../base/text.h"
 
 /* ---- a protected visit to Lua -------------------------------------------------------------------------- */
 
@@ -57,12 +57,12 @@ static da_status visit(job *j, da_err *err)
 static bool plain_number(da_slice word)
 {
   int64_t whole;
-  if (bind_text_read_int(word, &whole)) return true;
+  if (da_text_read_int(word, &whole)) return true;
   if (da_slice_find(word, '.') < 0 && da_slice_find(word, 'e') < 0) return false;
   double value;
-  char text[BIND_TEXT_FLOAT_MAX];
-  if (!bind_text_read_float(word, &value)) return false;
-  return da_slice_eq(word, da_slice_make(text, bind_text_float(text, value)));
+  char text[DA_TEXT_FLOAT_MAX];
+  if (!da_text_read_float(word, &value)) return false;
+  return da_slice_eq(word, da_slice_make(text, da_text_float(text, value)));
 }
 
 static bool is_json(da_slice word)
@@ -249,7 +249,7 @@ bool cli_value_data(const da_value *value, da_buf *out)
   if (value->encoding == DA_JSON)
     da_buf_add_slice(out, value->data);
   else
-    bind_text_quote_lossy(out, value->data);
+    da_text_quote_lossy(out, value->data);
   return true;
 }
 

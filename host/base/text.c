@@ -1,6 +1,6 @@
-/* bind_text.c - numbers, UTF-8 and base64 as JSON text.
+/* text.c - numbers, UTF-8 and base64 as JSON text.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "bind_text.h"
+#include "text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,9 +17,9 @@ static const char digit_pairs[] =
 static const double ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                              1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-size_t bind_text_int(char *out, int64_t value)
+size_t da_text_int(char *out, int64_t value)
 {
-  char digits[BIND_TEXT_INT_MAX];
+  char digits[DA_TEXT_INT_MAX];
   char *at = digits + sizeof digits;
   uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
   while (rest >= 100) {
@@ -55,8 +55,8 @@ static size_t short_float(char *out, double value)
     if (scaled >= 1e15) return 0;
     int64_t m = (int64_t)(scaled + 0.5);
     if ((double)m / ten[k] != size) continue;
-    char digits[BIND_TEXT_INT_MAX];
-    size_t len = bind_text_int(digits, m);
+    char digits[DA_TEXT_INT_MAX];
+    size_t len = da_text_int(digits, m);
     size_t at = 0;
     if (signbit(value)) out[at++] = '-';
     if (len <= k) {
@@ -73,12 +73,12 @@ static size_t short_float(char *out, double value)
   return 0;
 }
 
-size_t bind_text_float(char *out, double value)
+size_t da_text_float(char *out, double value)
 {
   size_t len = short_float(out, value);
   if (len != 0) return len;
   for (int precision = 15; precision <= 17; precision++) {
-    len = (size_t)snprintf(out, BIND_TEXT_FLOAT_MAX, "%.*g", precision, value);
+    len = (size_t)snprintf(out, DA_TEXT_FLOAT_MAX, "%.*g", precision, value);
     if (precision == 17 || strtod(out, NULL) == value) break;
   }
   if (memchr(out, '.', len) == NULL && memchr(out, 'e', len) == NULL) {
@@ -134,7 +134,7 @@ static double slow_float(da_slice token)
   return value;
 }
 
-bool bind_text_read_float(da_slice token, double *out)
+bool da_text_read_float(da_slice token, double *out)
 {
   uint64_t mantissa = 0;
   int exponent = 0;
@@ -148,7 +148,7 @@ bool bind_text_read_float(da_slice token, double *out)
   return isfinite(*out);
 }
 
-bool bind_text_read_int(da_slice token, int64_t *out)
+bool da_text_read_int(da_slice token, int64_t *out)
 {
   const char *p = token.ptr;
   size_t len = token.len;
@@ -201,7 +201,7 @@ static inline uint64_t marks(uint64_t w)
   return (w | (w - ONES * 0x20) | (quote - ONES) | (slash - ONES)) & HIGHS;
 }
 
-size_t bind_text_plain(const char *s, size_t len)
+size_t da_text_plain(const char *s, size_t len)
 {
   size_t at = 0;
   while (len - at >= 8) {
@@ -214,7 +214,7 @@ size_t bind_text_plain(const char *s, size_t len)
   return at;
 }
 
-size_t bind_text_sequence(const char *s, size_t len)
+size_t da_text_sequence(const char *s, size_t len)
 {
   const unsigned char *b = (const unsigned char *)s;
   if (len == 0) return 0;
@@ -231,19 +231,19 @@ size_t bind_text_sequence(const char *s, size_t len)
   return need;
 }
 
-bool bind_text_utf8(da_slice s)
+bool da_text_utf8(da_slice s)
 {
   for (size_t at = 0; at < s.len;) {
-    at += bind_text_plain(s.ptr + at, s.len - at);
+    at += da_text_plain(s.ptr + at, s.len - at);
     if (at == s.len) break;
-    size_t step = bind_text_sequence(s.ptr + at, s.len - at);
+    size_t step = da_text_sequence(s.ptr + at, s.len - at);
     if (step == 0) return false;
     at += step;
   }
   return true;
 }
 
-size_t bind_text_put_utf8(char *out, uint32_t point)
+size_t da_text_put_utf8(char *out, uint32_t point)
 {
   if (point < 0x80) {
     out[0] = (char)point;
@@ -280,7 +280,7 @@ static bool quote(da_buf *out, da_slice s, bool lossy)
   da_buf_reserve(out, s.len + 2);
   out->ptr[out->len++] = '"';
   for (size_t at = 0; at < s.len;) {
-    size_t run = bind_text_plain(s.ptr + at, s.len - at);
+    size_t run = da_text_plain(s.ptr + at, s.len - at);
     da_buf_add(out, s.ptr + at, run);
     at += run;
     if (at == s.len) break;
@@ -290,7 +290,7 @@ static bool quote(da_buf *out, da_slice s, bool lossy)
       at++;
       continue;
     }
-    size_t step = bind_text_sequence(s.ptr + at, s.len - at);
+    size_t step = da_text_sequence(s.ptr + at, s.len - at);
     if (step != 0) {
       da_buf_add(out, s.ptr + at, step);
     } else if (lossy) {
@@ -306,12 +306,12 @@ static bool quote(da_buf *out, da_slice s, bool lossy)
   return true;
 }
 
-bool bind_text_quote(da_buf *out, da_slice s)
+bool da_text_quote(da_buf *out, da_slice s)
 {
   return quote(out, s, false);
 }
 
-void bind_text_quote_lossy(da_buf *out, da_slice s)
+void da_text_quote_lossy(da_buf *out, da_slice s)
 {
   (void)quote(out, s, true);
 }
@@ -320,7 +320,7 @@ void bind_text_quote_lossy(da_buf *out, da_slice s)
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-void bind_text_base64(da_buf *out, da_slice bytes)
+void da_text_base64(da_buf *out, da_slice bytes)
 {
   const unsigned char *b = (const unsigned char *)bytes.ptr;
   size_t len = bytes.len;
@@ -354,13 +354,13 @@ static size_t padding(da_slice text)
   return text.ptr[text.len - 2] == '=' ? 2 : 1;
 }
 
-ptrdiff_t bind_text_base64_len(da_slice text)
+ptrdiff_t da_text_base64_len(da_slice text)
 {
   if (text.len % 4 != 0) return -1;
   return (ptrdiff_t)(text.len / 4 * 3 - padding(text));
 }
 
-bool bind_text_base64_read(da_slice text, char *out)
+bool da_text_base64_read(da_slice text, char *out)
 {
   size_t digits = text.len - padding(text);
   uint32_t bits = 0;
