@@ -4,6 +4,7 @@
 # The interpreter brings Lua's symbols, so only its headers are used.
 add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_auth.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_base.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_check.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_queue.c
@@ -14,5 +15,13 @@ add_library(da_probe MODULE
 # The archive of LMDB is not made for shared objects, so the store comes in as objects and LMDB as the shared library.
 find_library(DA_LMDB_SHARED NAMES liblmdb.so lmdb REQUIRED)
 target_sources(da_probe PRIVATE $<TARGET_OBJECTS:da_store>)
+# Of net, whose libuv is no such archive either, what needs none.
+set(net ${CMAKE_CURRENT_LIST_DIR}/../host/net)
+target_sources(da_probe PRIVATE
+  ${net}/auth.c
+  ${net}/auth_key.c
+  ${net}/jwt.c
+  ${net}/openssl.c)
+target_link_libraries(da_probe PRIVATE dep_openssl_headers)
 target_link_libraries(da_probe PRIVATE da_flags da_engine da_base dep_lua_headers ${DA_LMDB_SHARED})
 set_target_properties(da_probe PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/spec)

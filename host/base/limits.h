@@ -23,6 +23,10 @@ enum {
   DA_CONTROL_LINE_MAX = 20 << 20,  /* bytes of a request on the control socket: a value of DA_VALUE_MAX and its words */
   DA_CONTROL_QUEUE_MAX = 64 << 20, /* bytes a slow reader of the control socket may owe before it is dropped */
   DA_CONTROL_CONNS_MAX = 256,      /* connections to the control socket: people and scripts, not a network */
+  DA_TOKEN_MAX = 8 << 10,          /* bytes of a token: it travels in headers, whose lines servers end at about that */
+  DA_TOKENS_MAX = 1024,            /* checked tokens that are remembered: more than that are not in use at a time */
+  DA_CLAIMS_MAX = 64,              /* members of a token's header, or of its claims: each is held against each */
+  DA_KEY_FILE_MAX = 64 << 10,      /* bytes of a key file: a certificate with its chain is a tenth of it */
   DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
   DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */
   DA_VALUE_MAX = 16 << 20,         /* bytes of one encoded value */

@@ -13,25 +13,39 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "../base/status.h"
 
-#define DA_OPENSSL_CRYPTO(X)       \
-  X(BIO_ctrl)                      \
-  X(BIO_free)                      \
-  X(BIO_new)                       \
-  X(BIO_new_mem_buf)               \
-  X(BIO_read)                      \
-  X(BIO_s_mem)                     \
-  X(BIO_write)                     \
-  X(ERR_clear_error)               \
-  X(ERR_error_string_n)            \
-  X(ERR_peek_last_error)           \
-  X(ERR_reason_error_string)       \
-  X(EVP_PKEY_free)                 \
-  X(X509_VERIFY_PARAM_set1_ip_asc) \
+#define DA_OPENSSL_CRYPTO(X)          \
+  X(BIO_ctrl)                         \
+  X(BIO_free)                         \
+  X(BIO_new)                          \
+  X(BIO_new_mem_buf)                  \
+  X(BIO_read)                         \
+  X(BIO_s_mem)                        \
+  X(BIO_write)                        \
+  X(CRYPTO_memcmp)                    \
+  X(ERR_clear_error)                  \
+  X(ERR_error_string_n)               \
+  X(ERR_peek_last_error)              \
+  X(ERR_reason_error_string)          \
+  X(EVP_DigestVerify)                 \
+  X(EVP_DigestVerifyInit_ex)          \
+  X(EVP_MD_CTX_free)                  \
+  X(EVP_MD_CTX_new)                   \
+  X(EVP_PKEY_CTX_set_rsa_padding)     \
+  X(EVP_PKEY_CTX_set_rsa_pss_saltlen) \
+  X(EVP_PKEY_free)                    \
+  X(EVP_PKEY_get_base_id)             \
+  X(EVP_PKEY_get_bits)                \
+  X(EVP_PKEY_get_group_name)          \
+  X(EVP_Q_mac)                        \
+  X(OPENSSL_cleanse)                  \
+  X(PEM_read_bio_PUBKEY)              \
+  X(X509_VERIFY_PARAM_set1_ip_asc)    \
   X(X509_verify_cert_error_string)
 
 #define DA_OPENSSL_SSL(X)               \
