@@ -450,5 +450,6 @@ int luaopen_da_probe(lua_State *L)
   luaL_setfuncs(L, da_probe_check_functions, 0);
   luaL_setfuncs(L, da_probe_base_functions, 0);
   da_probe_open_auth(L);
+  luaL_setfuncs(L, da_probe_http_functions, 0);
   return 1;
 }

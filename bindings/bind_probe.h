@@ -67,6 +67,7 @@ extern const luaL_Reg da_probe_raw_methods[];
 extern const luaL_Reg da_probe_raw_functions[];
 extern const luaL_Reg da_probe_check_functions[];
 extern const luaL_Reg da_probe_base_functions[]; /* cron, zones */
+extern const luaL_Reg da_probe_http_functions[];
 
 /* Adds tokens to the module on top of the stack. bind_probe_auth.c */
 void da_probe_open_auth(lua_State *L);

@@ -7,6 +7,7 @@ add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_auth.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_base.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_check.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_http.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_queue.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_read.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_show.c
@@ -20,8 +21,9 @@ set(net ${CMAKE_CURRENT_LIST_DIR}/../host/net)
 target_sources(da_probe PRIVATE
   ${net}/auth.c
   ${net}/auth_key.c
+  ${net}/http_parse.c
   ${net}/jwt.c
   ${net}/openssl.c)
-target_link_libraries(da_probe PRIVATE dep_openssl_headers)
+target_link_libraries(da_probe PRIVATE dep_llhttp dep_openssl_headers)
 target_link_libraries(da_probe PRIVATE da_flags da_engine da_base dep_lua_headers ${DA_LMDB_SHARED})
 set_target_properties(da_probe PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/spec)
