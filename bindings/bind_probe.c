@@ -234,8 +234,7 @@ static da_status apply(da_world *w, const da_request *request, int64_t now, da_o
   return status == DA_OK ? da_store_set_seq(w->store, env.next_seq, err) : status;
 }
 
-/* In a transaction of its own, unless a batch is open. A batch that fails is gone. */
-static da_status apply_now(da_world *w, const da_request *request, int64_t now, da_outcome *out, da_err *err)
+da_status da_probe_apply(da_world *w, const da_request *request, int64_t now, da_outcome *out, da_err *err)
 {
   if (!w->batch) {
     da_status begun = da_store_begin(w->store, err);
@@ -252,7 +251,7 @@ static int answer(lua_State *L, da_world *w, const da_request *request, int64_t 
 {
   da_err err;
   da_outcome out;
-  da_status status = apply_now(w, request, now, &out, &err);
+  da_status status = da_probe_apply(w, request, now, &out, &err);
   if (status != DA_OK) return da_probe_fail(L, status, err.text);
   da_probe_push_reply(L, request, &out.reply, corr_id);
   da_probe_push_messages(L, out.messages, out.message_count);
@@ -308,7 +307,7 @@ static int world_recover(lua_State *L)
   int messages = lua_gettop(L);
   lua_Integer count = 0;
   do {
-    da_status status = apply_now(w, &request, now, &out, &err);
+    da_status status = da_probe_apply(w, &request, now, &out, &err);
     if (status != DA_OK) return da_probe_fail(L, status, err.text);
     da_probe_push_messages(L, out.messages, out.message_count);
     for (lua_Integer i = 1; i <= (lua_Integer)out.message_count; i++) {
@@ -433,6 +432,22 @@ static const luaL_Reg world_methods[] = {{"apply", world_apply},
 
 static const luaL_Reg probe_functions[] = {{"new", probe_new}, {"holder", probe_holder}, {NULL, NULL}};
 
+/* What is compiled again for each planted fault has no need of the net, nor of its libraries. */
+static void open_net(lua_State *L)
+{
+#ifdef DA_PROBE_WITHOUT_NET
+  (void)L;
+#else
+  luaL_getmetatable(L, WORLD);
+  lua_getfield(L, -1, "__index");
+  luaL_setfuncs(L, da_probe_envelope_methods, 0);
+  lua_pop(L, 2);
+  luaL_setfuncs(L, da_probe_envelope_functions, 0);
+  luaL_setfuncs(L, da_probe_http_functions, 0);
+  da_probe_open_auth(L);
+#endif
+}
+
 int luaopen_da_probe(lua_State *L)
 {
   luaL_newmetatable(L, WORLD);
@@ -449,7 +464,6 @@ int luaopen_da_probe(lua_State *L)
   luaL_setfuncs(L, da_probe_raw_functions, 0);
   luaL_setfuncs(L, da_probe_check_functions, 0);
   luaL_setfuncs(L, da_probe_base_functions, 0);
-  da_probe_open_auth(L);
-  luaL_setfuncs(L, da_probe_http_functions, 0);
+  open_net(L);
   return 1;
 }

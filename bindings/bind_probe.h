@@ -25,6 +25,8 @@ int da_probe_raise(lua_State *L, da_status status, const char *words);
 /* nil, NAME, words. */
 int da_probe_fail(lua_State *L, da_status status, const char *words);
 
+/* One request in a transaction of its own, unless a batch is open. A batch that fails is gone. */
+da_status DA_MUST_USE da_probe_apply(da_world *w, const da_request *request, int64_t now, da_outcome *out, da_err *err);
 /* Is what the apply is about to write lawful? DA_EINVAL and the broken property if not. bind_probe_check.c */
 da_status DA_MUST_USE da_probe_check_apply(da_world *w, const da_request *request, const da_outcome *out, da_err *err);
 
@@ -68,6 +70,8 @@ extern const luaL_Reg da_probe_raw_functions[];
 extern const luaL_Reg da_probe_check_functions[];
 extern const luaL_Reg da_probe_base_functions[]; /* cron, zones */
 extern const luaL_Reg da_probe_http_functions[];
+extern const luaL_Reg da_probe_envelope_methods[];
+extern const luaL_Reg da_probe_envelope_functions[];
 
 /* Adds tokens to the module on top of the stack. bind_probe_auth.c */
 void da_probe_open_auth(lua_State *L);

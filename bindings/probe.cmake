@@ -7,6 +7,7 @@ add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_auth.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_base.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_check.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_envelope.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_http.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_queue.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_read.c
@@ -21,6 +22,8 @@ set(net ${CMAKE_CURRENT_LIST_DIR}/../host/net)
 target_sources(da_probe PRIVATE
   ${net}/auth.c
   ${net}/auth_key.c
+  ${net}/envelope_read.c
+  ${net}/envelope_write.c
   ${net}/http_parse.c
   ${net}/jwt.c
   ${net}/openssl.c)

@@ -4,9 +4,10 @@
  * the head (shape, empty kind, data no object, version); then whoever asks checks the token; then
  * da_envelope_read_request() takes kind and data. Integers are exact over all of int64; strings may hold any text, NUL
  * too; unknown members are passed over; of a known one told twice is a fault.
- * Values: `data` that is the base64 of JSON, and would be written back byte for byte the same, is kept decoded (DA_JSON), so
- * that the worker of this process reads it as its own; anything else is kept as it is.
- * Memory:   everything read lies in the given arena (or points into the text, which must live as long).
+ * Values:   `data` that is the base64 of JSON on one line, or of nothing, is kept decoded (DA_JSON), so that the worker
+ *           of this process reads it as its own; it is written back byte for byte the same, since strict base64 has one
+ *           spelling. Anything else is kept as it came.
+ * Memory:   everything read lies in the given arena, or points into the text, which must live as long.
  * Threads:  any.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -40,7 +41,7 @@ typedef struct da_envelope {
   da_debug_kind debug;
   int64_t tick_time;
   da_request request; /* unless debug is set */
-  /* Ids that a prefix token must cover, by kind; NULL with count 0: the check passes. `searches`: no prefix covers it. */
+  /* Ids that a token's prefix must cover, by kind; count 0: the check passes. `searches`: no prefix covers it. */
   const da_slice *scope;
   size_t scope_count;
   bool searches;

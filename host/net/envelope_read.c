@@ -264,7 +264,7 @@ static bool read_value_data(reading *r, da_json_item item, void *to)
 }
 
 static const field value_fields[] = {
-    {"headers", read_headers, 0, NULLABLE}, {"data", read_value_data, 0, NULLABLE}, {NULL, NULL, 0, OPTIONAL}};
+    {"headers", read_headers, 0, NULLABLE}, {"data", read_value_data, 0, NULLABLE}, {0}};
 
 static bool read_value(reading *r, da_json_item item, void *to)
 {
@@ -273,34 +273,31 @@ static bool read_value(reading *r, da_json_item item, void *to)
 
 /* ---- requests: what their data holds ------------------------------------------------------------------- */
 
-#define MEMBER(name, read, member)                     \
-  {                                                    \
-    name, read, offsetof(da_request, member), REQUIRED \
-  }
-#define MEMBER_OR_NOT(name, read, member)              \
-  {                                                    \
-    name, read, offsetof(da_request, member), OPTIONAL \
-  }
-#define WHOLE(name, read, presence) \
-  {                                 \
-    name, read, 0, presence         \
-  } /* is given the request itself */
-#define END                 \
-  {                         \
-    NULL, NULL, 0, OPTIONAL \
-  }
+/* What stands between the braces of a field. WHOLE is given the request itself. */
+#define MEMBER(name, read, member) name, read, offsetof(da_request, member), REQUIRED
+#define MEMBER_OR_NOT(name, read, member) name, read, offsetof(da_request, member), OPTIONAL
+#define MEMBER_OR_NULL(name, read, member) name, read, offsetof(da_request, member), NULLABLE
+#define WHOLE(name, read) name, read, 0, REQUIRED
 
-#define CREATE(id)                                                                                                     \
-  MEMBER("id", read_string, id), MEMBER("timeoutAt", read_int, timeout_at), MEMBER_OR_NOT("param", read_value, param), \
-      MEMBER_OR_NOT("tags", read_map, tags), END
-#define SETTLE(id) \
-  MEMBER("id", read_string, id), MEMBER("state", read_state, state), MEMBER_OR_NOT("value", read_value, value), END
-
-static const field id_fields[] = {MEMBER("id", read_string, id), END};
-static const field create_fields[] = {CREATE(id)};
-static const field create_action_fields[] = {CREATE(promise_id)};
-static const field settle_fields[] = {SETTLE(id)};
-static const field settle_action_fields[] = {SETTLE(promise_id)};
+static const field id_fields[] = {{MEMBER("id", read_string, id)}, {0}};
+static const field create_fields[] = {{MEMBER("id", read_string, id)},
+                                      {MEMBER("timeoutAt", read_int, timeout_at)},
+                                      {MEMBER_OR_NOT("param", read_value, param)},
+                                      {MEMBER_OR_NOT("tags", read_map, tags)},
+                                      {0}};
+static const field create_action_fields[] = {{MEMBER("id", read_string, promise_id)},
+                                             {MEMBER("timeoutAt", read_int, timeout_at)},
+                                             {MEMBER_OR_NOT("param", read_value, param)},
+                                             {MEMBER_OR_NOT("tags", read_map, tags)},
+                                             {0}};
+static const field settle_fields[] = {{MEMBER("id", read_string, id)},
+                                      {MEMBER("state", read_state, state)},
+                                      {MEMBER_OR_NOT("value", read_value, value)},
+                                      {0}};
+static const field settle_action_fields[] = {{MEMBER("id", read_string, promise_id)},
+                                             {MEMBER("state", read_state, state)},
+                                             {MEMBER_OR_NOT("value", read_value, value)},
+                                             {0}};
 
 static bool read_create(reading *r, da_json_item item, void *to)
 {
@@ -313,8 +310,9 @@ static bool read_settle_action(reading *r, da_json_item item, void *to)
 }
 
 /* An action's kind and head are there for whoever sends it on; nothing is asked of them. */
-#define ACTION(read) \
-  {"kind", read_ignored_string, 0, OPTIONAL}, {"head", read_any, 0, OPTIONAL}, {"data", read, 0, REQUIRED}, END
+#define ACTION_KIND "kind", read_ignored_string, 0, OPTIONAL
+#define ACTION_HEAD "head", read_any, 0, OPTIONAL
+#define ACTION_DATA(read) "data", read, 0, REQUIRED
 
 static bool read_ignored_string(reading *r, da_json_item item, void *to)
 {
@@ -322,8 +320,8 @@ static bool read_ignored_string(reading *r, da_json_item item, void *to)
   return item.kind == DA_JSON_STRING || wrong_type(r, item, "a string");
 }
 
-static const field task_create_action[] = {ACTION(read_create)};
-static const field task_fulfill_action[] = {ACTION(read_settle_action)};
+static const field task_create_action[] = {{ACTION_KIND}, {ACTION_HEAD}, {ACTION_DATA(read_create)}, {0}};
+static const field task_fulfill_action[] = {{ACTION_KIND}, {ACTION_HEAD}, {ACTION_DATA(read_settle_action)}, {0}};
 
 static bool read_create_in_action(reading *r, da_json_item item, void *to)
 {
@@ -336,9 +334,9 @@ static bool read_settle_in_action(reading *r, da_json_item item, void *to)
 }
 
 static const field fence_action[] = {{"kind", read_string, offsetof(reading, kind), REQUIRED},
-                                     {"head", read_any, 0, OPTIONAL},
+                                     {ACTION_HEAD},
                                      {"data", read_text, offsetof(reading, action), REQUIRED},
-                                     END};
+                                     {0}};
 
 static bool read_fence_action(reading *r, da_json_item item, void *to)
 {
@@ -350,17 +348,17 @@ static bool read_fence_action(reading *r, da_json_item item, void *to)
 
 static const field await_fields[] = {{"awaited", read_string, offsetof(da_await, awaited), REQUIRED},
                                      {"awaiter", read_string, offsetof(da_await, awaiter), REQUIRED},
-                                     END};
+                                     {0}};
 
 static bool read_await(reading *r, da_json_item item, void *to)
 {
   return read_object(r, item, await_fields, to);
 }
 
-static const field await_action[] = {ACTION(read_await)};
+static const field await_action[] = {{ACTION_KIND}, {ACTION_HEAD}, {ACTION_DATA(read_await)}, {0}};
 static const field held_fields[] = {{"id", read_string, offsetof(da_held, id), REQUIRED},
                                     {"version", read_int, offsetof(da_held, version), REQUIRED},
-                                    END};
+                                    {0}};
 
 /* An array of objects, each `size` bytes in memory. */
 static void *read_list(reading *r, da_json_item item, const field *fields, size_t size, size_t *count)
@@ -394,31 +392,38 @@ static bool read_held(reading *r, da_json_item item, void *to)
 
 /* ---- kinds --------------------------------------------------------------------------------------------- */
 
-#define HELD MEMBER("id", read_string, id), MEMBER("version", read_int, version)
-#define LEASE MEMBER("pid", read_string, pid), MEMBER("ttl", read_int, ttl)
-
-static const field callback_fields[] = {MEMBER("awaited", read_string, id), MEMBER("awaiter", read_string, awaiter),
-                                        END};
-static const field listener_fields[] = {MEMBER("awaited", read_string, id), MEMBER("address", read_string, address),
-                                        END};
-static const field task_create_fields[] = {LEASE, WHOLE("action", read_create_in_action, REQUIRED), END};
-static const field acquire_fields[] = {HELD, LEASE, END};
-static const field release_fields[] = {HELD, END};
-static const field fulfill_fields[] = {HELD, WHOLE("action", read_settle_in_action, REQUIRED), END};
-static const field suspend_fields[] = {HELD, WHOLE("actions", read_awaits, REQUIRED), END};
-static const field fence_fields[] = {HELD, WHOLE("action", read_fence_action, REQUIRED), END};
-static const field heartbeat_fields[] = {MEMBER("pid", read_string, pid), WHOLE("tasks", read_held, REQUIRED), END};
-static const field schedule_fields[] = {MEMBER("id", read_string, id),
-                                        MEMBER("cron", read_string, cron),
-                                        MEMBER("promiseId", read_string, promise_id),
-                                        MEMBER("promiseTimeout", read_int, timeout_at),
-                                        MEMBER_OR_NOT("promiseParam", read_value, param),
-                                        MEMBER_OR_NOT("promiseTags", read_map, tags),
-                                        END};
-static const field schedule_search_fields[] = {{"tags", read_map, offsetof(da_request, tags), NULLABLE},
-                                               WHOLE("limit", read_limit, NULLABLE),
-                                               {"cursor", read_string, offsetof(da_request, search_after), NULLABLE},
-                                               END};
+static const field callback_fields[] = {
+    {MEMBER("awaited", read_string, id)}, {MEMBER("awaiter", read_string, awaiter)}, {0}};
+static const field listener_fields[] = {
+    {MEMBER("awaited", read_string, id)}, {MEMBER("address", read_string, address)}, {0}};
+static const field task_create_fields[] = {
+    {MEMBER("pid", read_string, pid)}, {MEMBER("ttl", read_int, ttl)}, {WHOLE("action", read_create_in_action)}, {0}};
+static const field acquire_fields[] = {{MEMBER("id", read_string, id)},
+                                       {MEMBER("version", read_int, version)},
+                                       {MEMBER("pid", read_string, pid)},
+                                       {MEMBER("ttl", read_int, ttl)},
+                                       {0}};
+static const field release_fields[] = {{MEMBER("id", read_string, id)}, {MEMBER("version", read_int, version)}, {0}};
+static const field fulfill_fields[] = {{MEMBER("id", read_string, id)},
+                                       {MEMBER("version", read_int, version)},
+                                       {WHOLE("action", read_settle_in_action)},
+                                       {0}};
+static const field suspend_fields[] = {
+    {MEMBER("id", read_string, id)}, {MEMBER("version", read_int, version)}, {WHOLE("actions", read_awaits)}, {0}};
+static const field fence_fields[] = {
+    {MEMBER("id", read_string, id)}, {MEMBER("version", read_int, version)}, {WHOLE("action", read_fence_action)}, {0}};
+static const field heartbeat_fields[] = {{MEMBER("pid", read_string, pid)}, {WHOLE("tasks", read_held)}, {0}};
+static const field schedule_fields[] = {{MEMBER("id", read_string, id)},
+                                        {MEMBER("cron", read_string, cron)},
+                                        {MEMBER("promiseId", read_string, promise_id)},
+                                        {MEMBER("promiseTimeout", read_int, timeout_at)},
+                                        {MEMBER_OR_NOT("promiseParam", read_value, param)},
+                                        {MEMBER_OR_NOT("promiseTags", read_map, tags)},
+                                        {0}};
+static const field schedule_search_fields[] = {{MEMBER_OR_NULL("tags", read_map, tags)},
+                                               {"limit", read_limit, 0, NULLABLE},
+                                               {MEMBER_OR_NULL("cursor", read_string, search_after)},
+                                               {0}};
 
 /* Where the ids are that a token's prefix must cover; a `*` stands for each element. */
 enum { SCOPE_STEPS = 4 };
@@ -426,23 +431,14 @@ typedef struct scope_path {
   const char *steps[SCOPE_STEPS + 1];
 } scope_path;
 
-#define SCOPE(...) \
-  {                \
-    __VA_ARGS__,   \
-    {              \
-      {            \
-        NULL       \
-      }            \
-    }              \
-  }
-static const scope_path scope_id[] = SCOPE({{"id"}});
-static const scope_path scope_callback[] = SCOPE({{"awaited"}}, {{"awaiter"}});
-static const scope_path scope_listener[] = SCOPE({{"awaited"}});
-static const scope_path scope_create[] = SCOPE({{"action", "data", "id"}});
-static const scope_path scope_fence[] = SCOPE({{"id"}}, {{"action", "data", "id"}});
-static const scope_path scope_suspend[] = SCOPE({{"id"}}, {{"actions", "*", "data", "awaited"}});
-static const scope_path scope_heartbeat[] = SCOPE({{"tasks", "*", "id"}});
-static const scope_path scope_schedule[] = SCOPE({{"promiseId"}});
+static const scope_path scope_id[] = {{{"id"}}, {{NULL}}};
+static const scope_path scope_callback[] = {{{"awaited"}}, {{"awaiter"}}, {{NULL}}};
+static const scope_path scope_listener[] = {{{"awaited"}}, {{NULL}}};
+static const scope_path scope_create[] = {{{"action", "data", "id"}}, {{NULL}}};
+static const scope_path scope_fence[] = {{{"id"}}, {{"action", "data", "id"}}, {{NULL}}};
+static const scope_path scope_suspend[] = {{{"id"}}, {{"actions", "*", "data", "awaited"}}, {{NULL}}};
+static const scope_path scope_heartbeat[] = {{{"tasks", "*", "id"}}, {{NULL}}};
+static const scope_path scope_schedule[] = {{{"promiseId"}}, {{NULL}}};
 
 typedef struct kind_row {
   const char *name;
@@ -523,7 +519,7 @@ static const field head_fields[] = {{"corrId", read_string, offsetof(da_envelope
                                     {"version", read_string, offsetof(da_envelope, message), REQUIRED},
                                     {"auth", read_auth, 0, NULLABLE},
                                     {"resonate:debug_time", read_debug_time, 0, NULLABLE},
-                                    END};
+                                    {0}};
 
 static bool read_head(reading *r, da_json_item item, void *to)
 {
@@ -533,7 +529,7 @@ static bool read_head(reading *r, da_json_item item, void *to)
 static const field envelope_fields[] = {{"kind", read_string, offsetof(da_envelope, kind), REQUIRED},
                                         {"head", read_head, 0, REQUIRED},
                                         {"data", read_text, offsetof(da_envelope, data), REQUIRED},
-                                        END};
+                                        {0}};
 
 /* The member if it is a string, else what is there. */
 static da_slice salvaged(da_json_item object, const char *name, da_arena *arena, da_slice unread)
@@ -634,7 +630,7 @@ void da_envelope_read_scope(da_envelope *envelope, da_arena *arena)
 
 static bool read_tick(da_envelope *envelope, da_arena *arena)
 {
-  static const field tick_fields[] = {{"time", read_int, offsetof(da_envelope, tick_time), REQUIRED}, END};
+  static const field tick_fields[] = {{"time", read_int, offsetof(da_envelope, tick_time), REQUIRED}, {0}};
   reading r = {.arena = arena};
   if (!read_object(&r, da_json_item_of(envelope->data), tick_fields, envelope))
     return refuse(envelope, DA_LIT("Missing or invalid 'time' field"));
