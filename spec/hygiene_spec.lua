@@ -66,14 +66,16 @@ end
 -- Each returns what is wrong as a list of "line: words".
 local rules = {}
 
--- `/* name.c - what it is for`. An example may begin with the lines that every script begins with.
+-- `/* name.c - what it is for`, in the file's own kind of comment. An example may begin with the lines that every script begins with.
 rules["a head comment says what the file is for, and its licence"] = function(path, text)
-  if not has_extension(path, "c", "h", "lua") then return {} end
+  if not has_extension(path, "c", "h", "lua", "mjs") then return {} end
   local lines, found = lines_of(text), {}
   local name = path:match("[^/]+$"):gsub("%p", "%%%0")
   local purpose
   for i = 1, math.min(#lines, below(path, "examples") and 6 or 1) do
-    purpose = purpose or lines[i]:match("^/%* " .. name .. " %- (.+)") or lines[i]:match("^%-%- " .. name .. " %- (.+)")
+    for _, mark in ipairs({ "/%*", "%-%-", "//" }) do
+      purpose = purpose or lines[i]:match("^" .. mark .. " " .. name .. " %- (.+)")
+    end
   end
   if not purpose or not purpose:find("%a%a") then
     found[1] = "1: no `" .. path:match("[^/]+$") .. " - purpose` at the head"
@@ -243,6 +245,8 @@ describe("the rules", function()
     assert.equal(1, breaks(HEAD, "host/base/x.c", "/* y.c - small things.\n * " .. SPDX .. " */\n"))
     assert.equal(1, breaks(HEAD, "host/base/x.c", "/* x.c - \n * " .. SPDX .. " */\n"))
     assert.equal(1, breaks(HEAD, "host/base/x.c", "\n/* x.c - small things.\n * " .. SPDX .. " */\n"))
+    assert.equal(0, breaks(HEAD, "spec/interop/x.mjs", "// x.mjs - small things.\n// " .. SPDX))
+    assert.equal(1, breaks(HEAD, "spec/interop/x.mjs", "// " .. SPDX))
     assert.equal(1, breaks(HEAD, "lua/da/x.lua", "-- x.lua - small things.\n" .. ("\n"):rep(50) .. "-- " .. SPDX))
     assert.equal(0, breaks(HEAD, "spec/engine/x_spec.lua", "-- x_spec.lua - task.get.\n-- " .. SPDX))
     assert.equal(0, breaks(HEAD, "examples/x.lua", "local da\n\n-- x.lua - small things.\n-- " .. SPDX))

@@ -77,7 +77,8 @@ end
 
 -- options: data (the store), cwd, env; streams (redirections of a shell, ">/dev/full"); sh (a shell's
 -- script instead of args; $0 is the program); pty (on a terminal of its own:
--- columns, rows, term, or line, what its shell does before: {line = "unset TERM"})
+-- columns, rows, term, or line, what its shell does before: {line = "unset TERM"}); input (the text of stdin); command
+-- (another program)
 function M.spawn(args, options)
   options = options or {}
   local self = setmetatable({ out = "", err = "", args = args, seen = { out = 1, err = 1 } }, Process)
@@ -103,7 +104,7 @@ function M.spawn(args, options)
     self.ended = open == 0
   end
   local pipes = { out = uv.new_pipe(false), err = uv.new_pipe(false) }
-  if options.pty then self.keyboard = uv.new_pipe(false) end
+  if options.pty or options.input then self.keyboard = uv.new_pipe(false) end
   local handle, pid
   handle, pid = uv.spawn(command, {
     args = words,
@@ -113,12 +114,17 @@ function M.spawn(args, options)
   }, function(code, signal)
     self.code, self.signal = code, signal
     handle:close()
-    if self.keyboard then self.keyboard:close() end
+    if self.keyboard and not self.keyboard:is_closing() then self.keyboard:close() end
     part_ended()
   end)
   assert(handle, pid)
   self.pid = pid
   spawned[#spawned + 1] = self
+  if options.input then
+    self.keyboard:write(options.input, function()
+      if not self.keyboard:is_closing() then self.keyboard:close() end
+    end)
+  end
   for name, pipe in pairs(pipes) do
     pipe:read_start(function(_, data)
       if data then

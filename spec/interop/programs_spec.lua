@@ -1,0 +1,58 @@
+-- programs_spec.lua - programs written with the published TypeScript SDK do with this server what they do with the server
+-- that the SDK brings along, word by word.
+--
+-- SPDX-License-Identifier: Apache-2.0
+local json = require("dkjson")
+local interop = require("spec.support.interop")
+
+local file = assert(io.open("spec/interop/expected.json"))
+local expected = assert(json.decode(file:read("a"), 1, json.null))
+file:close()
+
+local WHAT = {
+  awaits = "workflows that are async functions",
+  concurrency = "what was begun and not awaited has ended before its caller",
+  detached = "a detached call outlives its caller",
+  errors = "errors of every kind, there and back",
+  ids = "ids that are refused, made and given",
+  promises = "promises settled from outside in every way",
+  recorded = "time and chance are recorded",
+  retries = "every policy of retries, here and by rpc",
+  rpc = "calls over processes, from a client and from workflows",
+  run = "functions run by their client, and again by the same id",
+  schedules = "schedules are made, read, fired and deleted",
+  sleep = "timers, one after the other and together",
+  values = "values of every kind and size, there and back",
+  versions = "two versions of one function",
+}
+
+-- What each case came to, by name.
+local function results(client)
+  local got = {}
+  for one in function() return client:said() end do got[one.case] = one.got end
+  client.process:wait()
+  got.stderr = client.process.err
+  return got
+end
+
+local function describe_cases(who, start)
+  describe(who, function()
+    local got
+    setup(function() got = start() end)
+    for name, what in pairs(WHAT) do
+      it(("%s (%s)"):format(what, name), function()
+        assert.is_truthy(got[name], ("no result of %s\n%s"):format(name, got.stderr))
+        assert.are.same(expected[name], got[name])
+      end)
+    end
+    it("has no other case", function()
+      for name in pairs(got) do assert.is_truthy(WHAT[name] or name == "stderr", name .. " has no words here") end
+    end)
+  end)
+end
+
+print(interop.versions())
+
+describe_cases("the SDK's own server", function()
+  return results(interop.node("client", {}))
+end)
