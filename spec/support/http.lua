@@ -10,6 +10,7 @@ local uv = require("luv")
 local json = require("dkjson")
 local program = require("spec.support.program")
 local answers = require("spec.support.answers")
+local guard = require("spec.support.guard")
 
 local M = {}
 
@@ -228,7 +229,10 @@ function M.check(request, answer)
   if answer.status ~= 200 and answer.status ~= 300 then
     demand(type(envelope.data) == "string", "data of a refusal is no text")
   end
-  if request then answers.keep(answer.body, request.kind) end
+  if request then
+    answers.keep(answer.body, request.kind)
+    guard.check(request, envelope)
+  end
   return envelope
 end
 
