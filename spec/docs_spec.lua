@@ -119,6 +119,25 @@ describe("README.md", function()
       "promise create q", "pending", "promise reject q no", "rejected", "promise create r", "pending",
       "promise cancel r", "canceled",
     },
+    ["promise register-callback AWAITED AWAITER"] = { "promise register-callback order-7:approval.1 order-7",
+      '"id": "order-7:approval.1"' },
+    ["promise register-listener AWAITED ADDRESS"] = {
+      "promise register-listener order-7:approval.1 poll://uni@g/1", '"state": "pending"' },
+    ["invoke ID --func NAME [--arg X]..."] = { "invoke i --func double --arg 4 --target poll://any@gpu", '"id": "i"' },
+    ["task get\\|create\\|claim\\|fence\\|heartbeat\\|suspend\\|complete\\|release\\|halt\\|continue\\|search"] = {
+      "task get i", '"state": "pending"', "task claim i --pid p --ttl 1m --version 0", '"version": 1',
+      'task fence i --version 1 --action {"kind":"promise.create","head":{},"data":{"id":"i:0","timeoutAt":9000000000000000}}',
+      '"id": "i:0"',
+      'task heartbeat --pid p --tasks [{"id":"i","version":1}]', "{}",
+      'task suspend i --version 1 --actions [{"kind":"promise.register_callback","head":{},"data":' ..
+        '{"awaiter":"i","awaited":"i:0"}}]', "{}",
+      "promise resolve i:0 1", "resolved",
+      "task claim i --pid p --ttl 1m --version 1", '"version": 2', "task release i --version 2", "{}",
+      "task halt i", "{}", "task continue i", "{}",
+      "task claim i --pid p --ttl 1m --version 2", '"version": 3',
+      'task complete i --version 3 --action {"kind":"promise.settle","head":{},"data":{"id":"i","state":"resolved"}}',
+      '"state": "resolved"',
+      'task create t --pid p --ttl 1m --tags {"resonate:target":"poll://any@gpu"}', '"state": "acquired"' },
     ["promise search [PREFIX]"] = { "promise search order- --tag phase=waiting", "order-7  pending    workflow order" },
     ["schedule create\\|get\\|delete\\|search\\|next"] = {
       "schedule create n @daily double 4", "function  double", "schedule get n", "catch up  all", "schedule search",
@@ -143,7 +162,10 @@ describe("README.md", function()
   }
   local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "start FILE [FUNCTION] [ARGS...]",
     "resume [ID...\\|--all]", "ps",
-    "tree ID", "get ID", "promise create\\|get\\|resolve\\|reject\\|cancel ID", "promise search [PREFIX]",
+    "tree ID", "get ID", "promise register-callback AWAITED AWAITER", "promise register-listener AWAITED ADDRESS",
+    "invoke ID --func NAME [--arg X]...",
+    "task get\\|create\\|claim\\|fence\\|heartbeat\\|suspend\\|complete\\|release\\|halt\\|continue\\|search",
+    "promise create\\|get\\|resolve\\|reject\\|cancel ID", "promise search [PREFIX]",
     "schedule create\\|get\\|delete\\|search\\|next",
     "migrate ID FILE", "send CHANNEL JSON", "queue [NAME]", "cancel ID [WHY]",
     "continue ID", "repl [FILE]", "check FILE...", "stubs [GROUP=]FILE...", "verify", "version", "help",
@@ -210,7 +232,10 @@ end]=]
   it("names flags and exit codes that exist", function()
     local section = text:match("\n## Command line\n(.-)\n## ")
     local help = harness.dahost({ "help" }).out
-    for verb in help:gmatch("\n  (%l+) ") do help = help .. harness.dahost({ verb, "--help" }).out end
+    for verb, second in help:gmatch("\n  (%l+) ([%l-]*)") do
+      local family = verb == "promise" or verb == "task" or verb == "schedule"
+      help = help .. harness.dahost(family and { verb, second, "--help" } or { verb, "--help" }).out
+    end
     for flag in section:gmatch("%-%-%l[%l-]+") do
       assert.is_truthy(help:find(flag, 1, true), flag .. " is described but does not exist")
     end

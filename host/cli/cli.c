@@ -22,6 +22,14 @@ static const cli_verb *find_verb(const char *name)
   return NULL;
 }
 
+/* Flags of the verb, whether a store or a server will be asked. */
+static cli_flag_set flags_of(const cli_verb *verb)
+{
+  if (verb == NULL) return ~(cli_flag_set)0;
+  const cli_verb *twin = cli_verb_twin(verb);
+  return verb->flags | (twin != NULL ? twin->flags : 0);
+}
+
 /* Is `word` the first word of verbs of two words? */
 static bool is_family(const char *word)
 {
@@ -41,8 +49,9 @@ static int unknown_verb(const char *name)
     if (space < 0) continue;
     cli_nearest_offer(&nearest, da_slice_make(candidate.ptr, (size_t)space));
     candidate = da_slice_make(candidate.ptr + space + 1, candidate.len - (size_t)space - 1);
-    /* `dahost resolve ID`: the second word alone. */
-    if (da_slice_eq(candidate, nearest.wanted)) nearest.best = da_slice_of(cli_verbs[i].name), nearest.distance = 0;
+    /* `dahost resolve ID`: the second word alone; of several the first. */
+    if (da_slice_eq(candidate, nearest.wanted) && (nearest.best.len == 0 || nearest.distance > 0))
+      nearest.best = da_slice_of(cli_verbs[i].name), nearest.distance = 0;
   }
   if (nearest.best.len > 0)
     return cli_fail(CLI_EXIT_USAGE, "no verb '%s'; did you mean '%.*s'? (dahost help lists them)", name,
@@ -56,7 +65,7 @@ static int unknown_flag(const cli_verb *verb, da_slice name)
   bool elsewhere = false;
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
     da_slice candidate = da_slice_of(cli_flags[i].name);
-    if (verb == NULL || (verb->flags & CLI_BIT(i)) != 0)
+    if ((flags_of(verb) & CLI_BIT(i)) != 0)
       cli_nearest_offer(&nearest, candidate);
     else if (da_slice_eq(candidate, name))
       elsewhere = true;
@@ -95,55 +104,88 @@ const char *cli_each(const cli_command *command, cli_flag_id which, size_t *at)
   return NULL;
 }
 
+static const struct {
+  char letter;
+  cli_flag_id flag;
+} short_flags[] = {
+    {'h', CLI_HELP}, {'q', CLI_QUIET}, {'S', CLI_SERVER}, {'T', CLI_TOKEN}, {'f', CLI_FUNC}, {'t', CLI_TIMEOUT},
+};
+
+/* Which flag the word is; *value is what follows in the same word (-SURL, --server=URL), or NULL. -1: none; said. */
+static int find_flag(const cli_verb *verb, const char *word, const char **value)
+{
+  *value = NULL;
+  if (word[1] != '-') {
+    for (size_t i = 0; i < sizeof short_flags / sizeof *short_flags; i++) {
+      if (short_flags[i].letter != word[1] || (flags_of(verb) & CLI_BIT(short_flags[i].flag)) == 0) continue;
+      bool alone = cli_flags[short_flags[i].flag].metavar == NULL;
+      if (alone && word[2] != '\0') break;
+      if (word[2] != '\0') *value = word + 2 + (word[2] == '=' ? 1 : 0);
+      return (int)short_flags[i].flag;
+    }
+    cli_fail(CLI_EXIT_USAGE, "no flag '%s'; flags are long words (--help lists them), and behind -- all are operands",
+             word);
+    return -1;
+  }
+  const char *equals = strchr(word, '=');
+  da_slice name = da_slice_make(word + 2, equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2));
+  if (equals != NULL) *value = equals + 1;
+  for (int i = 0; i < CLI_FLAG_COUNT; i++)
+    if (da_slice_eq(name, da_slice_of(cli_flags[i].name)) && (flags_of(verb) & CLI_BIT(i)) != 0) return i;
+  (void)unknown_flag(verb, name);
+  return -1;
+}
+
 /* Reads the flag at argv[*at]; *at stands at its last word afterwards. Returns 0 or an exit code. */
 static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_command *command)
 {
-  const char *word = argv[*at];
-  if (strcmp(word, "-h") == 0) word = "--help";
-  if (strcmp(word, "-q") == 0) word = "--quiet";
-  if (word[1] != '-')
-    return cli_fail(CLI_EXIT_USAGE,
-                    "no flag '%s'; flags are long words (--help lists them), and behind -- all are operands", word);
-  const char *equals = strchr(word, '=');
-  da_slice name = da_slice_make(word + 2, equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2));
-  int found = -1;
-  for (int i = 0; i < CLI_FLAG_COUNT; i++)
-    if (da_slice_eq(name, da_slice_of(cli_flags[i].name)) && (verb == NULL || (verb->flags & CLI_BIT(i)) != 0))
-      found = i;
-  if (found < 0) return unknown_flag(verb, name);
+  const char *value;
+  int found = find_flag(verb, argv[*at], &value);
+  if (found < 0) return CLI_EXIT_USAGE;
   if (cli_flags[found].metavar == NULL) {
-    if (equals != NULL) return cli_fail(CLI_EXIT_USAGE, "--%s takes no value", cli_flags[found].name);
+    if (value != NULL) return cli_fail(CLI_EXIT_USAGE, "--%s takes no value", cli_flags[found].name);
     command->flags[found] = "";
     return 0;
   }
-  if (equals == NULL && *at + 1 >= argc)
+  if (value == NULL && *at + 1 >= argc)
     return cli_fail(CLI_EXIT_USAGE, "--%s needs a value: --%s %s", cli_flags[found].name, cli_flags[found].name,
                     cli_flags[found].metavar);
-  command->flags[found] = equals != NULL ? equals + 1 : argv[++*at];
+  command->flags[found] = value != NULL ? value : argv[++*at];
   if ((cli_repeated & CLI_BIT(found)) != 0 && !add_repeated(command, (cli_flag_id)found)) return CLI_EXIT_USAGE;
-  bool name_wanted = found == CLI_DATA || found == CLI_ID;
-  if (name_wanted && *command->flags[found] == '\0')
-    return cli_fail(CLI_EXIT_USAGE, "--%s wants %s, not nothing", cli_flags[found].name,
-                    found == CLI_ID ? "an id" : "a directory");
+  const char *wanted = found == CLI_DATA     ? "a directory"
+                       : found == CLI_ID     ? "an id"
+                       : found == CLI_SERVER ? "a URL"
+                                             : NULL;
+  if (wanted != NULL && *command->flags[found] == '\0')
+    return cli_fail(CLI_EXIT_USAGE, "--%s wants %s, not nothing", cli_flags[found].name, wanted);
   return 0;
 }
 
-/* Flags not given are read from the environment; a switch is on unless its variable is empty, 0, no, false or off. */
-static void take_environment(cli_command *command)
+/* The variable's value if the flag is on by it: a switch is, unless the value is empty, 0, no, false or off. */
+static const char *from_environment(cli_flag_id which, const char *variable)
 {
   static const char *const off[] = {"", "0", "no", "false", "off"};
+  bool is_switch = cli_flags[which].metavar == NULL;
+  const char *value = getenv(variable);
+  if (value == NULL || (!is_switch && *value == '\0')) return NULL;
+  for (size_t k = 0; is_switch && k < sizeof off / sizeof *off; k++)
+    if (strcmp(value, off[k]) == 0) return NULL;
+  return is_switch ? "" : value;
+}
+
+/* Flags not given are read from the environment. */
+static void take_environment(cli_command *command)
+{
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
+    char variable[CLI_VARIABLE_MAX];
     if (command->flags[i] != NULL || (cli_only_words & CLI_BIT(i)) != 0 || (command->verb->flags & CLI_BIT(i)) == 0)
       continue;
-    char variable[CLI_VARIABLE_MAX];
+    if (i == CLI_SERVER) continue; /* choose() */
     cli_variable_name((cli_flag_id)i, variable);
-    const char *value = getenv(variable);
-    if (value == NULL) continue;
-    bool on = true;
-    for (size_t k = 0; k < sizeof off / sizeof *off; k++)
-      if (strcmp(value, off[k]) == 0) on = cli_flags[i].metavar != NULL && *value != '\0';
-    if (on) command->flags[i] = cli_flags[i].metavar != NULL ? value : "";
-    if (on && (cli_repeated & CLI_BIT(i)) != 0) (void)add_repeated(command, (cli_flag_id)i);
+    command->flags[i] = from_environment((cli_flag_id)i, variable);
+    const char *also = cli_also_variable((cli_flag_id)i);
+    if (command->flags[i] == NULL && also != NULL) command->flags[i] = from_environment((cli_flag_id)i, also);
+    if (command->flags[i] != NULL && (cli_repeated & CLI_BIT(i)) != 0) (void)add_repeated(command, (cli_flag_id)i);
   }
 }
 
@@ -162,13 +204,57 @@ static int take_words(int argc, char **argv, int at, cli_command *command)
         return cli_fail(CLI_EXIT_USAGE, "more than %d operands%s", CLI_OPERANDS_MAX,
                         (verb->flags & CLI_BIT(CLI_ARGS)) != 0 ? "; as many arguments as you like go into --args JSON"
                                                                : "");
-      if (command->operand_count == verb->operands_max)
-        return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s%s%s", argv[at], verb->name,
-                        *verb->operands != '\0' ? " " : "", verb->operands);
       command->operands[command->operand_count++] = argv[at];
     }
   }
-  if (cli_has(command, CLI_HELP)) return 0;
+  return 0;
+}
+
+/* Whom the words mean: the server that --server or a variable names, unless --data names a store. *variable: where it
+ * was found, or NULL. */
+static const cli_verb *choose(cli_command *command, const char **variable)
+{
+  const cli_verb *verb = command->verb, *twin = cli_verb_twin(verb);
+  if ((verb->flags & CLI_BIT(CLI_SERVER)) == 0 && twin == NULL) return verb;
+  if (cli_has(command, CLI_SERVER) && cli_has(command, CLI_DATA)) {
+    cli_fail(CLI_EXIT_USAGE, "--server and --data name two places; which one is meant?");
+    return NULL;
+  }
+  if (!cli_has(command, CLI_SERVER) && !cli_has(command, CLI_DATA)) {
+    const char *const names[] = {"DAHOST_SERVER", cli_also_variable(CLI_SERVER)};
+    for (size_t i = 0; i < 2 && !cli_has(command, CLI_SERVER); i++) {
+      *variable = names[i];
+      command->flags[CLI_SERVER] = from_environment(CLI_SERVER, names[i]);
+    }
+  }
+  if (twin == NULL) return verb;
+  return ((verb->flags & CLI_BIT(CLI_SERVER)) != 0) == cli_has(command, CLI_SERVER) ? verb : twin;
+}
+
+/* Are the flags that were given those of the row that is meant? */
+static int check_flags(const cli_command *command)
+{
+  static const cli_flag_set of_servers = CLI_BIT(CLI_TOKEN) | CLI_BIT(CLI_REQUEST_TIMEOUT);
+  bool server = cli_has(command, CLI_SERVER);
+  for (int i = 0; i < CLI_FLAG_COUNT; i++) {
+    bool known = (command->verb->flags & CLI_BIT(i)) != 0 && (server || (of_servers & CLI_BIT(i)) == 0);
+    if (command->flags[i] == NULL || known) continue;
+    if (server)
+      return cli_fail(CLI_EXIT_USAGE, "--%s is for stores, and a server is asked, %s; --data DIR asks a store",
+                      cli_flags[i].name, command->flags[CLI_SERVER]);
+    return cli_fail(CLI_EXIT_USAGE, "--%s is for servers, and a store is asked; --server URL asks a server",
+                    cli_flags[i].name);
+  }
+  return 0;
+}
+
+static int check_operands(const cli_command *command)
+{
+  const cli_verb *verb = command->verb;
+  if (command->operand_count > verb->operands_max)
+    return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s%s%s%s",
+                    command->operands[verb->operands_max], verb->name, *verb->operands != '\0' ? " " : "",
+                    verb->operands, cli_has(command, CLI_SERVER) ? " --server URL" : "");
   size_t fewer = cli_has(command, CLI_WHERE) && verb->operands_min > 0 ? 1 : 0; /* conditions stand for the id */
   if (command->operand_count < verb->operands_min - fewer)
     return cli_fail(CLI_EXIT_USAGE, "an operand is missing; usage: dahost %s %s", verb->name, verb->operands);
@@ -191,7 +277,8 @@ static int family(const char *word, bool wanted)
   da_buf out = {0};
   da_buf_addf(&out, "%s needs a second word:", word);
   for (size_t i = 0; i < cli_verb_count; i++)
-    if (strncmp(cli_verbs[i].name, word, strlen(word)) == 0 && cli_verbs[i].name[strlen(word)] == ' ')
+    if (find_verb(cli_verbs[i].name) == &cli_verbs[i] && strncmp(cli_verbs[i].name, word, strlen(word)) == 0 &&
+        cli_verbs[i].name[strlen(word)] == ' ')
       da_buf_addf(&out, "\n  dahost %s%s%s", cli_verbs[i].name, *cli_verbs[i].operands != '\0' ? " " : "",
                   cli_verbs[i].operands);
   if (!wanted) cli_print_to(STDERR_FILENO);
@@ -200,10 +287,21 @@ static int family(const char *word, bool wanted)
   return wanted ? CLI_EXIT_OK : CLI_EXIT_USAGE;
 }
 
+/* "promises" is "promise" to whoever is used to it. */
+static const char *singular(const char *word)
+{
+  static const char *const families[] = {"promise", "task", "schedule"};
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    size_t len = strlen(families[i]);
+    if (strncmp(word, families[i], len) == 0 && strcmp(word + len, "s") == 0) return families[i];
+  }
+  return word;
+}
+
 /* Finds the verb at argv[*at] (one or two words); *at stands behind it afterwards. */
 static int take_verb(int argc, char **argv, int *at, const cli_verb **verb)
 {
-  const char *word = argv[*at];
+  const char *word = singular(argv[*at]);
   if (is_family(word)) {
     if (*at + 1 >= argc || is_flag(argv[*at + 1])) return family(word, *at + 1 < argc && is_help(argv[*at + 1]));
     char name[64];
@@ -227,7 +325,7 @@ int cli_help(const cli_command *command)
     return CLI_EXIT_OK;
   }
   char name[64];
-  (void)snprintf(name, sizeof name, "%s%s%s", command->operands[0], command->operand_count > 1 ? " " : "",
+  (void)snprintf(name, sizeof name, "%s%s%s", singular(command->operands[0]), command->operand_count > 1 ? " " : "",
                  command->operand_count > 1 ? command->operands[1] : "");
   const cli_verb *verb = find_verb(name);
   if (verb == NULL && is_family(name)) return family(name, true);
@@ -253,7 +351,7 @@ static int answer(int argc, char **argv)
   int code = take_verb(argc, argv, &at, &command.verb);
   if (code != 0 || command.verb == NULL) return code;
   for (int i = 0; i < CLI_FLAG_COUNT; i++)
-    if (command.flags[i] != NULL && (command.verb->flags & CLI_BIT(i)) == 0)
+    if (command.flags[i] != NULL && (flags_of(command.verb) & CLI_BIT(i)) == 0)
       return unknown_flag(command.verb, da_slice_of(cli_flags[i].name));
   code = take_words(argc, argv, at, &command);
   if (code != 0) return code;
@@ -261,7 +359,16 @@ static int answer(int argc, char **argv)
     cli_print_help(command.verb);
     return CLI_EXIT_OK;
   }
+  const char *variable = NULL;
+  command.verb = choose(&command, &variable);
+  if (command.verb == NULL) return CLI_EXIT_USAGE;
+  code = check_flags(&command);
+  if (code == 0) code = check_operands(&command);
+  if (code != 0) return code;
   take_environment(&command);
+  /* The variable of others: whoever set it for them may not have thought of this program. */
+  if (variable != NULL && cli_has(&command, CLI_SERVER) && strcmp(variable, "DAHOST_SERVER") != 0)
+    cli_note(&command, "asking %s (%s; --data DIR asks a store)", command.flags[CLI_SERVER], variable);
   return command.verb->run(&command);
 }
 

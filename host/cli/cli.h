@@ -55,7 +55,27 @@ enum {
   X(CURSOR, "cursor", "ID", "only ids behind this one")                                                     \
   X(TAGS, "tags", "JSON", "an object of strings")                                                           \
   X(TZ, "tz", "ZONE", "time zone, as Europe/Vienna (default: UTC)")                                         \
-  X(CATCH_UP, "catch-up", "HOW", "what was missed: all (default), last or none")
+  X(CATCH_UP, "catch-up", "HOW", "what was missed: all (default), last or none")                            \
+  X(SERVER, "server", "URL", "ask this Resonate server, not a store: http://localhost:8001; -S")            \
+  X(TOKEN, "token", "JWT", "what the server lets in; -T")                                                   \
+  X(REQUEST_TIMEOUT, "request-timeout", "D", "how long a server may take to answer (default 10s)")          \
+  X(VALUE, "value", "JSON", "a value of the protocol: {\"data\":..., \"headers\":{...}}")                   \
+  X(PID, "pid", "ID", "id of the process that holds the task")                                              \
+  X(TTL, "ttl", "D", "how long it holds the task without a heartbeat")                                      \
+  X(VERSION, "version", "N", "version of the task; of invoke: of the function (default 1)")                 \
+  X(ACTION, "action", "JSON", "a request of the protocol: {\"kind\":..., \"head\":{}, \"data\":{...}}")     \
+  X(ACTIONS, "actions", "JSON", "an array of such requests")                                                \
+  X(TASKS, "tasks", "JSON", "an array of {\"id\":..., \"version\":...}")                                    \
+  X(CRON, "cron", "CRON", "minute hour day month weekday")                                                  \
+  X(PROMISE_ID, "promise-id", "ID", "of the promises it makes: {{.id}} and {{.timestamp}} are filled in")   \
+  X(PROMISE_TIMEOUT, "promise-timeout", "D", "their deadline, from their creation")                         \
+  X(PROMISE_PARAM, "promise-param", "JSON", "their param, a value of the protocol")                         \
+  X(PROMISE_TAGS, "promise-tags", "JSON", "their tags: an object of strings")                               \
+  X(FUNC, "func", "NAME", "the function; -f")                                                               \
+  X(ARG, "arg", "X", "an argument: JSON, else a string; may be given several times")                        \
+  X(JSON_ARGS, "json-args", "JSON", "all arguments as one JSON array")                                      \
+  X(TARGET, "target", "ADDRESS", "who is to run it (default poll://any@default)")                           \
+  X(DELAY, "delay", "D", "not before this has passed")
 
 typedef enum cli_flag_id {
 #define X(name, text, metavar, help) CLI_##name,
@@ -64,7 +84,7 @@ typedef enum cli_flag_id {
       CLI_FLAG_COUNT
 } cli_flag_id;
 
-enum { CLI_OPERANDS_MAX = 256, CLI_REPEATED_MAX = 32 };
+enum { CLI_OPERANDS_MAX = 256, CLI_REPEATED_MAX = 256 };
 
 /* A set of flags, a bit each. */
 __extension__ typedef unsigned __int128 cli_flag_set;
@@ -85,6 +105,7 @@ typedef struct cli_command {
   size_t repeated_count;
 } cli_command;
 
+/* Two rows of the same name: what the verb is with a store, and, with --server among its flags, with a server. */
 struct cli_verb {
   const char *name; /* "run", "promise create" */
   const char *operands;
@@ -108,11 +129,16 @@ static inline da_slice cli_text(const cli_command *command, cli_flag_id flag)
   return da_slice_of(command->flags[flag]);
 }
 
+/* "timeout"; "D". */
+const char *cli_flag_name(cli_flag_id flag);
+const char *cli_flag_metavar(cli_flag_id flag);
 /* The next value of a flag that may be given several times, or NULL; *at is 0 for the first. */
 const char *cli_each(const cli_command *command, cli_flag_id flag, size_t *at);
 
 /* Prints "dahost: words" on stderr and returns code, so that a verb can `return cli_fail(CLI_EXIT_USAGE, ...)`. */
 int cli_fail(int code, const char *format, ...) DA_PRINTF(2, 3);
+/* The same for a server's answer: "Error: words". */
+void cli_refused(const char *format, ...) DA_PRINTF(1, 2);
 /* A line for people on stderr, unless --quiet. */
 void cli_note(const cli_command *command, const char *format, ...) DA_PRINTF(2, 3);
 /* Of a row {"unserved":[groups]}, or NULL: which groups are missing. */
@@ -143,6 +169,21 @@ int cli_promise_search(const cli_command *command);
 int cli_promise_resolve(const cli_command *command);
 int cli_promise_reject(const cli_command *command);
 int cli_promise_cancel(const cli_command *command);
+/* Of the protocol. */
+int cli_promise_register_callback(const cli_command *command);
+int cli_promise_register_listener(const cli_command *command);
+int cli_invoke(const cli_command *command);
+int cli_task_get(const cli_command *command);
+int cli_task_create(const cli_command *command);
+int cli_task_claim(const cli_command *command);
+int cli_task_fence(const cli_command *command);
+int cli_task_heartbeat(const cli_command *command);
+int cli_task_suspend(const cli_command *command);
+int cli_task_complete(const cli_command *command);
+int cli_task_release(const cli_command *command);
+int cli_task_halt(const cli_command *command);
+int cli_task_continue(const cli_command *command);
+int cli_task_search(const cli_command *command);
 int cli_send(const cli_command *command);
 int cli_queue(const cli_command *command);
 int cli_schedule_create(const cli_command *command);

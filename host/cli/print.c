@@ -135,6 +135,14 @@ int cli_fail(int code, const char *format, ...)
   return code;
 }
 
+void cli_refused(const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  say("Error: ", format, args);
+  va_end(args);
+}
+
 void cli_note(const cli_command *command, const char *format, ...)
 {
   if (cli_has(command, CLI_QUIET)) return;

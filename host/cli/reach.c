@@ -224,6 +224,10 @@ static bool try_elsewhere(attempt *a, const da_err *held, int *waited)
     a->code = cli_fail(CLI_EXIT_FAILED, "%s", err.text);
     return true;
   }
+  if (status == DA_ECLOSED && a->ask->once) {
+    a->code = cli_fail(CLI_EXIT_FAILED, "the process that held the store is gone; what was asked may have been done");
+    return true;
+  }
   if (status == DA_ECLOSED) {
     *waited = 0;
     if (a->holder != 0)

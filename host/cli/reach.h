@@ -2,7 +2,8 @@
  *
  * If no process holds the store, it is opened here and the request answered by a service in this process; else the
  * request goes over the control socket to the process that holds it. If that one goes away in the middle, the request
- * is asked again from the start, here or there: every request is such that asking twice does what asking once does.
+ * is asked again from the start, here or there: every request is such that asking twice does what asking once does,
+ * or says that it is not (`once`).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_REACH_H
@@ -33,6 +34,7 @@ typedef struct cli_ask {
   bool create;       /* make the store if there is none */
   bool worker;       /* to be answered by a process that runs scripts */
   bool drive;
+  bool once; /* asking twice might do another thing: if the process that answers goes away, that is told */
 } cli_ask;
 
 /* CLI_EXIT_OK, or the code of a refusal, whose words have been said on stderr. */

@@ -33,6 +33,7 @@ static const handler handlers[] = {
     {"promise search", cli_serve_promise_search, false},
     {"run", cli_serve_run, true},
     {"resume", cli_serve_resume, true},
+    {"request", cli_serve_request, false},
 };
 
 /* ---- life ---------------------------------------------------------------------------------------------- */

@@ -133,6 +133,8 @@ da_status cli_parked_words(da_store *store, const da_task *task, da_arena *arena
 /* The row of one of which something cannot be read. */
 cJSON *cli_damaged_row(const da_promise *promise, const char *words);
 
+/* service_request.c */
+void cli_serve_request(cli_request *r);
 /* service_tree.c */
 void cli_serve_tree(cli_request *r);
 

@@ -9,6 +9,7 @@
 
 #define F(name) CLI_BIT(CLI_##name)
 #define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
+#define F_PROTOCOL (F_COMMON | F(JSON))
 #define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS))
 
 const cli_flag cli_flags[CLI_FLAG_COUNT] = {
@@ -17,9 +18,26 @@ const cli_flag cli_flags[CLI_FLAG_COUNT] = {
 #undef X
 };
 
-const cli_flag_set cli_repeated = F(TAG);
-/* A condition that lies in the environment would be forgotten there. */
-const cli_flag_set cli_only_words = F(HELP) | F(WHERE);
+const cli_flag_set cli_repeated = F(TAG) | F(ARG);
+/* What is asked, and of what, that lies in the environment would be forgotten there. */
+const cli_flag_set cli_only_words = F(HELP) | F(WHERE) | F(VALUE) | F(VERSION) | F(ACTION) | F(ACTIONS) | F(TASKS) |
+                                    F(CRON) | F(PROMISE_ID) | F(PROMISE_PARAM) | F(PROMISE_TAGS) | F(FUNC) | F(ARG) |
+                                    F(JSON_ARGS) | F(DELAY);
+
+const char *cli_flag_name(cli_flag_id flag)
+{
+  return cli_flags[flag].name;
+}
+
+const char *cli_flag_metavar(cli_flag_id flag)
+{
+  return cli_flags[flag].metavar;
+}
+
+const char *cli_also_variable(cli_flag_id which)
+{
+  return which == CLI_SERVER ? "RESONATE_URL" : which == CLI_TOKEN ? "RESONATE_TOKEN" : NULL;
+}
 
 /* ---- verbs --------------------------------------------------------------------------------------------- */
 
@@ -219,6 +237,38 @@ static const char verify_help[] =
 static const char version_help[] = "The version of this program and of what it is built from.\n";
 static const char help_help[] = "This overview, or the help of one verb.\n";
 
+/* ---- of the protocol ----------------------------------------------------------------------------------- */
+
+static const char remote_help[] = "\n"
+                                  "A request of the Resonate protocol. Success: the data of its answer as JSON, "
+                                  "indented (--json: on one line), exit\n"
+                                  "code 0. An answer that says no: `Error: ` and its data on stderr, exit code 1. "
+                                  "Durations are 90 (seconds), 250ms,\n"
+                                  "1h30m, 3d.\n";
+static const char callback_help[] = "Has the task of promise AWAITER resumed when AWAITED is settled.\n";
+static const char listener_help[] = "Has ADDRESS (poll://uni@GROUP/ID, http://...) told when AWAITED is settled.\n";
+static const char task_get_help[] = "Shows a task: its state, version and who holds it.\n";
+static const char task_create_help[] =
+    "Creates a promise and takes its task for --pid, for --ttl at a time. --tags needs resonate:target. --param is a\n"
+    "value of the protocol that is sent as it is: its data must be a string.\n";
+static const char task_claim_help[] = "Takes a pending task of this version for --pid, for --ttl at a time "
+                                      "(task.acquire). Its version is one more then.\n";
+static const char task_fence_help[] =
+    "Creates or settles a promise, provided that the task is still held in this version.\n";
+static const char task_heartbeat_help[] = "Goes on holding tasks: each for its own ttl from now on.\n";
+static const char task_suspend_help[] =
+    "Lets the task wait: each action is a promise.register_callback. If one of these promises is settled already, the\n"
+    "task stays held, and the answer (300) is told as an error.\n";
+static const char task_complete_help[] = "Settles the promise of a task that is held in this version (task.fulfill).\n";
+static const char task_release_help[] = "Gives a task back: another process may take it at once.\n";
+static const char task_halt_help[] = "Stops a task: nobody gets it until `task continue`.\n";
+static const char task_continue_help[] = "Lets a halted task be taken again.\n";
+static const char task_search_help[] =
+    "Tasks in the order of their ids, in state S: pending, acquired, suspended, halted, fulfilled.\n";
+static const char invoke_help[] =
+    "Has function NAME called by whoever works for --target: creates promise ID with the call as its param and prints\n"
+    "it; the result will be its value. Default of --timeout: 1h, behind --delay.\n";
+
 const cli_verb cli_verbs[] = {
     {"run", "FILE [FUNCTION] [ARG...]", "one execution, here, until it ends", run_help,
      F_COMMON | F_WORKER | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT) | F(TAGS), 1, CLI_OPERANDS_MAX, cli_run},
@@ -253,6 +303,30 @@ const cli_verb cli_verbs[] = {
      cli_promise_reject},
     {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
      cli_promise_cancel},
+    {"promise register-callback", "AWAITED AWAITER", "have a task resumed by a promise", callback_help, F_PROTOCOL, 2,
+     2, cli_promise_register_callback},
+    {"promise register-listener", "AWAITED ADDRESS", "have an address told of its end", listener_help, F_PROTOCOL, 2, 2,
+     cli_promise_register_listener},
+    {"invoke", "ID", "have a function called, by whoever serves it", invoke_help,
+     F_PROTOCOL | F(FUNC) | F(ARG) | F(JSON_ARGS) | F(VERSION) | F(TIMEOUT) | F(TARGET) | F(DELAY), 1, 1, cli_invoke},
+    {"task get", "ID", "show a task", task_get_help, F_PROTOCOL, 1, 1, cli_task_get},
+    {"task create", "ID", "make a promise and take its task", task_create_help,
+     F_PROTOCOL | F(PID) | F(TTL) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_task_create},
+    {"task claim", "ID", "take a pending task", task_claim_help, F_PROTOCOL | F(PID) | F(VERSION) | F(TTL), 1, 1,
+     cli_task_claim},
+    {"task fence", "ID", "create or settle while it is held", task_fence_help, F_PROTOCOL | F(VERSION) | F(ACTION), 1,
+     1, cli_task_fence},
+    {"task heartbeat", "", "go on holding tasks", task_heartbeat_help, F_PROTOCOL | F(PID) | F(TASKS), 0, 0,
+     cli_task_heartbeat},
+    {"task suspend", "ID", "let a task wait for promises", task_suspend_help, F_PROTOCOL | F(VERSION) | F(ACTIONS), 1,
+     1, cli_task_suspend},
+    {"task complete", "ID", "settle the promise of a held task", task_complete_help,
+     F_PROTOCOL | F(VERSION) | F(ACTION), 1, 1, cli_task_complete},
+    {"task release", "ID", "give a held task back", task_release_help, F_PROTOCOL | F(VERSION), 1, 1, cli_task_release},
+    {"task halt", "ID", "stop a task", task_halt_help, F_PROTOCOL, 1, 1, cli_task_halt},
+    {"task continue", "ID", "let a halted task go on", task_continue_help, F_PROTOCOL, 1, 1, cli_task_continue},
+    {"task search", "", "list tasks", task_search_help, F_PROTOCOL | F(STATE) | F(LIMIT) | F(CURSOR), 0, 0,
+     cli_task_search},
     {"schedule create", "ID CRON F [ARG...]", "start a function by the clock", schedule_create_help,
      F_COMMON | F(JSON) | F(TZ) | F(CATCH_UP) | F(ARGS) | F(STR), 3, CLI_OPERANDS_MAX, cli_schedule_create},
     {"schedule get", "ID", "show a schedule", schedule_get_help, F_COMMON | F(JSON), 1, 1, cli_schedule_get},
@@ -282,28 +356,53 @@ void cli_variable_name(cli_flag_id which, char out[CLI_VARIABLE_MAX])
   for (size_t i = 7; i < len; i++) out[i] = (char)(out[i] == '-' ? '_' : out[i] - ('a' - 'A'));
 }
 
+const cli_verb *cli_verb_twin(const cli_verb *verb)
+{
+  for (size_t i = 0; i < cli_verb_count; i++)
+    if (&cli_verbs[i] != verb && strcmp(cli_verbs[i].name, verb->name) == 0) return &cli_verbs[i];
+  return NULL;
+}
+
 static void add_flags(da_buf *out, cli_flag_set wanted)
 {
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
     if ((wanted & CLI_BIT(i)) == 0) continue;
     const cli_flag *f = &cli_flags[i];
+    const char *also = cli_also_variable((cli_flag_id)i);
     char left[40];
-    char variable[CLI_VARIABLE_MAX] = "";
+    char variable[CLI_VARIABLE_MAX];
     (void)snprintf(left, sizeof left, "--%s %s", f->name, f->metavar != NULL ? f->metavar : "");
-    if ((cli_only_words & CLI_BIT(i)) == 0) cli_variable_name((cli_flag_id)i, variable);
-    da_buf_addf(out, "  %-18s %s%s%s%s\n", left, f->help, *variable != '\0' ? " [" : "", variable,
-                *variable != '\0' ? "]" : "");
+    da_buf_addf(out, "  %-18s %s", left, f->help);
+    cli_variable_name((cli_flag_id)i, variable);
+    if ((cli_only_words & CLI_BIT(i)) == 0)
+      da_buf_addf(out, " [%s%s%s]", variable, also != NULL ? ", " : "", also != NULL ? also : "");
+    da_buf_add_byte(out, '\n');
   }
+}
+
+static void add_usage(da_buf *out, const cli_verb *verb, const char *server)
+{
+  da_buf_addf(out, "usage: dahost %s%s%s%s [flags]\n\n%s", verb->name, *verb->operands != '\0' ? " " : "",
+              verb->operands, server, verb->help);
 }
 
 void cli_print_help(const cli_verb *verb)
 {
-  da_buf out = {0};
+  static const char flags_line[] = "\nflags, before or after the operands [environment variable]:\n";
+  const cli_verb *twin = cli_verb_twin(verb);
   bool many = (verb->flags & F(WHERE)) != 0 && verb->operands_min > 0;
-  da_buf_addf(&out,
-              "usage: dahost %s%s%s [flags]\n\n%s%s\nflags, before or after the operands [environment variable]:\n",
-              verb->name, *verb->operands != '\0' ? " " : "", verb->operands, verb->help, many ? where_help : "");
+  da_buf out = {0};
+  add_usage(&out, verb, "");
+  if (many) da_buf_addf(&out, "%s", where_help);
+  if (twin == NULL && (verb->flags & F(SERVER)) != 0) da_buf_addf(&out, "%s", remote_help);
+  da_buf_addf(&out, "%s", flags_line);
   add_flags(&out, verb->flags);
+  if (twin != NULL) {
+    da_buf_addf(&out, "\n");
+    add_usage(&out, twin, " --server URL");
+    da_buf_addf(&out, "%s%s", remote_help, flags_line);
+    add_flags(&out, twin->flags);
+  }
   out.len--; /* cli_print() ends the line */
   cli_print(da_buf_slice(&out));
   da_buf_free(&out);
@@ -318,6 +417,7 @@ static const struct {
     {"ps", "what there is"},
     {"send", "what is under way"},
     {"promise create", "promises"},
+    {"invoke", "tasks of promises, by hand"},
     {"schedule create", "functions by the clock"},
     {"check", "scripts"},
     {"verify", "the rest"},
@@ -329,6 +429,7 @@ void cli_overview(da_buf *out)
                    "usage: dahost VERB [operands] [flags]\n");
   for (size_t i = 0; i < cli_verb_count; i++) {
     char left[64];
+    if (i > 0 && cli_verb_twin(&cli_verbs[i]) == &cli_verbs[i - 1]) continue;
     for (size_t k = 0; k < sizeof headings / sizeof *headings; k++)
       if (strcmp(headings[k].verb, cli_verbs[i].name) == 0) da_buf_addf(out, "\n%s\n", headings[k].title);
     (void)snprintf(left, sizeof left, "%s %s", cli_verbs[i].name, cli_verbs[i].operands);

@@ -21,6 +21,10 @@ enum { CLI_VARIABLE_MAX = 80 };
 
 /* "DAHOST_STEP_THREADS". */
 void cli_variable_name(cli_flag_id which, char out[CLI_VARIABLE_MAX]);
+/* Another variable of the same meaning, of the Resonate tools, or NULL. */
+const char *cli_also_variable(cli_flag_id which);
+/* The other row of its name, or NULL. */
+const cli_verb *cli_verb_twin(const cli_verb *verb);
 /* On stdout. */
 void cli_print_help(const cli_verb *verb);
 /* Appends the list of the verbs. */

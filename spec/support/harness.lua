@@ -39,7 +39,7 @@ M.seed = math.tointeger(tonumber(os.getenv("DA_SEED"))) or (os.time() * 1000 + u
 local function environment(extra)
   local env = uv.os_environ()
   for k in pairs(env) do
-    if k:find("^DAHOST_") or k == "LEDGER" then env[k] = nil end
+    if k:find("^DAHOST_") or k:find("^RESONATE_") or k == "LEDGER" then env[k] = nil end
   end
   env.DAHOST_WARM = M.warm
   for k, v in pairs(extra) do env[k] = v end

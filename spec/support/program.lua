@@ -17,7 +17,7 @@ local binary = os.getenv("DAHOST_BIN") or uv.cwd() .. "/build/dahost"
 local function environment(extra)
   local env = uv.os_environ()
   for name in pairs(env) do
-    if name:find("^DAHOST_") or name == "NO_COLOR" then env[name] = nil end
+    if name:find("^DAHOST_") or name:find("^RESONATE_") or name == "NO_COLOR" then env[name] = nil end
   end
   env.DAHOST_WARM = os.getenv("DA_WARM") -- harness.lua
   for name, value in pairs(extra or {}) do env[name] = value end

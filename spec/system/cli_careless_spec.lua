@@ -179,7 +179,7 @@ describe("the command line, carelessly used,", function()
     local readme = file:read("a")
     file:close()
     for line in run("help").out:gmatch("\n  (%l[^\n]*)") do
-      local verb, second = line:match("^(%l+) (%l*)")
+      local verb, second = line:match("^(%l+) ([%l-]*)")
       local rows = 0
       for row in readme:gmatch("\n(| `dahost [^\n]*)") do
         if row:find("dahost " .. verb .. "%f[%A]") and (second == "" or row:find(second, 1, true)) then rows = rows + 1 end

@@ -104,13 +104,14 @@ describe("the command line", function()
       for line in overview.out:gmatch("\n  (%l[^\n]*)") do
         local words = {}
         for word in line:gmatch("%S+") do
-          if not word:find("^%l+$") or (#words == 1 and words[1] ~= "promise" and words[1] ~= "schedule") or #words == 2 then break end
+          local family = words[1] == "promise" or words[1] == "schedule" or words[1] == "task"
+          if not word:find("^[%l-]+$") or (#words == 1 and not family) or #words == 2 then break end
           words[#words + 1] = word
         end
         words[#words + 1] = "--help"
         local got = run(table.unpack(words))
         assert.are.same({ 0, "" }, { got.code, got.err })
-        assert.matches("^usage: dahost " .. table.concat(words, " ", 1, #words - 1), got.out)
+        assert.are.equal(1, got.out:find("usage: dahost " .. table.concat(words, " ", 1, #words - 1), 1, true))
         count = count + 1
       end
       assert.is_true(count >= 15)
