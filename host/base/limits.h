@@ -27,6 +27,11 @@ enum {
   DA_TOKENS_MAX = 1024,            /* checked tokens that are remembered: more than that are not in use at a time */
   DA_CLAIMS_MAX = 64,              /* members of a token's header, or of its claims: each is held against each */
   DA_KEY_FILE_MAX = 64 << 10,      /* bytes of a key file: a certificate with its chain is a tenth of it */
+  DA_HTTP_HEAD_MAX = 32 * 1024,    /* bytes of a request's head: room for a long token */
+  DA_HTTP_TARGET_MAX = 8 * 1024,   /* bytes of its target (RFC 9110, 4.1: at least 8000) */
+  DA_HTTP_FIELDS_MAX = 100,        /* its fields */
+  DA_HTTP_PIPELINE_MAX = 64,       /* requests of one connection that are being answered; more are read later */
+  DA_HTTP_HELD_MAX = 256 << 20,    /* bytes of requests that came and are not answered, of all connections */
   DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
   DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */
   DA_VALUE_MAX = 16 << 20,         /* bytes of one encoded value */

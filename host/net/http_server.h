@@ -35,7 +35,7 @@ typedef struct da_http_request {
   const da_http_field *fields;
   size_t field_count;
   da_slice body;
-  da_slice peer; /* "127.0.0.1:50112", for logs */
+  da_slice peer;   /* "127.0.0.1:50112", for logs */
 } da_http_request; /* borrowed until the exchange is answered or gone */
 
 /* The value of the first field of this name (any case), or NULL. */
@@ -47,8 +47,7 @@ typedef struct da_http_handler {
   /* Told of what this layer answered itself (status 400, 408, 411, 413, 414, 417, 431, 501, 503, 505), for logs and
    * counters. May be NULL. */
   void (*refused)(void *user, int status, const char *why, da_slice peer);
-  /* May give another body to such an answer, as 413 here does; NULL, or false: plain text. `begun` is what was read of
-   * the body. */
+  /* May give such an answer another body. NULL, or false: it is the reason as plain text. */
   bool (*refusal_body)(void *user, int status, const char *why, const char **content_type, da_buf *body);
   void *user;
 } da_http_handler;
@@ -89,8 +88,8 @@ da_status DA_MUST_USE da_http_server_listen(da_http_server *server, const char *
 /* A listening socket that was inherited (systemd: LISTEN_FDS). */
 da_status DA_MUST_USE da_http_server_adopt(da_http_server *server, int fd, da_buf *bound, da_err *err);
 /* No new connection is accepted; idle ones are closed, streams ended; requests under way are answered with
- * `connection: close`. drained() is told once when no connection is left; at the latest after limit_ms, when the rest is
- * cut. */
+ * `connection: close`. drained() is told once when no connection is left; at the latest after limit_ms, when the rest
+ * is cut. */
 void da_http_server_drain(da_http_server *server, int64_t limit_ms, void (*drained)(void *user), void *user);
 /* Cuts what is left and closes every handle; they are gone after the next turns of the loop, then closed() is told. */
 void da_http_server_delete(da_http_server *server, void (*closed)(void *user), void *user);

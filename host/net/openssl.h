@@ -29,7 +29,6 @@
   X(BIO_write)                        \
   X(CRYPTO_memcmp)                    \
   X(ERR_clear_error)                  \
-  X(ERR_error_string_n)               \
   X(ERR_peek_last_error)              \
   X(ERR_reason_error_string)          \
   X(EVP_DigestVerify)                 \
@@ -48,33 +47,35 @@
   X(X509_VERIFY_PARAM_set1_ip_asc)    \
   X(X509_verify_cert_error_string)
 
-#define DA_OPENSSL_SSL(X)               \
-  X(SSL_CTX_check_private_key)          \
-  X(SSL_CTX_ctrl)                       \
-  X(SSL_CTX_free)                       \
-  X(SSL_CTX_new)                        \
-  X(SSL_CTX_set_default_verify_paths)   \
-  X(SSL_CTX_set_options)                \
-  X(SSL_CTX_set_verify)                 \
-  X(SSL_CTX_use_PrivateKey_file)        \
-  X(SSL_CTX_use_certificate_chain_file) \
-  X(SSL_ctrl)                           \
-  X(SSL_do_handshake)                   \
-  X(SSL_free)                           \
-  X(SSL_get0_param)                     \
-  X(SSL_get_error)                      \
-  X(SSL_get_verify_result)              \
-  X(SSL_is_init_finished)               \
-  X(SSL_new)                            \
-  X(SSL_read)                           \
-  X(SSL_set1_host)                      \
-  X(SSL_set_accept_state)               \
-  X(SSL_set_bio)                        \
-  X(SSL_set_connect_state)              \
-  X(SSL_set_hostflags)                  \
-  X(SSL_shutdown)                       \
-  X(SSL_write)                          \
-  X(TLS_client_method)                  \
+#define DA_OPENSSL_SSL(X)                   \
+  X(SSL_CTX_check_private_key)              \
+  X(SSL_CTX_ctrl)                           \
+  X(SSL_CTX_free)                           \
+  X(SSL_CTX_new)                            \
+  X(SSL_CTX_set_default_passwd_cb)          \
+  X(SSL_CTX_set_default_passwd_cb_userdata) \
+  X(SSL_CTX_set_default_verify_paths)       \
+  X(SSL_CTX_set_options)                    \
+  X(SSL_CTX_set_verify)                     \
+  X(SSL_CTX_use_PrivateKey_file)            \
+  X(SSL_CTX_use_certificate_chain_file)     \
+  X(SSL_ctrl)                               \
+  X(SSL_do_handshake)                       \
+  X(SSL_free)                               \
+  X(SSL_get0_param)                         \
+  X(SSL_get_error)                          \
+  X(SSL_get_verify_result)                  \
+  X(SSL_is_init_finished)                   \
+  X(SSL_new)                                \
+  X(SSL_read)                               \
+  X(SSL_set1_host)                          \
+  X(SSL_set_accept_state)                   \
+  X(SSL_set_bio)                            \
+  X(SSL_set_connect_state)                  \
+  X(SSL_set_hostflags)                      \
+  X(SSL_shutdown)                           \
+  X(SSL_write)                              \
+  X(TLS_client_method)                      \
   X(TLS_server_method)
 
 typedef struct da_openssl {
