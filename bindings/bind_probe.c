@@ -247,11 +247,16 @@ da_status da_probe_apply(da_world *w, const da_request *request, int64_t now, da
   return status;
 }
 
-static int answer(lua_State *L, da_world *w, const da_request *request, int64_t now, da_slice corr_id)
+/* A search in as many turns as it takes. */
+static int answer(lua_State *L, da_world *w, da_request *request, int64_t now, da_slice corr_id)
 {
   da_err err;
   da_outcome out;
-  da_status status = da_probe_apply(w, request, now, &out, &err);
+  da_status status;
+  do {
+    status = da_probe_apply(w, request, now, &out, &err);
+    request->search = out.reply.search;
+  } while (status == DA_OK && request->search != NULL);
   if (status != DA_OK) return da_probe_fail(L, status, err.text);
   da_probe_push_reply(L, request, &out.reply, corr_id);
   da_probe_push_messages(L, out.messages, out.message_count);

@@ -165,6 +165,16 @@ static bool promise_state(da_slice name, da_promise_state *out)
   return false;
 }
 
+static bool task_state(da_slice name, da_task_state *out)
+{
+  for (int i = DA_TASK_PENDING; i <= DA_TASK_FULFILLED; i++) {
+    if (!da_slice_eq(name, da_slice_of(da_task_state_name((da_task_state)i)))) continue;
+    *out = (da_task_state)i;
+    return true;
+  }
+  return false;
+}
+
 /* The state of a settlement; a step may also have run into its own deadline. */
 static da_promise_state get_verdict(shape *s, int table, bool step)
 {
@@ -395,12 +405,26 @@ static bool has_member(shape *s, int table, const char *name)
   return there;
 }
 
+/* A filter: in words that JSON of another shape would get. */
+static void read_search_state(shape *s, int data, da_request *out)
+{
+  if (!has_member(s, data, "state")) return;
+  da_slice name = get_string(s, data, "state");
+  bool tasks = out->kind == DA_REQ_TASK_SEARCH;
+  out->has_search_state = true;
+  if (s->fault != NULL) return;
+  if (tasks ? !task_state(name, &out->task_state) : !promise_state(name, &out->state)) wrong(s, "state", "a state");
+}
+
 static void read_search(shape *s, int data, da_request *out)
 {
+  if (out->kind != DA_REQ_SCHEDULE_SEARCH) read_search_state(s, data, out);
+  if (has_member(s, data, "begins")) out->search_begins = get_string(s, data, "begins");
+  if (has_member(s, data, "look")) out->limit = (size_t)get_integer(s, data, "look");
   out->has_search_limit = has_member(s, data, "limit");
   if (out->has_search_limit) out->search_limit = get_integer(s, data, "limit");
   if (has_member(s, data, "cursor")) out->search_after = get_string(s, data, "cursor");
-  if (has_member(s, data, "tags")) out->tags = get_map(s, data, "tags");
+  if (out->kind != DA_REQ_TASK_SEARCH && has_member(s, data, "tags")) out->tags = get_map(s, data, "tags");
 }
 
 static void read_awaits(shape *s, int data, da_request *out)
@@ -452,6 +476,22 @@ static void read_put(shape *s, int data, da_request *out)
     out->timeout_at = get_integer(s, data, "timeoutAt");
     out->tags = get_map(s, data, "tags");
   }
+}
+
+static void read_again(shape *s, int data, da_request *out)
+{
+  read_task(s, data, out);
+  read_inner(s, data, out);
+  out->state = DA_RESOLVED;
+  out->created_at = get_integer(s, data, "createdAt");
+  out->call = (da_call){.kind = DA_CALL_MARK, .generation = (uint32_t)get_integer(s, data, "generation")};
+}
+
+static void read_recover(shape *s, int data, da_request *out)
+{
+  out->pid = get_string(s, data, "pid");
+  out->limit = (size_t)get_optional_integer(s, data, "limit");
+  read_cursor(s, data, &out->after);
 }
 
 static void read_data(shape *s, int data, da_request *out)
@@ -513,6 +553,8 @@ static void read_data(shape *s, int data, da_request *out)
   case DA_REQ_SCHEDULE_DECLARE:
     read_schedule(s, data, out);
     break;
+  case DA_REQ_PROMISE_SEARCH:
+  case DA_REQ_TASK_SEARCH:
   case DA_REQ_SCHEDULE_SEARCH:
     read_search(s, data, out);
     break;
@@ -524,11 +566,7 @@ static void read_data(shape *s, int data, da_request *out)
     out->created_at = get_integer(s, data, "createdAt");
     break;
   case DA_REQ_TASK_AGAIN:
-    read_task(s, data, out);
-    read_inner(s, data, out);
-    out->state = DA_RESOLVED;
-    out->created_at = get_integer(s, data, "createdAt");
-    out->call = (da_call){.kind = DA_CALL_MARK, .generation = (uint32_t)get_integer(s, data, "generation")};
+    read_again(s, data, out);
     break;
   case DA_REQ_TASK_SPAWN:
     read_task(s, data, out);
@@ -546,9 +584,7 @@ static void read_data(shape *s, int data, da_request *out)
     out->promise_id = get_string(s, data, "promiseId");
     break;
   case DA_REQ_RECOVER:
-    out->pid = get_string(s, data, "pid");
-    out->limit = (size_t)get_optional_integer(s, data, "limit");
-    read_cursor(s, data, &out->after);
+    read_recover(s, data, out);
     break;
   case DA_REQ_SWEEP:
   case DA_REQ_CLAIM:
@@ -662,11 +698,7 @@ void da_probe_read_task(lua_State *L, int index, da_task *out)
 {
   luaL_checktype(L, index, LUA_TTABLE);
   *out = (da_task){.id = optional_string(L, index, "id")};
-  da_slice state = optional_string(L, index, "state");
-  int i = DA_TASK_PENDING;
-  while (i <= DA_TASK_FULFILLED && !da_slice_eq(state, da_slice_of(da_task_state_name((da_task_state)i)))) i++;
-  if (i > DA_TASK_FULFILLED) luaL_error(L, "no such state");
-  out->state = (da_task_state)i;
+  if (!task_state(optional_string(L, index, "state"), &out->state)) luaL_error(L, "no such state");
   out->version = optional_integer(L, index, "version");
   out->resumes = optional_integer(L, index, "resumes");
   out->ttl = optional_integer(L, index, "ttl");
@@ -676,56 +708,14 @@ void da_probe_read_task(lua_State *L, int index, da_task *out)
 
 /* ---- profile ------------------------------------------------------------------------------------------- */
 
-/* Which of the names (ended by NULL) the member is; `unset` if it is absent. */
-static int choice(lua_State *L, int table, const char *name, const char *const *names, int unset)
-{
-  int chosen = unset;
-  lua_getfield(L, table, name);
-  if (!lua_isnil(L, -1)) {
-    const char *text = lua_tostring(L, -1);
-    for (chosen = 0; names[chosen] != NULL && (text == NULL || strcmp(text, names[chosen]) != 0);) chosen++;
-    if (names[chosen] == NULL) luaL_error(L, "profile.%s cannot be '%s'", name, text != NULL ? text : "?");
-  }
-  lua_pop(L, 1);
-  return chosen;
-}
-
-static bool rejects(lua_State *L, int table, const char *name)
-{
-  static const char *const names[] = {"allow", "reject", "dedupe", NULL};
-  return choice(L, table, name, names, 0) == 1;
-}
-
 void da_probe_read_profile(lua_State *L, int index, da_profile *out)
 {
-  static const char *const dialects[] = {"any", "colon", "dot", "off", NULL};
-  static const char *const arms[] = {"external", "target", "all", NULL};
   luaL_checktype(L, index, LUA_TTABLE);
-  switch (choice(L, index, "id_dialect", dialects, 0)) {
-  case 1:
-    out->id_dialect = DA_DIALECT_COLON;
-    break;
-  case 2:
-    out->id_dialect = DA_DIALECT_DOT;
-    break;
-  case 3:
-    out->id_dialect = DA_DIALECT_OFF;
-    break;
-  default:
-    out->id_dialect = DA_DIALECT_ANY;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    da_err err;
+    da_slice name = da_probe_check_slice(L, -2);
+    (void)luaL_tolstring(L, -1, NULL);
+    if (da_profile_set(out, name, da_probe_check_slice(L, -1), &err) != DA_OK) luaL_error(L, "profile: %s", err.text);
+    lua_pop(L, 1);
   }
-  int arm = choice(L, index, "arm", arms, 0);
-  out->arm = arm == 1 ? DA_ARM_TARGET : arm == 2 ? DA_ARM_ALL : DA_ARM_EXTERNAL;
-  out->await_internal_reject = rejects(L, index, "await_internal");
-  out->await_cross_origin_reject = rejects(L, index, "await_cross_origin");
-  out->timer_target_reject = rejects(L, index, "timer_target");
-  out->suspend_dups_reject = rejects(L, index, "suspend_dups");
-  out->heartbeat_mixed_reject = rejects(L, index, "heartbeat_mixed");
-  static const char *const weekdays[] = {"quartz", "unix", NULL};
-  out->cron_dow = choice(L, index, "cron_dow", weekdays, 0) == 1 ? DA_CRON_DOW_UNIX : DA_CRON_DOW_QUARTZ;
-  static const char *const nevers[] = {"minute", "reject", NULL};
-  out->cron_never_reject = choice(L, index, "cron_never", nevers, 0) == 1;
-  if (lua_getfield(L, index, "preload_limit") != LUA_TNIL) out->preload_limit = luaL_checkinteger(L, -1);
-  if (lua_getfield(L, index, "retry_timeout_ms") != LUA_TNIL) out->retry_timeout_ms = luaL_checkinteger(L, -1);
-  lua_pop(L, 2);
 }

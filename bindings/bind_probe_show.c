@@ -187,6 +187,28 @@ static void set_schedules(lua_State *L, const da_reply *reply)
   if (reply->more) da_probe_set_slice(L, "cursor", reply->schedules[reply->schedule_count - 1].id);
 }
 
+static void set_promises(lua_State *L, const da_reply *reply)
+{
+  lua_createtable(L, (int)reply->promise_count, 0);
+  for (size_t i = 0; i < reply->promise_count; i++) {
+    da_probe_push_promise(L, &reply->promises[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  lua_setfield(L, -2, "promises");
+  if (reply->more) da_probe_set_slice(L, "cursor", reply->promises[reply->promise_count - 1].id);
+}
+
+static void set_tasks(lua_State *L, const da_reply *reply)
+{
+  lua_createtable(L, (int)reply->task_count, 0);
+  for (size_t i = 0; i < reply->task_count; i++) {
+    da_probe_push_task(L, &reply->tasks[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  lua_setfield(L, -2, "tasks");
+  if (reply->more) da_probe_set_slice(L, "cursor", reply->tasks[reply->task_count - 1].id);
+}
+
 /* The answer of the action inside a fence, in an envelope of its own. */
 static void set_action(lua_State *L, const da_request *request, const da_reply *inner, da_slice corr_id)
 {
@@ -226,6 +248,8 @@ void da_probe_push_reply(lua_State *L, const da_request *request, const da_reply
   da_probe_set_integer(L, "status", reply->status);
   push_reply_data(L, reply);
   if (reply->inner != NULL) set_action(L, request, reply->inner, corr_id);
+  if (request->kind == DA_REQ_PROMISE_SEARCH && reply->status == 200) set_promises(L, reply);
+  if (request->kind == DA_REQ_TASK_SEARCH && reply->status == 200) set_tasks(L, reply);
   if (request->kind == DA_REQ_SCHEDULE_SEARCH && reply->status == 200) set_schedules(L, reply);
   if (request->kind == DA_REQ_SCHEDULE_DECLARE && reply->status == 200)
     da_probe_set_integer(L, "count", (int64_t)reply->count);

@@ -19,7 +19,9 @@ enum {
   DA_SCHEDULE_MAX = 1 << 20,   /* bytes of a schedule's param and tags: its record is written anew with each firing */
   DA_SCHEDULE_ID_MAX = 200,    /* bytes of its id: the id of a firing adds the instant */
   DA_SEARCH_MAX = 1000,        /* records in one answer to a search */
-  DA_CLAIM_MAX = 100,          /* messages in one claim of the outbox: what a transport can be made to buffer at once */
+  DA_SEARCH_LOOK = 500,        /* records looked at in one turn of a search, so that it holds up no batch */
+  DA_SEARCH_BYTES_MAX = 16 << 20, /* bytes of values in one answer: beyond it ends before its limit */
+  DA_CLAIM_MAX = 100, /* messages in one claim of the outbox: what a transport can be made to buffer at once */
   DA_CONTROL_LINE_MAX = 20 << 20,  /* bytes of a request on the control socket: a value of DA_VALUE_MAX and its words */
   DA_CONTROL_QUEUE_MAX = 64 << 20, /* bytes a slow reader of the control socket may owe before it is dropped */
   DA_CONTROL_CONNS_MAX = 256,      /* connections to the control socket: people and scripts, not a network */

@@ -28,6 +28,9 @@ static void handle(da_change *c, const da_request *req)
   case DA_REQ_PROMISE_REGISTER_LISTENER:
     da_promise_register_listener(c, req);
     break;
+  case DA_REQ_PROMISE_SEARCH:
+    da_promise_search(c, req);
+    break;
   case DA_REQ_TASK_GET:
     da_task_get(c, req);
     break;
@@ -57,6 +60,9 @@ static void handle(da_change *c, const da_request *req)
     break;
   case DA_REQ_TASK_CONTINUE:
     da_task_continue(c, req);
+    break;
+  case DA_REQ_TASK_SEARCH:
+    da_task_search(c, req);
     break;
   case DA_REQ_SCHEDULE_GET:
     da_schedule_get(c, req);

@@ -52,7 +52,6 @@ void da_task_again(da_change *c, const da_request *req);
 void da_schedule_get(da_change *c, const da_request *req);
 void da_schedule_create(da_change *c, const da_request *req);
 void da_schedule_delete(da_change *c, const da_request *req);
-void da_schedule_search(da_change *c, const da_request *req);
 void da_schedule_declare(da_change *c, const da_request *req);
 /* NULL, or why no schedule can be made as the request says, whatever the store holds. */
 const char *da_schedule_fault(const da_profile *profile, const da_request *req, da_arena *arena);
@@ -74,6 +73,11 @@ void da_queue_due(da_change *c, const da_due *row); /* of a sweep */
  * under the same id and keeps them. */
 void da_queue_over(da_change *c, da_slice owner, bool ended);
 void da_queue_flush(da_change *c);
+
+/* search.c */
+void da_promise_search(da_change *c, const da_request *req);
+void da_task_search(da_change *c, const da_request *req);
+void da_schedule_search(da_change *c, const da_request *req);
 
 /* turn.c: the turns of a task. They change state, timer and messages together and decide nothing. */
 void da_turn_dispatch(da_change *c, da_entity *e); /* to pending, retry armed, execute sent */

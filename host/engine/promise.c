@@ -159,13 +159,26 @@ void da_promise_register_callback(da_change *c, const da_request *req)
 
 /* ---- promise.register_listener ------------------------------------------------------------------------- */
 
+static bool listenable(const da_change *c, const da_entity *awaited)
+{
+  switch (c->env->profile->listener_external_only) {
+  case DA_LISTENER_FOLLOWS:
+    return awaitable(c, awaited);
+  case DA_LISTENER_EXTERNAL:
+    return da_rule_is_external(&awaited->promise);
+  case DA_LISTENER_ANY:
+    break;
+  }
+  return true;
+}
+
 void da_promise_register_listener(da_change *c, const da_request *req)
 {
   da_reply *reply = &c->out->reply;
   da_entity *awaited = da_settle_load(c, req->id);
   if (awaited == NULL) {
     da_refuse(reply, 404, "Awaited promise not found");
-  } else if (!awaitable(c, awaited)) {
+  } else if (!listenable(c, awaited)) {
     da_refuse(reply, 422, "Awaited promise is not awaitable");
   } else {
     reply->promise = da_change_show(c, awaited);

@@ -1,4 +1,4 @@
-/* record.c - the names of kinds and states, lookups in maps, the default profile.
+/* record.c - the names of kinds and states, lookups in maps.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "record.h"
 
@@ -105,10 +105,3 @@ const da_slice *da_map_get(da_map map, da_slice key)
     if (da_slice_eq(map.items[i].key, key)) return &map.items[i].value;
   return NULL;
 }
-
-const da_profile da_profile_default = {
-    .id_dialect = DA_DIALECT_ANY,
-    .arm = DA_ARM_EXTERNAL,
-    .preload_limit = -1,
-    .retry_timeout_ms = 30000,
-};

@@ -262,17 +262,28 @@ typedef struct da_profile {
   enum { DA_ARM_EXTERNAL, DA_ARM_TARGET, DA_ARM_ALL } arm;
   bool await_internal_reject;
   bool await_cross_origin_reject;
+  enum { DA_LISTENER_FOLLOWS, DA_LISTENER_EXTERNAL, DA_LISTENER_ANY } listener_external_only; /* await_internal */
   bool timer_target_reject;
   bool suspend_dups_reject;
   bool heartbeat_mixed_reject;
   enum { DA_CRON_DOW_QUARTZ, DA_CRON_DOW_UNIX } cron_dow; /* how schedule.create reads an expression */
   bool cron_never_reject;                                 /* of one that never comes; else it comes each minute */
+  bool search_reject;                                     /* 501 */
   int64_t preload_limit;                                  /* -1: no limit */
   int64_t retry_timeout_ms;
 } da_profile;
 
 /* The recommended switches: dialect any, arm external, everything allowed, no preload limit, 30 s retry. */
 extern const da_profile da_profile_default;
+
+/* The switches by the names they have in a configuration: "id_dialect", "arm", "await_internal", "await_cross_origin",
+ * "listener_external_only", "timer_target", "suspend_dups", "heartbeat_mixed", "search", "cron_dow", "cron_never",
+ * "preload_limit", "retry_timeout_ms". Sets one to what the text says ("colon", "reject", "501", "30000").
+ * DA_ENOTFOUND: there is no such switch; DA_EINVAL: it has no such value; err names what there is. */
+da_status DA_MUST_USE da_profile_set(da_profile *profile, da_slice name, da_slice text, da_err *err);
+size_t da_profile_switch_count(void);
+const char *da_profile_switch_name(size_t i);
+void da_profile_show(const da_profile *profile, size_t i, da_buf *out); /* appends what it is set to */
 
 /* ---- requests and replies ------------------------------------------------------------------------------ */
 
@@ -282,6 +293,7 @@ extern const da_profile da_profile_default;
   X(PROMISE_SETTLE, "promise.settle")                                                                                 \
   X(PROMISE_REGISTER_CALLBACK, "promise.register_callback")                                                           \
   X(PROMISE_REGISTER_LISTENER, "promise.register_listener")                                                           \
+  X(PROMISE_SEARCH, "promise.search")                                                                                 \
   X(TASK_GET, "task.get")                                                                                             \
   X(TASK_CREATE, "task.create")                                                                                       \
   X(TASK_ACQUIRE, "task.acquire")                                                                                     \
@@ -292,6 +304,7 @@ extern const da_profile da_profile_default;
   X(TASK_HEARTBEAT, "task.heartbeat")                                                                                 \
   X(TASK_HALT, "task.halt")                                                                                           \
   X(TASK_CONTINUE, "task.continue")                                                                                   \
+  X(TASK_SEARCH, "task.search")                                                                                       \
   X(SCHEDULE_GET, "schedule.get")                                                                                     \
   X(SCHEDULE_CREATE, "schedule.create")                                                                               \
   X(SCHEDULE_DELETE, "schedule.delete")                                                                               \
@@ -325,6 +338,9 @@ typedef struct da_held {
   int64_t version;
 } da_held;
 
+/* How far a search has come that is longer than one turn (engine/search.c). */
+typedef struct da_search da_search;
+
 typedef struct da_request da_request;
 struct da_request {
   da_req_kind kind;
@@ -355,10 +371,14 @@ struct da_request {
   da_slice zone_bytes;
   da_catch_up catch_up;
 
-  /* schedule.search; tags is what promiseTags must hold */
-  bool has_search_limit;
+  /* *.search; also `tags`: all that a promise, or the promiseTags of a schedule, must hold */
+  bool has_search_state; /* promise.search: `state`; task.search: `task_state` */
+  da_task_state task_state;
+  bool has_search_limit; /* else 100, of schedules 10 */
   int64_t search_limit;
-  da_slice search_after; /* ids behind it */
+  da_slice search_after;  /* ids behind it: the cursor */
+  da_slice search_begins; /* in process only: ids that begin so */
+  da_search *search;      /* what the reply before gave; NULL at first */
 
   bool fence_settles;     /* fence: promise.settle, else promise.create */
   const da_await *awaits; /* suspend */
@@ -369,7 +389,8 @@ struct da_request {
   da_digest message; /* put from outside: the same for the same message, should it be sent twice */
   bool no_preload;   /* the caller reads what it needs itself */
   bool fires;        /* sweep: schedules too */
-  size_t limit;      /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX) */
+  size_t limit;      /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX); search: rows looked at
+                      * in one turn (0: DA_SEARCH_LOOK) */
   da_due after;      /* recover: the cursor of the reply before (id.len 0: from the start) */
 };
 
@@ -384,11 +405,18 @@ struct da_reply {
   bool has_preload;
   const da_reply *inner; /* fence */
   const da_schedule *schedule;
-  const da_schedule *schedules; /* search: sorted by id */
+  /* search: sorted by id, as they are at the instant of the request (a deadline that passed counts) */
+  const da_promise *promises;
+  size_t promise_count;
+  const da_task *tasks;
+  size_t task_count;
+  const da_schedule *schedules;
   size_t schedule_count;
+  da_search *search; /* not all was looked at yet: the same request is to be made again with this, and this reply tells
+                      * nothing. The pump does so; who submits an op never sees one */
   size_t
       count; /* sweep, recover, claim: rows done; put: messages that wait; declare: 1 if the record is new or another */
-  bool more; /* sweep, recover, claim: call again; search: there are more behind the last */
+  bool more; /* sweep, recover, claim: call again; search: there are more behind the last, whose id is the cursor */
   da_due cursor; /* recover, when there is more: opaque, to be handed back as it is */
 };
 

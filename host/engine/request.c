@@ -324,6 +324,8 @@ static void check_fields(faults *f)
   case DA_REQ_SCHEDULE_DECLARE:
     check_schedule(f);
     break;
+  case DA_REQ_PROMISE_SEARCH:
+  case DA_REQ_TASK_SEARCH:
   case DA_REQ_SCHEDULE_SEARCH:
     check_search(f);
     break;
@@ -396,6 +398,8 @@ static const char *second_fault(const da_profile *profile, const da_request *req
   case DA_REQ_PROMISE_REGISTER_CALLBACK:
   case DA_REQ_SCHEDULE_GET:
   case DA_REQ_SCHEDULE_DELETE:
+  case DA_REQ_PROMISE_SEARCH:
+  case DA_REQ_TASK_SEARCH:
   case DA_REQ_SCHEDULE_SEARCH:
   case DA_REQ_TASK_GET:
   case DA_REQ_TASK_ACQUIRE:
@@ -414,9 +418,18 @@ static const char *second_fault(const da_profile *profile, const da_request *req
   return NULL;
 }
 
+static bool is_search(da_req_kind kind)
+{
+  return kind == DA_REQ_PROMISE_SEARCH || kind == DA_REQ_TASK_SEARCH || kind == DA_REQ_SCHEDULE_SEARCH;
+}
+
 bool da_request_check(const da_engine_env *env, const da_request *req, da_arena *arena, da_reply *reply)
 {
   faults f = {.env = env, .req = req, .arena = arena};
+  if (env->profile->search_reject && is_search(req->kind)) {
+    da_refuse(reply, 501, "Search is not implemented");
+    return false;
+  }
   check_fields(&f);
   if (f.text.len == 0) {
     const char *words = second_fault(env->profile, req, arena);

@@ -13,6 +13,13 @@ bool da_rule_tag_is(da_map tags, da_slice key, da_slice value)
   return v != NULL && da_slice_eq(*v, value);
 }
 
+bool da_rule_tags_hold(da_map tags, da_map wanted)
+{
+  for (size_t i = 0; i < wanted.count; i++)
+    if (!da_rule_tag_is(tags, wanted.items[i].key, wanted.items[i].value)) return false;
+  return true;
+}
+
 bool da_rule_is_timer(const da_promise *promise)
 {
   return da_rule_tag_is(promise->tags, DA_TAG_TIMER, DA_LIT("true"));

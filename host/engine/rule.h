@@ -22,6 +22,7 @@
 
 /* Is the tag there with exactly this value? */
 bool da_rule_tag_is(da_map tags, da_slice key, da_slice value);
+bool da_rule_tags_hold(da_map tags, da_map wanted); /* all of them */
 /* Resolves at its deadline, instead of timing out. */
 bool da_rule_is_timer(const da_promise *promise);
 /* Settled by somebody other than the execution that made it: others may wait for it, so it gets a deadline row. */

@@ -9,7 +9,7 @@
 #include "../base/id.h"
 #include "../base/limits.h"
 
-enum { SEARCH_DEFAULT = 10, TEMPLATE_MAX = 4096, NEVER_MS = 60000 };
+enum { TEMPLATE_MAX = 4096, NEVER_MS = 60000 };
 
 /* ---- instants ------------------------------------------------------------------------------------------ */
 
@@ -214,34 +214,9 @@ void da_schedule_delete(da_change *c, const da_request *req)
   write_due(c, s->id, s->next_run_at, true);
 }
 
-static bool tags_fit(da_map tags, da_map wanted)
-{
-  for (size_t i = 0; i < wanted.count; i++)
-    if (!da_rule_tag_is(tags, wanted.items[i].key, wanted.items[i].value)) return false;
-  return true;
-}
-
-void da_schedule_search(da_change *c, const da_request *req)
-{
-  da_reply *reply = &c->out->reply;
-  size_t limit = req->has_search_limit ? (size_t)req->search_limit : SEARCH_DEFAULT;
-  da_schedule *found = da_arena_alloc(c->arena, (limit + 1) * sizeof *found); /* one more, to see if there is one */
-  da_slice after = req->search_after;
-  int rc = 0;
-  while (reply->schedule_count <= limit && c->status == DA_OK &&
-         (rc = c->view->ops->schedule_next(c->view, after, c->arena, &found[reply->schedule_count])) > 0) {
-    after = found[reply->schedule_count].id;
-    if (tags_fit(found[reply->schedule_count].promise_tags, req->tags)) reply->schedule_count++;
-  }
-  if (rc < 0) c->status = (da_status)rc;
-  reply->schedules = found;
-  reply->more = reply->schedule_count > limit;
-  if (reply->more) reply->schedule_count = limit;
-}
-
 static bool same_map(da_map a, da_map b)
 {
-  return a.count == b.count && tags_fit(a, b);
+  return a.count == b.count && da_rule_tags_hold(a, b);
 }
 
 static bool same_value(const da_value *a, const da_value *b)

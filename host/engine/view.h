@@ -13,6 +13,19 @@
 
 typedef struct da_view da_view;
 
+/* A walk over all promises, or all tasks, in the byte order of their ids. */
+typedef struct da_walk {
+  da_slice after; /* in: behind this id, there or not (empty: from the start); out, in arena: go on behind this one */
+  size_t rows;    /* in: at most so many are looked at, found or not */
+  da_arena *arena;
+  da_arena *temp; /* out, for the visits: what lies in it is gone when they return */
+  /* One of the two. What is handed over is borrowed until it returns; a promise may lack the data of its values, as
+   * that of promise_head does. It may read through the view. False: this was the last one. */
+  bool (*promise)(void *user, const da_promise *promise);
+  bool (*task)(void *user, const da_task *task);
+  void *user;
+} da_walk;
+
 typedef struct da_view_ops {
   int (*promise)(da_view *view, da_slice id, da_arena *arena, da_promise *out);
   /* As promise, but the data of param and value may stay unread where reading it costs extra (a value of megabytes):
@@ -44,6 +57,11 @@ typedef struct da_view_ops {
   int (*schedule)(da_view *view, da_slice id, da_arena *arena, da_schedule *out);
   /* The next schedule behind the id `after` (there or not; empty: the first), in byte order. */
   int (*schedule_next)(da_view *view, da_slice after, da_arena *arena, da_schedule *out);
+  /* Did the execution `id` publish this of its state while it ran: under this key a text, or JSON, that is `value`? */
+  int (*published)(da_view *view, da_slice id, da_slice key, da_slice value);
+  /* 1: it was stopped, or has looked at as many rows as it may; 0: there is nothing behind. Rows that are damaged are
+   * passed over, and the store keeps the words. */
+  int (*walk)(da_view *view, da_walk *walk);
 } da_view_ops;
 
 struct da_view {

@@ -180,17 +180,46 @@ static void write_fence(da_buf *out, const da_envelope *envelope, const da_reply
   da_buf_add_byte(out, '}');
 }
 
-static void write_schedules(da_buf *out, const da_reply *reply)
+/* The cursor is the last id, if more follow it. */
+static void begin_rows(da_buf *out, const char *member, bool more, da_slice last)
 {
   da_buf_add_byte(out, '{');
-  if (reply->more && reply->schedule_count > 0) {
-    put_text(out, "\"cursor\":", reply->schedules[reply->schedule_count - 1].id);
+  if (more) {
+    put_text(out, "\"cursor\":", last);
     da_buf_add_byte(out, ',');
   }
-  put(out, "\"schedules\":[");
+  put(out, member);
+}
+
+static void write_schedules(da_buf *out, const da_reply *reply)
+{
+  bool more = reply->more && reply->schedule_count > 0;
+  begin_rows(out, "\"schedules\":[", more, more ? reply->schedules[reply->schedule_count - 1].id : DA_NONE);
   for (size_t i = 0; i < reply->schedule_count; i++) {
     if (i > 0) da_buf_add_byte(out, ',');
     write_schedule(out, &reply->schedules[i]);
+  }
+  put(out, "]}");
+}
+
+static void write_promises(da_buf *out, const da_reply *reply)
+{
+  bool more = reply->more && reply->promise_count > 0;
+  begin_rows(out, "\"promises\":[", more, more ? reply->promises[reply->promise_count - 1].id : DA_NONE);
+  for (size_t i = 0; i < reply->promise_count; i++) {
+    if (i > 0) da_buf_add_byte(out, ',');
+    da_envelope_write_promise(out, &reply->promises[i]);
+  }
+  put(out, "]}");
+}
+
+static void write_tasks(da_buf *out, const da_reply *reply)
+{
+  bool more = reply->more && reply->task_count > 0;
+  begin_rows(out, "\"tasks\":[", more, more ? reply->tasks[reply->task_count - 1].id : DA_NONE);
+  for (size_t i = 0; i < reply->task_count; i++) {
+    if (i > 0) da_buf_add_byte(out, ',');
+    da_envelope_write_task(out, &reply->tasks[i]);
   }
   put(out, "]}");
 }
@@ -230,6 +259,12 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
     put(out, "{\"schedule\":");
     write_schedule(out, reply->schedule);
     da_buf_add_byte(out, '}');
+    break;
+  case DA_REQ_PROMISE_SEARCH:
+    write_promises(out, reply);
+    break;
+  case DA_REQ_TASK_SEARCH:
+    write_tasks(out, reply);
     break;
   case DA_REQ_SCHEDULE_SEARCH:
     write_schedules(out, reply);

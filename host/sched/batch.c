@@ -257,6 +257,26 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
   return env.next_seq != da_store_seq(s->store) ? da_store_set_seq(s->store, env.next_seq, err) : DA_OK;
 }
 
+/* A search that has not come to its end yet goes on in a later batch, behind everything else; nobody is told before it
+ * has. When the process ends it is refused. */
+static void put_back_searches(da_sched *s, da_batch *batch, bool closed)
+{
+  da_op_list all = batch->ops;
+  batch->ops = (da_op_list){0};
+  for (da_op *op; (op = da_op_list_pop(&all)) != NULL;) {
+    da_search *search = op->outcomes != NULL && op->request_count == 1 ? op->outcomes[0].reply.search : NULL;
+    if (search == NULL || closed) {
+      if (search != NULL) da_op_refuse(op, DA_ECLOSED, da_status_text(DA_ECLOSED));
+      da_op_list_add(&batch->ops, op);
+      continue;
+    }
+    op->requests[0].search = search;
+    op->outcomes = NULL;
+    da_op_list_add(&s->back, op);
+    batch->count--;
+  }
+}
+
 /* ---- flushing ------------------------------------------------------------------------------------------ */
 
 static const da_due_class swept[] = {DA_DUE_DEADLINE, DA_DUE_QUEUE, DA_DUE_RETRY, DA_DUE_LEASE, DA_DUE_SCHEDULE};
@@ -278,7 +298,6 @@ static da_status find_due(da_sched *s, da_batch *batch, da_err *err)
   }
   batch->dues = true;
   s->dues_known = true;
-  tell_skipped(s);
   return DA_OK;
 }
 
@@ -342,6 +361,7 @@ static da_status fill_transaction(da_sched *s, da_batch *batch, const char **doi
     da_store_set_newest(s->store, batch->now_ms);
     status = apply_batch(s, batch, &again, err);
     if (status == DA_OK && !again) status = find_due(s, batch, err);
+    tell_skipped(s);
     if (status == DA_EFULL || again) da_store_abort(s->store);
     if (status != DA_OK) return status;
   }
@@ -387,11 +407,16 @@ void *da_batch_thread(void *sched)
       continue;
     }
     (void)pthread_mutex_lock(&s->queue.lock);
+    put_back_searches(s, batch, s->queue.closed);
     s->queue.count -= batch->count;
-    begin_patience(s, batch);
+    bool empty = batch->count == 0 && !batch->dues && !batch->full;
+    if (!empty) begin_patience(s, batch);
     (void)pthread_mutex_unlock(&s->queue.lock);
     signal_waiters(batch);
-    da_hand_batch(s, batch);
+    if (empty)
+      free(batch);
+    else
+      da_hand_batch(s, batch);
   }
   da_trial_hand_lost(s);
   da_hand_batch(s, NULL);

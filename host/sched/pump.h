@@ -147,8 +147,8 @@ struct da_sched {
   da_op_list back;
   bool dues_known;
   bool instants_given; /* an op had its own: records may lie ahead of the clock */
-  da_err skipped; /* words of the row that was told last as passed over */
-  bool full_said; /* in the log; it is said again only after a batch got through */
+  da_err skipped;      /* words of the row that was told last as passed over */
+  bool full_said;      /* in the log; it is said again only after a batch got through */
   da_patience patience;
   da_arena scratch;
   da_batch *lost; /* of a trial that died: told when the sched is deleted */

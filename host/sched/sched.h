@@ -38,12 +38,12 @@ struct da_op {
   da_status (*call)(da_store *store, da_op *op, da_err *err);
   void *call_argument; /* for call; lives in the arena */
   void *call_result;   /* of call; lives in the arena */
-  bool has_now;        /* its requests are applied as of now_ms instead of the clock: an instant that somebody tests with.
-                        * The clock and what the store keeps of it do not move */
+  bool has_now; /* its requests are applied as of now_ms instead of the clock: an instant that somebody tests with.
+                 * The clock and what the store keeps of it do not move */
   int64_t now_ms;
-  bool background;     /* behind everything else of its batch; one of each batch is sure of its place */
-  da_status status;    /* DA_OK; DA_EFULL, DA_ECORRUPT, DA_EVERSION (nothing of it happened; the last two: a row that
-                        * its requests read is damaged); DA_EQUEUE, DA_ECLOSED; or what `call` returned */
+  bool background;  /* behind everything else of its batch; one of each batch is sure of its place */
+  da_status status; /* DA_OK; DA_EFULL, DA_ECORRUPT, DA_EVERSION (nothing of it happened; the last two: a row that
+                     * its requests read is damaged); DA_EQUEUE, DA_ECLOSED; or what `call` returned */
   da_err err;
   void (*done)(da_op *op); /* on the loop thread, after the flush; owns the op from there on. May be NULL: the op is
                             * deleted */

@@ -1,15 +1,13 @@
 /* transport.h - what the scheduler asks of something that carries messages out of the process.
  *
  * Messages for the worker in this process never come here: they are the execute event of sched.h. All others lie in
- * the store's outbox until a transport has taken them, or nobody can: delivery is at least once. A message is offered to
- * the first transport that accepts its address, after the flush that made it:
- *   at once           when it is made; when the first transport is added, all that is left of earlier processes
- *   da_sched_offer()  what is kept for addresses that begin so, when somebody has come for them or has room again
- * Nothing is offered a second time while it is under way, and nobody asks again and again: a transport that said
- * DA_LATER owes a da_sched_offer().
- * What is kept does not grow for ever: an execute goes when its task is not pending any more (its retry timer sends it
- * anew, and then it is offered anew), an unblock DA_UNBLOCK_KEEP_MS after its promise settled.
- * Threads: the loop thread.
+ * the store's outbox until a transport has taken them, or nobody can: delivery is at least once. A message is offered
+ * to the first transport that accepts its address, after the flush that made it: at once           when it is made;
+ * when the first transport is added, all that is left of earlier processes da_sched_offer()  what is kept for addresses
+ * that begin so, when somebody has come for them or has room again Nothing is offered a second time while it is under
+ * way, and nobody asks again and again: a transport that said DA_LATER owes a da_sched_offer(). What is kept does not
+ * grow for ever: an execute goes when its task is not pending any more (its retry timer sends it anew, and then it is
+ * offered anew), an unblock DA_UNBLOCK_KEEP_MS after its promise settled. Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_SCHED_TRANSPORT_H
@@ -46,8 +44,8 @@ void da_sched_remove_transport(da_sched *sched, const void *user);
 
 /* DA_TAKEN, DA_LATER or DA_NEVER. Never from inside deliver(). */
 void da_delivery_end(da_delivery *delivery, da_verdict verdict);
-/* Offers what is kept for addresses that begin with `prefix` (copied; empty: all), soon. Ends early at the first DA_LATER
- * for an address that is just the prefix. */
+/* Offers what is kept for addresses that begin with `prefix` (copied; empty: all), soon. Ends early at the first
+ * DA_LATER for an address that is just the prefix. */
 void da_sched_offer(da_sched *sched, da_slice prefix);
 
 #endif

@@ -32,6 +32,27 @@ da_status da_store_live_put(da_store *store, da_slice id, da_slice key, da_slice
   return status < 0 ? da_store_words_to(store, status, err) : DA_OK;
 }
 
+static bool is_text(da_slice json, da_slice text)
+{
+  if (json.len != text.len + 2 || json.ptr[0] != '"') return false;
+  return da_slice_eq(da_slice_make(json.ptr + 1, text.len), text) && da_slice_find(text, '\\') < 0;
+}
+
+int da_live_is(da_view *view, da_slice id, da_slice name, da_slice value)
+{
+  da_store *store = (da_store *)view;
+  uint64_t root;
+  da_key key;
+  da_slice json;
+  if (name.len == 0 || name.len > DA_LIVE_KEY_MAX || da_id_fault(id) != NULL) return 0;
+  int there = da_root_find(store, da_id_root(id), &root);
+  if (there <= 0) return there;
+  da_key_live(&key, root, da_id_rest(id), name, store->seed);
+  there = da_rows_get(store, DA_KV_LIVE, da_key_slice(&key), &json);
+  if (there <= 0) return there;
+  return da_slice_eq(json, value) || is_text(json, value);
+}
+
 int da_live_drop(da_store *store, da_slice id)
 {
   uint64_t root;

@@ -121,6 +121,7 @@ bool da_wait_value_get(const da_wait_key *key, da_slice value, da_slice *first_t
 
 /* ---- live.c -------------------------------------------------------------------------------------------- */
 
+int da_live_is(da_view *view, da_slice id, da_slice name, da_slice value);
 int da_live_drop(da_store *store, da_slice id); /* all that an execution published */
 
 /* ---- queue.c ------------------------------------------------------------------------------------------- */
@@ -149,10 +150,16 @@ int da_prom_row_open(da_store *store, da_slice key, da_slice value, da_prom_row 
 int da_prom_row_id(da_store *store, const da_prom_row *row, da_arena *arena, da_slice *id);
 /* The promise of a row, copied into arena. `id` must live as long as the arena. */
 int da_prom_row_load(da_store *store, const da_prom_row *row, da_slice id, da_arena *arena, da_promise *out);
+/* The same without the values that lie in `blob`. */
+int da_prom_row_load_head(da_store *store, const da_prom_row *row, da_slice id, da_arena *arena, da_promise *out);
 /* Seeks the first row at `key`, or behind it if `behind` and it is there. */
 int da_view_seek(da_store *store, da_kv_table table, const da_key *key, bool behind, da_slice *found, da_slice *value);
 /* The whole text of an id out of a key; long_text is the rest of a long one, as the row's value holds it. */
 int da_id_of_key(da_store *store, const da_id_key *key, da_slice long_text, da_arena *arena, da_slice *id);
+
+/* ---- search.c ------------------------------------------------------------------------------------------ */
+
+int da_store_walk(da_view *view, da_walk *walk);
 
 /* ---- lock.c -------------------------------------------------------------------------------------------- */
 

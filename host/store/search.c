@@ -1,4 +1,4 @@
-/* search.c - all promises in the byte order of their ids.
+/* search.c - all promises, or all tasks, in the byte order of their ids.
  *
  * The order of the tables is not that order. Roots are walked by text (`ids`), but between `wf` and its children
  * `wf:...` lie the roots `wf-2`, `wf.x`, `wf 3`, everything that goes on with a byte below ':'. So a root whose
@@ -18,11 +18,14 @@ typedef struct waiting {
   size_t len; /* of its text, the beginning of search.text */
 } waiting;
 
+/* A scan visits whole promises; a walk (view.h) promises without their long values, or tasks, and not for ever. */
 typedef struct search {
   da_store *store;
   da_arena *arena;
   da_store_visit *visit;
   void *user;
+  da_walk *walk; /* NULL: a scan */
+  bool tasks;    /* a walk over them */
   bool stopped;
   da_slice prefix; /* only this id and what lies below it; empty: all */
   da_slice after;  /* only ids behind this one; empty: all */
@@ -35,7 +38,12 @@ typedef struct search {
 /* What a row that could not be read comes to: 1 if it was told and is passed over. */
 static int pass_over_of(const search *s, da_slice root, int status)
 {
-  if (s->store->on_damaged == NULL || (status != DA_ECORRUPT && status != DA_EVERSION)) return status;
+  if (status != DA_ECORRUPT && status != DA_EVERSION) return status;
+  if (s->walk != NULL) {
+    s->store->skipped = s->store->fault;
+    return 1;
+  }
+  if (s->store->on_damaged == NULL) return status;
   s->store->on_damaged(s->store->on_damaged_user, root, s->store->fault.text);
   return 1;
 }
@@ -45,13 +53,79 @@ static int pass_over(const search *s, int status)
   return pass_over_of(s, s->prefix.len > 0 ? da_id_root(s->prefix) : da_slice_make(s->text, s->reading), status);
 }
 
+/* The table of what lies below roots, and that of the roots themselves. */
+static da_kv_table table_of(const search *s, bool roots)
+{
+  if (s->tasks) return DA_KV_TASK;
+  return roots ? DA_KV_ROOT : DA_KV_PROM;
+}
+
+/* Of a task: its key, and in the place of the head the text of a long id. */
+static int open_task(da_store *store, da_slice key, da_slice value, da_arena *arena, da_prom_row *out, da_task *task)
+{
+  *out = (da_prom_row){.key = key, .value = value};
+  if (!da_key_id_get(key, &out->id)) return da_store_bad_row(store, DA_KV_TASK, key, DA_ECORRUPT);
+  da_status status = da_codec_task_get(value, arena, task, &out->head.text);
+  return status == DA_OK ? 1 : da_store_bad_row(store, DA_KV_TASK, key, status);
+}
+
+static int open_row(search *s, da_slice key, da_slice value, da_prom_row *out)
+{
+  da_task task;
+  return s->tasks ? open_task(s->store, key, value, s->arena, out, &task) : da_prom_row_open(s->store, key, value, out);
+}
+
+/* The walk goes on behind this row of the root that is being read. */
+static void pause_at(search *s, da_slice rest)
+{
+  da_slice parts[2] = {da_slice_make(s->text, s->reading), rest};
+  s->walk->after = da_arena_join(s->walk->arena, parts, 2);
+  s->stopped = true;
+}
+
+/* One more row was looked at. */
+static void count_row(search *s, da_slice rest)
+{
+  if (s->walk == NULL || s->stopped || --s->walk->rows > 0) return;
+  pause_at(s, rest);
+}
+
+static int show_task(search *s, const da_prom_row *row, da_slice id)
+{
+  da_task task;
+  da_prom_row again;
+  int status = open_task(s->store, row->key, da_arena_dup(s->arena, row->value), s->arena, &again, &task);
+  if (status < 0) return pass_over(s, status);
+  task.id = id;
+  if (s->walk->task(s->walk->user, &task)) return 1;
+  pause_at(s, da_id_rest(id));
+  return 1;
+}
+
+static int show_promise(search *s, const da_prom_row *row, da_slice id)
+{
+  da_promise promise;
+  int status = da_prom_row_load_head(s->store, row, id, s->arena, &promise);
+  if (status < 0) return pass_over(s, status);
+  if (s->walk->promise(s->walk->user, &promise)) return 1;
+  pause_at(s, da_id_rest(id));
+  return 1;
+}
+
+static int row_id(search *s, const da_prom_row *row, da_slice *id)
+{
+  return s->tasks ? da_id_of_key(s->store, &row->id, row->head.text, s->arena, id)
+                  : da_prom_row_id(s->store, row, s->arena, id);
+}
+
 static int visit_row(search *s, const da_prom_row *row)
 {
   da_slice id;
   if (row->head.anchor) return 1;
-  int status = da_prom_row_id(s->store, row, s->arena, &id);
+  int status = row_id(s, row, &id);
   if (status < 0) return pass_over(s, status);
   if (s->after.len != 0 && da_slice_cmp(id, s->after) <= 0) return 1;
+  if (s->walk != NULL) return s->tasks ? show_task(s, row, id) : show_promise(s, row, id);
   da_promise *promise = da_arena_alloc(s->arena, sizeof *promise);
   status = da_prom_row_load(s->store, row, id, s->arena, promise);
   if (status < 0) return pass_over(s, status);
@@ -63,9 +137,10 @@ static int visit_key(search *s, da_kv_table table, da_slice key)
 {
   da_prom_row row;
   da_slice value;
+  if (s->walk != NULL) da_arena_reset(s->arena);
   int there = da_rows_get(s->store, table, key, &value);
   if (there <= 0) return there;
-  there = da_prom_row_open(s->store, key, value, &row);
+  there = open_row(s, key, value, &row);
   return there < 0 ? pass_over(s, there) : visit_row(s, &row);
 }
 
@@ -106,13 +181,15 @@ static int gather(search *s, const da_key *head, da_slice bound, const da_subtre
   g->count = 0;
   g->cut = false;
   da_key_add_byte(&from, 0);
-  int there = da_rows_seek(s->store, DA_KV_PROM, da_key_slice(&from), &key, &value);
+  da_kv_table table = table_of(s, false);
+  int there = da_rows_seek(s->store, table, da_key_slice(&from), &key, &value);
   while (there > 0 && da_slice_starts(key, da_key_slice(head))) {
     da_prom_row row;
-    int opened = da_prom_row_open(s->store, key, value, &row);
+    if (s->walk != NULL) da_arena_reset(s->arena);
+    int opened = open_row(s, key, value, &row);
     if (opened < 0) {
       if (pass_over(s, opened) < 0) return opened;
-      there = da_rows_next(s->store, DA_KV_PROM, &key, &value);
+      there = da_rows_next(s->store, table, &key, &value);
       continue;
     }
     da_slice rest = da_prom_row_rest(&row);
@@ -120,7 +197,7 @@ static int gather(search *s, const da_key *head, da_slice bound, const da_subtre
     if (wanted && g->cut) wanted = da_slice_cmp(rest, g->items[GROUP_MAX - 1].rest) < 0;
     if (wanted) g->items[g->count++] = (gathered){da_arena_dup(temp, rest), da_arena_dup(temp, key)};
     if (g->count == (size_t)GROUP_MAX * 2) sort_group(g);
-    there = da_rows_next(s->store, DA_KV_PROM, &key, &value);
+    there = da_rows_next(s->store, table, &key, &value);
   }
   sort_group(g);
   return there < 0 ? there : 1;
@@ -138,7 +215,8 @@ static int visit_group(search *s, const da_key *head, const da_subtree *tree, bo
     da_arena_reset(&temp);
     status = gather(s, head, da_buf_slice(&bound), tree, &temp, g);
     for (size_t i = 0; i < g->count && status > 0 && !s->stopped; i++) {
-      status = visit_key(s, DA_KV_PROM, g->items[i].key);
+      status = visit_key(s, table_of(s, false), g->items[i].key);
+      count_row(s, g->items[i].rest);
       if (i + 1 < g->count) continue;
       da_buf_clear(&bound);
       da_buf_add_slice(&bound, g->items[i].rest);
@@ -173,20 +251,27 @@ static int visit_range(search *s, uint64_t root, da_slice prefix, bool resume)
   da_slice key;
   da_slice value;
   da_key from;
+  da_kv_table table = table_of(s, false);
   if (!start_of(s, root, prefix, resume, &from)) return 1;
-  int there = da_rows_seek(s->store, DA_KV_PROM, da_key_slice(&from), &key, &value);
+  int there = da_rows_seek(s->store, table, da_key_slice(&from), &key, &value);
   while (there > 0 && !s->stopped && da_slice_starts(key, prefix)) {
     da_prom_row row;
-    int status = da_prom_row_open(s->store, key, value, &row);
+    if (s->walk != NULL) da_arena_reset(s->arena);
+    int status = open_row(s, key, value, &row);
     if (status < 0) {
       if (pass_over(s, status) < 0) return status;
-      there = da_rows_next(s->store, DA_KV_PROM, &key, &value);
+      there = da_rows_next(s->store, table, &key, &value);
       continue;
     }
     if (!row.id.is_long) {
+      char rest[DA_ID_REST_KEY_MAX]; /* the row dies with the visit */
+      da_slice kept = da_slice_make(rest, row.id.rest.len);
+      memcpy(rest, row.id.rest.ptr, kept.len);
       status = visit_row(s, &row);
       if (status < 0) return status;
-      there = da_rows_next(s->store, DA_KV_PROM, &key, &value);
+      bool behind = !resume || da_slice_cmp(kept, da_id_rest(s->after)) > 0; /* else it would go no further */
+      if (behind) count_row(s, kept);
+      there = da_rows_next(s->store, table, &key, &value);
       continue;
     }
     da_key head = {0};
@@ -194,7 +279,7 @@ static int visit_range(search *s, uint64_t root, da_slice prefix, bool resume)
     da_key_add(&head, row.id.rest.ptr, DA_ID_REST_KEY_HEAD);
     status = visit_group(s, &head, NULL, resume);
     if (status < 0 || !da_key_after_prefix(&head)) return status;
-    there = da_rows_seek(s->store, DA_KV_PROM, da_key_slice(&head), &key, &value);
+    there = da_rows_seek(s->store, table, da_key_slice(&head), &key, &value);
   }
   return there < 0 ? there : 1;
 }
@@ -248,7 +333,8 @@ static int visit_root(search *s, uint64_t root)
 {
   da_key key;
   da_key_id(&key, root, DA_NONE, s->store->seed);
-  int status = visit_key(s, DA_KV_ROOT, da_key_slice(&key));
+  int status = visit_key(s, table_of(s, true), da_key_slice(&key));
+  count_row(s, DA_NONE);
   return status < 0 ? status : 1;
 }
 
@@ -345,4 +431,17 @@ da_status da_store_scan_ids(da_store *store, da_slice prefix, da_slice after, da
     done = da_id_rest(prefix).len != 0 ? visit_descendants(&s) : visit_roots(&s);
   da_store_leave(store, &inside);
   return done < 0 ? da_store_words_to(store, done, err) : DA_OK;
+}
+
+int da_store_walk(da_view *view, da_walk *walk)
+{
+  da_arena temp = {0};
+  search s = {
+      .store = (da_store *)view, .arena = &temp, .walk = walk, .tasks = walk->task != NULL, .after = walk->after};
+  walk->temp = &temp;
+  int done = visit_roots(&s);
+  walk->temp = NULL;
+  da_arena_free(&temp);
+  if (done < 0) return done;
+  return s.stopped;
 }

@@ -81,6 +81,14 @@ int da_prom_row_load(da_store *store, const da_prom_row *row, da_slice id, da_ar
   return load_blob(store, &owner, DA_BLOB_VALUE, value_bytes, arena, &out->value);
 }
 
+int da_prom_row_load_head(da_store *store, const da_prom_row *row, da_slice id, da_arena *arena, da_promise *out)
+{
+  int read = load_record(store, row, id, arena, out);
+  if (row->head.param_bytes != 0) out->param.data = DA_NONE;
+  if (row->head.value_bytes != 0) out->value.data = DA_NONE;
+  return read;
+}
+
 /* The text that the key of this id leaves out. */
 static da_slice text_beside_key(da_slice id)
 {
@@ -117,11 +125,7 @@ static int view_promise_head(da_view *view, da_slice id, da_arena *arena, da_pro
   da_key key;
   da_prom_row row;
   int there = find_promise(store_of(view), id, &key, &row);
-  if (there <= 0) return there;
-  there = load_record(store_of(view), &row, da_arena_dup(arena, id), arena, out);
-  if (row.head.param_bytes != 0) out->param.data = DA_NONE;
-  if (row.head.value_bytes != 0) out->value.data = DA_NONE;
-  return there;
+  return there <= 0 ? there : da_prom_row_load_head(store_of(view), &row, da_arena_dup(arena, id), arena, out);
 }
 
 /* ---- tasks --------------------------------------------------------------------------------------------- */
@@ -297,4 +301,6 @@ const da_view_ops da_store_view_ops = {
     .out_next = view_out_next,
     .schedule = view_schedule,
     .schedule_next = view_schedule_next,
+    .published = da_live_is,
+    .walk = da_store_walk,
 };

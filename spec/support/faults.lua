@@ -242,9 +242,27 @@ return {
   {
     words = "a search does not tell that there is more",
     run = "schedule",
-    file = "schedule.c",
-    from = "reply->more = reply->schedule_count > limit;",
-    to = "reply->more = false;",
+    file = "search.c",
+    from = "  reply->schedule_count = t.search->count;\n  reply->more = t.search->more;",
+    to = "  reply->schedule_count = t.search->count;\n  reply->more = false;",
+  },
+  {
+    words = "a search tells what is stored, not what is so",
+    file = "search.c",
+    from = "da_promise shown = da_rule_projected(stored, c->env->now_ms);",
+    to = "da_promise shown = *stored;",
+  },
+  {
+    words = "a search forgets what an earlier turn of it found",
+    file = "search.c",
+    from = "  if (search == NULL) {",
+    to = "  if (search == NULL || search->count > 0) {",
+  },
+  {
+    words = "a search of tasks does not know that they end with their promises",
+    file = "search.c",
+    from = "  if (rc <= 0 || da_rule_is_live(&promise, c->env->now_ms)) return *stored;",
+    to = "  return *stored;",
   },
   {
     run = "queue",

@@ -407,6 +407,39 @@ ask["task.heartbeat"] = function(g, o, _, slot, t)
   return request("task.heartbeat", { pid = pid or g:pick(PIDS), tasks = entries })
 end
 
+local PROMISE_STATES = { "pending", "resolved", "rejected", "rejected_canceled", "rejected_timedout" }
+local TASK_STATES = { "pending", "acquired", "suspended", "halted", "fulfilled" }
+
+-- A page behind an id that is there or not; how many records a turn looks at is the engine's own affair.
+local function search(g, kind, states, slot)
+  local data = { look = g:pick({ 1, 2, 3, 500 }) }
+  if g:chance(50) then
+    data.state = g:chance(90) and g:pick(states) or oracle.null
+  end
+  if g:chance(60) then
+    data.limit = g:chance(90) and g:pick({ 1, 2, 3, 1000 }) or oracle.null
+  end
+  if g:chance(50) then
+    data.cursor = g:pick({ slot.id, slot.root, slot.id .. "\1", "", "~", oracle.null })
+  end
+  return request(kind, data)
+end
+
+ask["promise.search"] = function(g, o, _, slot)
+  local req = search(g, "promise.search", PROMISE_STATES, slot)
+  local p = o.promises[slot.id]
+  if g:chance(40) then
+    req.data.tags = g:pick({ {}, oracle.null, { ["resonate:scope"] = "local" }, { ["resonate:origin"] = slot.root } })
+  elseif p and g:chance(30) then
+    req.data.tags = p.record.tags
+  end
+  return req
+end
+
+ask["task.search"] = function(g, _, _, slot)
+  return search(g, "task.search", TASK_STATES, slot)
+end
+
 ask["task.halt"] = function(_, _, _, slot)
   return request("task.halt", { id = slot.id })
 end
@@ -495,6 +528,8 @@ local WEIGHTS = {
   { "task.step", 4 },
   { "task.spawn", 4 },
   { "task.again", 5 },
+  { "promise.search", 4 },
+  { "task.search", 4 },
   { "sweep", 6 },
 }
 
@@ -1141,24 +1176,24 @@ end
 
 -- Malformed ---------------------------------------------------------------------------------------
 
+-- `look` is no member of the protocol.
+local function names_of(d)
+  local names = {}
+  for name in pairs(d) do
+    names[#names + 1] = name ~= "look" and name or "state"
+  end
+  table.sort(names)
+  return names
+end
+
 -- One flaw each: flaws(g, data) changes a fresh request, and returns true if it could.
 local FLAWS = {
   function(g, d) -- a member is missing
-    local names = {}
-    for name in pairs(d) do
-      names[#names + 1] = name
-    end
-    table.sort(names)
-    d[g:pick(names)] = nil
+    d[g:pick(names_of(d))] = nil
     return true
   end,
   function(g, d) -- a member has another type
-    local names = {}
-    for name in pairs(d) do
-      names[#names + 1] = name
-    end
-    table.sort(names)
-    local name = g:pick(names)
+    local name = g:pick(names_of(d))
     local wrong = type(d[name]) == "table" and { 7, "x", true } or { {}, true, 1.5, oracle.null }
     d[name] = g:pick(wrong)
     return true
@@ -1285,6 +1320,19 @@ local FLAWS = {
       else
         nested.awaited = nil
       end
+      return true
+    end
+  end,
+  function(g, d)
+    if d.look then
+      local name = g:pick({ "limit", "limit", "state", "cursor", "tags" })
+      local wrong = {
+        limit = { 0, -1, 1001, math.mininteger, 1.5, "1" },
+        state = { "", "done", 7 },
+        cursor = { 7, {} },
+        tags = { { a = 7 }, "x", 7 },
+      }
+      d[name] = g:pick(wrong[name])
       return true
     end
   end,

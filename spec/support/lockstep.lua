@@ -24,6 +24,7 @@ local SWITCHES = {
   { "timer_target", { "reject" } },
   { "suspend_dups", { "reject" } },
   { "heartbeat_mixed", { "reject" } },
+  { "listener_external_only", { true, false } },
   { "preload_limit", { 0, 1, 3 } },
   { "retry_timeout_ms", { 5000, 1 } },
 }

@@ -2,9 +2,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Here:    every promise.* and task.* request, the background sweep, snapshots. Schedules are in
---          oracle_schedule.lua. The invariants that a snapshot (ours or anybody's) can be held
---          against are in invariants.lua.
--- Not yet: promise.search, task.search and debug requests; a handler joins `handle` below.
+--          oracle_schedule.lua, searches in oracle_search.lua. The invariants that a snapshot (ours
+--          or anybody's) can be held against are in invariants.lua.
 -- Written from the text of the protocol, never from the engine: its worth is that it is a second
 -- opinion. So it prefers the shape of the text to speed or cleverness, and does without the engine.
 -- Sharing: replies, messages and snapshots share records with the model. Records are replaced,
@@ -53,6 +52,7 @@ local SWITCHES = {
   listener_external_only = { [true] = true, [false] = true },
   cron_dow = { quartz = true, unix = true },
   cron_never = { minute = true, reject = true },
+  search = { on = true, ["501"] = true },
   preload_limit = "integer",
   retry_timeout_ms = "integer",
 }
@@ -1485,11 +1485,13 @@ end
 M.is_alive, M.is_timer, M.is_external, M.projected = is_alive, is_timer, is_external, projected
 M.external_only, M.arms_at_birth, M.is_address, M.later = external_only, arms_at_birth, is_address, later
 
-require("spec.support.oracle_schedule")(M, {
+local parts = {
   shapes = SHAPES, is = is, check = check, run = run, ok = ok, fail = fail, loose = loose, broken = broken,
   copy = copy, copy_value = copy_value, is_null = is_null, sorted_keys = sorted_keys, too_long = too_long,
-  expire = expire, create = create,
-})
+  expire = expire, create = create, task_record = task_record,
+}
+require("spec.support.oracle_schedule")(M, parts)
+require("spec.support.oracle_search")(M, parts)
 
 local invariants = require("spec.support.invariants")(M)
 M.index, M.violations = invariants.index, invariants.violations

@@ -484,6 +484,10 @@ classify["task.spawn"] = function(walk, d)
   end
 end
 
+-- Searches change nothing.
+classify["promise.search"] = function() end
+classify["task.search"] = function() end
+
 classify.sweep = function(walk)
   local due, expired = { [oracle.RETRY] = {}, [oracle.LEASE] = {} }, {}
   for _, deadline in ipairs(walk.before.promiseTimeouts) do
