@@ -34,6 +34,7 @@ enum {
   DA_HTTP_FIELDS_MAX = 100,        /* its fields */
   DA_HTTP_PIPELINE_MAX = 64,       /* requests of one connection that are being answered; more are read later */
   DA_HTTP_HELD_MAX = 256 << 20,    /* bytes of requests that came and are not answered, of all connections */
+  DA_CONFIG_FILE_MAX = 1 << 20,    /* bytes of a file of settings: there are some dozens of them */
   DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
   DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */
   DA_VALUE_MAX = 16 << 20,         /* bytes of one encoded value */

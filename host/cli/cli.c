@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -59,19 +60,32 @@ static int unknown_verb(const char *name)
   return cli_fail(CLI_EXIT_USAGE, "no verb '%s'; dahost help lists them", name);
 }
 
+/* Is `name` a setting's key with dashes, as the Resonate server has its flags? */
+static bool is_key(int flag, da_slice name)
+{
+  const char *key = flag >= CLI_SETTING_FIRST ? cli_settings[flag - CLI_SETTING_FIRST].key : "";
+  bool same = strlen(key) == name.len;
+  for (size_t i = 0; same && i < name.len; i++)
+    same = key[i] == name.ptr[i] || (name.ptr[i] == '-' && (key[i] == '.' || key[i] == '_'));
+  return same;
+}
+
 static int unknown_flag(const cli_verb *verb, da_slice name)
 {
   cli_nearest nearest = {.wanted = name};
   bool elsewhere = false;
+  da_slice key = DA_NONE;
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
     da_slice candidate = da_slice_of(cli_flags[i].name);
     if ((flags_of(verb) & CLI_BIT(i)) != 0)
       cli_nearest_offer(&nearest, candidate);
     else if (da_slice_eq(candidate, name))
       elsewhere = true;
+    if (verb != NULL && (verb->flags & CLI_BIT(i)) != 0 && is_key(i, name)) key = candidate;
   }
   const char *of = verb != NULL ? verb->name : "dahost";
-  if (nearest.best.len > 0)
+  if (key.len > 0) nearest.best = key;
+  if (nearest.best.len > 0 && !elsewhere)
     return cli_fail(CLI_EXIT_USAGE, "%s has no flag --%.*s; did you mean --%.*s?", of, DA_FMT(name),
                     DA_FMT(nearest.best));
   return cli_fail(CLI_EXIT_USAGE, "%s has no flag --%.*s%s; see dahost %s --help", of, DA_FMT(name),
@@ -143,6 +157,11 @@ static int take_flag(const cli_verb *verb, int argc, char **argv, int *at, cli_c
   int found = find_flag(verb, argv[*at], &value);
   if (found < 0) return CLI_EXIT_USAGE;
   if (cli_flags[found].metavar == NULL) {
+    bool setting = found >= CLI_SETTING_FIRST; /* --push=false */
+    if (setting && value != NULL && *value != '\0') {
+      command->flags[found] = value;
+      return 0;
+    }
     if (value != NULL) return cli_fail(CLI_EXIT_USAGE, "--%s takes no value", cli_flags[found].name);
     command->flags[found] = "";
     return 0;
@@ -182,6 +201,13 @@ static void take_environment(cli_command *command)
       continue;
     if (i == CLI_SERVER) continue; /* choose() */
     cli_variable_name((cli_flag_id)i, variable);
+    if (i >= CLI_SETTING_FIRST) { /* config.c reads it, whatever it says */
+      const char *value = getenv(variable);
+      if (value == NULL || *value == '\0') continue;
+      command->flags[i] = value;
+      command->from_variable |= CLI_BIT(i);
+      continue;
+    }
     command->flags[i] = from_environment((cli_flag_id)i, variable);
     const char *also = cli_also_variable((cli_flag_id)i);
     if (command->flags[i] == NULL && also != NULL) command->flags[i] = from_environment((cli_flag_id)i, also);
@@ -334,6 +360,16 @@ int cli_help(const cli_command *command)
   return CLI_EXIT_OK;
 }
 
+static int print_config(const cli_command *command)
+{
+  da_buf out = {0};
+  cli_config_print(command, &out);
+  out.len--; /* cli_print() ends the line */
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+  return CLI_EXIT_OK;
+}
+
 static int answer(int argc, char **argv)
 {
   cli_command command = {0};
@@ -366,10 +402,17 @@ static int answer(int argc, char **argv)
   if (code == 0) code = check_operands(&command);
   if (code != 0) return code;
   take_environment(&command);
+  cli_config config;
+  if (!cli_config_read(&command, &config)) {
+    cli_config_free(&config);
+    return CLI_EXIT_USAGE;
+  }
   /* The variable of others: whoever set it for them may not have thought of this program. */
   if (variable != NULL && cli_has(&command, CLI_SERVER) && strcmp(variable, "DAHOST_SERVER") != 0)
     cli_note(&command, "asking %s (%s; --data DIR asks a store)", command.flags[CLI_SERVER], variable);
-  return command.verb->run(&command);
+  code = cli_has(&command, CLI_PRINT_CONFIG) ? print_config(&command) : command.verb->run(&command);
+  cli_config_free(&config);
+  return code;
 }
 
 int da_cli_main(int argc, char **argv)

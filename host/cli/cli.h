@@ -12,6 +12,7 @@
 #define DA_CLI_CLI_H
 
 #include "../base/json.h"
+#include "settings.h"
 
 #define DA_VERSION "0.1.0"
 
@@ -25,19 +26,14 @@ enum {
   CLI_EXIT_INTERRUPTED = 130
 };
 
-/* X(NAME, "name", "METAVAR" or NULL for a switch, "help") */
+/* X(NAME, "name", "METAVAR" or NULL for a switch, "help"); those that are settings of a server: settings.h */
 #define CLI_FLAG_MAP(X)                                                                                     \
-  X(DATA, "data", "DIR", "directory of the store (default ./.dahost)")                                      \
   X(JSON, "json", NULL, "print JSON instead of the human view")                                             \
   X(QUIET, "quiet", NULL, "no progress on stderr (errors and the script's output stay); -q")                \
   X(HELP, "help", NULL, "this text")                                                                        \
   X(ID, "id", "ID", "id of the execution (default: FUNCTION and four random characters)")                   \
   X(ARGS, "args", "JSON", "all arguments as one JSON array")                                                \
   X(STR, "str", NULL, "every ARG is a string")                                                              \
-  X(WARM, "warm", "BYTES", "memory for suspended executions (default 64M; 0: recover each by replay)")      \
-  X(STEP_THREADS, "step-threads", "N", "threads that run steps (default 4)")                                \
-  X(SPAN_LIMIT, "span-limit", "D", "time workflow code may run without an await (default 30s)")             \
-  X(DEATHS, "deaths", "N", "deaths of the process in one step that park an execution (default 10)")         \
   X(ALL, "all", NULL, "everything that is not finished")                                                    \
   X(STATE, "state", "S", "running, suspended, completed, parked, or all")                                   \
   X(STEPS, "steps", NULL, "steps under way: on threads, queued, to be tried again")                         \
@@ -75,14 +71,28 @@ enum {
   X(ARG, "arg", "X", "an argument: JSON, else a string; may be given several times")                        \
   X(JSON_ARGS, "json-args", "JSON", "all arguments as one JSON array")                                      \
   X(TARGET, "target", "ADDRESS", "who is to run it (default poll://any@default)")                           \
-  X(DELAY, "delay", "D", "not before this has passed")
+  X(DELAY, "delay", "D", "not before this has passed")                                                      \
+  X(CONFIG, "config", "FILE", "settings, as --print-config prints them")                                    \
+  X(PRINT_CONFIG, "print-config", NULL, "print the settings and where each comes from, and end")
 
 typedef enum cli_flag_id {
 #define X(name, text, metavar, help) CLI_##name,
   CLI_FLAG_MAP(X)
 #undef X
-      CLI_FLAG_COUNT
+#define X(name, ...) CLI_##name,
+      CLI_SETTING_MAP(X)
+#undef X
+          CLI_FLAG_COUNT
 } cli_flag_id;
+
+/* Settings are the last flags. */
+typedef enum cli_setting_id {
+#define X(name, ...) CLI_NTH_##name,
+  CLI_SETTING_MAP(X)
+#undef X
+      CLI_SETTING_COUNT
+} cli_setting_id;
+enum { CLI_SETTING_FIRST = CLI_FLAG_COUNT - CLI_SETTING_COUNT };
 
 enum { CLI_OPERANDS_MAX = 256, CLI_REPEATED_MAX = 256 };
 
@@ -97,7 +107,9 @@ typedef struct cli_command {
   const cli_verb *verb;
   const char *operands[CLI_OPERANDS_MAX]; /* borrowed from argv */
   size_t operand_count;
-  const char *flags[CLI_FLAG_COUNT]; /* borrowed from argv or the environment; NULL: not given; a switch: "" */
+  const char *flags[CLI_FLAG_COUNT]; /* borrowed from argv, environment, config; NULL: not given; a switch: "" */
+  cli_flag_set from_variable;        /* those given by DAHOST_* */
+  const struct cli_config *config;   /* what became of those that are settings: config.h */
   struct {
     cli_flag_id flag;
     const char *value;

@@ -19,6 +19,7 @@
 #include "../base/log.h"
 #include "../sched/kill.h"
 #include "cli.h"
+#include "config.h"
 #include "event.h"
 #include "reach.h"
 #include "text.h"
@@ -449,12 +450,22 @@ static int serve(server *s, cli_host_options *options)
   _exit(CLI_EXIT_OK);
 }
 
+/* Without a word on it, errors alone: what the log would warn of is said anyway. */
+static void set_log_level(const cli_command *command)
+{
+  static const char *const names[] = {"debug", "info", "warn", "error"};
+  const char *level = cli_config_text(command, CLI_LOG);
+  da_log_set_level(DA_LOG_ERROR);
+  for (int i = DA_LOG_DEBUG; level != NULL && i <= DA_LOG_ERROR; i++)
+    if (strcmp(level, names[i]) == 0) da_log_set_level((da_log_level)i);
+}
+
 int cli_serve(const cli_command *command)
 {
   const char *fault = da_kill_setup();
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
   cli_host_options options = {.worker = true, .drive = true, .serve = true};
-  if (!cli_read_sizes(command, &options)) return CLI_EXIT_USAGE;
+  cli_read_sizes(command, &options);
   static da_slice targets[DA_GROUPS_MAX] = {{ADDRESS "default", sizeof ADDRESS "default" - 1}};
   static source sources[CLI_OPERANDS_MAX];
   server s = {
@@ -464,7 +475,7 @@ int cli_serve(const cli_command *command)
     if (!read_operand(&s, command->operands[i], &sources[i], &err)) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
   }
   s.place = cli_store_place(command);
-  if (getenv("DAHOST_LOG") == NULL) da_log_set_level(DA_LOG_ERROR); /* what the log would warn of is said anyway */
+  set_log_level(command);
   int code = serve(&s, &options);
   free(s.place);
   return code;

@@ -10,6 +10,7 @@
 #include "../base/text.h"
 #include "../sched/control.h"
 #include "../sched/kill.h"
+#include "config.h"
 #include "event.h"
 #include "text.h"
 
@@ -83,34 +84,12 @@ static void here_ready(void *user)
   (void)cli_service_ask(cli_host_service(a->host), cJSON_Duplicate(a->ask->json, true), a->ask->bundle, &sink);
 }
 
-bool cli_read_sizes(const cli_command *command, cli_host_options *options)
+void cli_read_sizes(const cli_command *command, cli_host_options *options)
 {
-  options->warm_bytes = SIZE_MAX;
-  if (cli_has(command, CLI_WARM) && !cli_size_read(command->flags[CLI_WARM], &options->warm_bytes)) {
-    cli_fail(CLI_EXIT_USAGE, "--warm wants a number of bytes (0, 500k, 64M), not '%s'", command->flags[CLI_WARM]);
-    return false;
-  }
-  size_t threads = 0;
-  if (cli_has(command, CLI_STEP_THREADS) &&
-      (!cli_size_read(command->flags[CLI_STEP_THREADS], &threads) || threads < 1 || threads > 256)) {
-    cli_fail(CLI_EXIT_USAGE, "--step-threads wants a number from 1 to 256, not '%s'", command->flags[CLI_STEP_THREADS]);
-    return false;
-  }
-  options->step_threads = (int)threads;
-  if (cli_has(command, CLI_SPAN_LIMIT) &&
-      (!cli_duration_read(command->flags[CLI_SPAN_LIMIT], &options->span_limit_ms) || options->span_limit_ms < 1)) {
-    cli_fail(CLI_EXIT_USAGE, "--span-limit wants a duration (500ms, 30s, 5m), not '%s'",
-             command->flags[CLI_SPAN_LIMIT]);
-    return false;
-  }
-  size_t deaths = 0;
-  if (cli_has(command, CLI_DEATHS) &&
-      (!cli_size_read(command->flags[CLI_DEATHS], &deaths) || deaths < 1 || deaths > 1000000)) {
-    cli_fail(CLI_EXIT_USAGE, "--deaths wants a number from 1 to 1000000, not '%s'", command->flags[CLI_DEATHS]);
-    return false;
-  }
-  options->deaths_max = (int)deaths;
-  return true;
+  options->warm_bytes = (size_t)cli_config_number(command, CLI_WARM);
+  options->step_threads = (int)cli_config_number(command, CLI_STEP_THREADS);
+  options->span_limit_ms = cli_config_number(command, CLI_SPAN_LIMIT);
+  options->deaths_max = (int)cli_config_number(command, CLI_DEATHS);
 }
 
 static int answer_here(attempt *a, da_store *store)
@@ -252,7 +231,7 @@ int cli_reach(const cli_ask *ask, cli_client *client)
   const char *fault = da_kill_setup();
   cli_host_options sizes = {0};
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
-  if (!cli_read_sizes(ask->command, &sizes)) return CLI_EXIT_USAGE;
+  cli_read_sizes(ask->command, &sizes);
   char *place = cli_store_place(ask->command);
   attempt a = {.ask = ask, .client = client, .place = place, .sizes = &sizes};
   da_store_options options = {.create = ask->create};

@@ -7,22 +7,29 @@
 
 #include <stdio.h>
 
+#include "config.h"
+
 #define F(name) CLI_BIT(CLI_##name)
 #define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
 #define F_PROTOCOL (F_COMMON | F(JSON))
+/* All from the first one on. */
+#define F_SETTINGS ((CLI_BIT(CLI_FLAG_COUNT) - 1) & ~(CLI_BIT(CLI_SETTING_FIRST) - 1))
 #define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS))
 
 const cli_flag cli_flags[CLI_FLAG_COUNT] = {
 #define X(name, text, metavar, help) {text, metavar, help},
     CLI_FLAG_MAP(X)
 #undef X
+#define X(name, flag, key, shared, type, text, least, most, words, metavar, help) {flag, metavar, help},
+        CLI_SETTING_MAP(X)
+#undef X
 };
 
-const cli_flag_set cli_repeated = F(TAG) | F(ARG);
+const cli_flag_set cli_repeated = F(TAG) | F(ARG) | F(LISTEN) | F(CORS);
 /* What is asked, and of what, that lies in the environment would be forgotten there. */
-const cli_flag_set cli_only_words = F(HELP) | F(WHERE) | F(VALUE) | F(VERSION) | F(ACTION) | F(ACTIONS) | F(TASKS) |
-                                    F(CRON) | F(PROMISE_ID) | F(PROMISE_PARAM) | F(PROMISE_TAGS) | F(FUNC) | F(ARG) |
-                                    F(JSON_ARGS) | F(DELAY);
+const cli_flag_set cli_only_words = F(HELP) | F(PRINT_CONFIG) | F(WHERE) | F(VALUE) | F(VERSION) | F(ACTION) |
+                                    F(ACTIONS) | F(TASKS) | F(CRON) | F(PROMISE_ID) | F(PROMISE_PARAM) |
+                                    F(PROMISE_TAGS) | F(FUNC) | F(ARG) | F(JSON_ARGS) | F(DELAY);
 
 const char *cli_flag_name(cli_flag_id flag)
 {
@@ -276,8 +283,8 @@ const cli_verb cli_verbs[] = {
      F_COMMON | F(JSON) | F(ID) | F(ARGS) | F(STR) | F(TIMEOUT) | F(TAGS), 1, CLI_OPERANDS_MAX, cli_start},
     {"resume", "[ID...]", "go on with executions where they stopped", resume_help, F_COMMON | F_WORKER | F(ALL), 0,
      CLI_OPERANDS_MAX, cli_resume},
-    {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help, F_COMMON | F_WORKER, 0,
-     CLI_OPERANDS_MAX, cli_serve},
+    {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help,
+     F_COMMON | F_SETTINGS | F(CONFIG) | F(PRINT_CONFIG), 0, CLI_OPERANDS_MAX, cli_serve},
     {"repl", "[FILE]", "a prompt in a workflow", repl_help, F_COMMON | F_WORKER | F(ID), 0, 1, cli_repl},
     {"ps", "", "list executions", ps_help,
      F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(CUT) | F(WHERE) | F(LIMIT), 0, 0, cli_ps},
@@ -363,21 +370,56 @@ const cli_verb *cli_verb_twin(const cli_verb *verb)
   return NULL;
 }
 
+/* "--port N", "--push=false": how it is given. */
+static void flag_form(int i, char out[CLI_VARIABLE_MAX])
+{
+  const cli_flag *f = &cli_flags[i];
+  const cli_setting *s = i >= CLI_SETTING_FIRST ? &cli_settings[i - CLI_SETTING_FIRST] : NULL;
+  bool off = s != NULL && s->type == CLI_TYPE_SWITCH && strcmp(s->text, "true") == 0;
+  (void)snprintf(out, CLI_VARIABLE_MAX, "--%s%s%s", f->name, f->metavar != NULL ? " " : "",
+                 off                  ? "=false"
+                 : f->metavar != NULL ? f->metavar
+                                      : "");
+}
+
+/* " (any, colon, dot or off; default any)" */
+static void add_choice(da_buf *out, const cli_setting *s)
+{
+  const char *between = "";
+  bool takes_value = s->type != CLI_TYPE_SWITCH;
+  if (!takes_value || (s->words == NULL && s->text == NULL)) return;
+  da_buf_addf(out, " (");
+  if (s->words != NULL) cli_setting_words(s, out);
+  if (s->words != NULL) between = "; ";
+  if (s->text != NULL) da_buf_addf(out, "%sdefault %s", between, s->text);
+  da_buf_add_byte(out, ')');
+}
+
+static void add_flag(da_buf *out, int i, int width)
+{
+  char form[CLI_VARIABLE_MAX];
+  char variable[CLI_VARIABLE_MAX];
+  flag_form(i, form);
+  da_buf_addf(out, "  %-*s %s", width, form, cli_flags[i].help);
+  if (i >= CLI_SETTING_FIRST) add_choice(out, &cli_settings[i - CLI_SETTING_FIRST]);
+  const char *also = cli_also_variable((cli_flag_id)i);
+  cli_variable_name((cli_flag_id)i, variable);
+  if ((cli_only_words & CLI_BIT(i)) == 0)
+    da_buf_addf(out, " [%s%s%s]", variable, also != NULL ? ", " : "", also != NULL ? also : "");
+  da_buf_add_byte(out, '\n');
+}
+
 static void add_flags(da_buf *out, cli_flag_set wanted)
 {
+  int width = 18;
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
-    if ((wanted & CLI_BIT(i)) == 0) continue;
-    const cli_flag *f = &cli_flags[i];
-    const char *also = cli_also_variable((cli_flag_id)i);
-    char left[40];
-    char variable[CLI_VARIABLE_MAX];
-    (void)snprintf(left, sizeof left, "--%s %s", f->name, f->metavar != NULL ? f->metavar : "");
-    da_buf_addf(out, "  %-18s %s", left, f->help);
-    cli_variable_name((cli_flag_id)i, variable);
-    if ((cli_only_words & CLI_BIT(i)) == 0)
-      da_buf_addf(out, " [%s%s%s]", variable, also != NULL ? ", " : "", also != NULL ? also : "");
-    da_buf_add_byte(out, '\n');
+    char form[CLI_VARIABLE_MAX];
+    flag_form(i, form);
+    if ((wanted & CLI_BIT(i)) != 0 && (int)strlen(form) > width) width = (int)strlen(form);
   }
+  if ((wanted & CLI_BIT(CLI_DATA)) != 0) add_flag(out, CLI_DATA, width);
+  for (int i = 0; i < CLI_FLAG_COUNT; i++)
+    if ((wanted & CLI_BIT(i)) != 0 && i != CLI_DATA) add_flag(out, i, width);
 }
 
 static void add_usage(da_buf *out, const cli_verb *verb, const char *server)
