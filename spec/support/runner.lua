@@ -348,7 +348,7 @@ end
 local function starts_programs(path)
   local file = io.open(path)
   if not file or path:find("/random_%d_spec") or path:find("/evicted_spec") or
-    path:find("/test_run_spec") or path:find("/http_server_spec") or not path:find("^spec/%l+/") then return false end
+    path:find("/test_run_spec") or path:find("^spec/net/") or not path:find("^spec/%l+/") then return false end
   local text = file:read("a")
   file:close()
   return text:find("spec%.support%.harness") or text:find("spec%.support%.script")
