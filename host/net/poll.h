@@ -15,8 +15,8 @@ typedef struct da_poll da_poll;
 
 typedef struct da_poll_options {
   da_sched *sched;
-  size_t connections_max; /* over all groups */
-  size_t buffer_max;      /* messages that wait for one connection */
+  size_t connections_max; /* over all groups; 0: 1000 */
+  size_t buffer_max;      /* messages that wait for one connection; 0: 100 */
   int64_t keepalive_ms;   /* 0: no comments */
   da_slice server_url;    /* head.serverUrl of an execute; borrowed as long as it lives */
 } da_poll_options;
@@ -34,8 +34,8 @@ void da_poll_end(da_poll *poll); /* ends all streams */
 
 typedef struct da_poll_stats {
   size_t connections;
-  uint64_t delivered;
-  uint64_t lost;
+  uint64_t delivered; /* written to a stream */
+  uint64_t lost;      /* not: nobody was there for it, or there was no room; the outbox has it */
 } da_poll_stats;
 da_poll_stats da_poll_get_stats(const da_poll *poll);
 
