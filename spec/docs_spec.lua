@@ -1,5 +1,6 @@
 -- docs_spec.lua - what README.md and lua/README.md say is so: their scripts run, their verbs and functions exist.
 -- SPDX-License-Identifier: Apache-2.0
+local fake = require("spec.support.http_fake")
 local harness = require("spec.support.harness")
 local script = require("spec.support.script")
 
@@ -243,6 +244,27 @@ end]=]
     for code in section:match("Exit codes of `run`: (.-)%(Ctrl"):gmatch("%d+") do
       assert.is_truthy(codes:find("%f[%d]" .. code .. "%f[%D]"), "exit code " .. code .. " is not in the help")
     end
+  end)
+
+  -- The commands of the section, at a server that plays one: what they say is in client_spec.lua.
+  it("asks a server with commands that it takes", function()
+    local section = text:match("\n### Asking a server\n(.-)\n## ")
+    local server = fake.start(function(request)
+      local promise = '{"id":"order-7","state":"pending","createdAt":1,"tags":{"resonate:scope":"global"}}'
+      local found = request.body:find("promise.search", 1, true)
+      return fake.envelope(request, 200, found and '{"promises":[' .. promise .. "]}" or '{"promise":' .. promise .. "}")
+    end)
+    local count = 0
+    for line in section:gmatch("\n    dahost ([^\n]+)") do
+      local words = {}
+      for word in line:gmatch("%S+") do words[#words + 1] = word == "http://localhost:8001" and server.url or word end
+      local got = harness.dahost(words)
+      assert.are.equal(0, got.code, line .. ": " .. got.err)
+      assert.is_truthy(got.out:find("order-7", 1, true))
+      count = count + 1
+    end
+    assert.are.same({ 3, 3 }, { count, #server.requests })
+    server:stop()
   end)
 
   it("names verbs that exist", function()

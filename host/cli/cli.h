@@ -181,7 +181,14 @@ int cli_promise_search(const cli_command *command);
 int cli_promise_resolve(const cli_command *command);
 int cli_promise_reject(const cli_command *command);
 int cli_promise_cancel(const cli_command *command);
-/* Of the protocol. */
+/* Of the protocol. remote: with a server only; else with a store, too. */
+int cli_remote_tree(const cli_command *command);
+int cli_remote_promise_create(const cli_command *command);
+int cli_remote_promise_get(const cli_command *command);
+int cli_remote_promise_search(const cli_command *command);
+int cli_remote_promise_resolve(const cli_command *command);
+int cli_remote_promise_reject(const cli_command *command);
+int cli_remote_promise_cancel(const cli_command *command);
 int cli_promise_register_callback(const cli_command *command);
 int cli_promise_register_listener(const cli_command *command);
 int cli_invoke(const cli_command *command);
@@ -196,6 +203,10 @@ int cli_task_release(const cli_command *command);
 int cli_task_halt(const cli_command *command);
 int cli_task_continue(const cli_command *command);
 int cli_task_search(const cli_command *command);
+int cli_remote_schedule_create(const cli_command *command);
+int cli_remote_schedule_get(const cli_command *command);
+int cli_remote_schedule_delete(const cli_command *command);
+int cli_remote_schedule_search(const cli_command *command);
 int cli_send(const cli_command *command);
 int cli_queue(const cli_command *command);
 int cli_schedule_create(const cli_command *command);

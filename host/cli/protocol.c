@@ -9,6 +9,7 @@
 #include "../net/envelope.h"
 #include "json_text.h"
 #include "reach.h"
+#include "remote.h"
 #include "text.h"
 
 /* ---- asking -------------------------------------------------------------------------------------------- */
@@ -48,6 +49,15 @@ static int ask_store(const cli_command *command, const char *kind, da_slice data
   return code;
 }
 
+static int ask_server(const cli_command *command, const char *kind, da_slice data, cli_answer *answer)
+{
+  cli_remote *remote = cli_remote_new(command);
+  if (remote == NULL) return CLI_EXIT_USAGE;
+  int code = cli_remote_ask(remote, kind, data, answer);
+  cli_remote_delete(remote);
+  return code;
+}
+
 int cli_answer_show(const cli_command *command, const cli_answer *answer)
 {
   bool good = answer->status >= 200 && answer->status < 300;
@@ -71,7 +81,9 @@ int cli_data_ask(cli_data *data, const char *kind)
   int code = data->code;
   cli_answer answer = {0};
   da_buf_add_byte(&data->text, '}');
-  if (code == 0) code = ask_store(data->command, kind, da_buf_slice(&data->text), &answer);
+  if (code == 0)
+    code = cli_has(data->command, CLI_SERVER) ? ask_server(data->command, kind, da_buf_slice(&data->text), &answer)
+                                              : ask_store(data->command, kind, da_buf_slice(&data->text), &answer);
   if (code == 0) code = cli_answer_show(data->command, &answer);
   da_buf_free(&answer.text);
   da_buf_free(&data->text);

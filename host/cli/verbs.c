@@ -11,9 +11,10 @@
 
 #define F(name) CLI_BIT(CLI_##name)
 #define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
-#define F_PROTOCOL (F_COMMON | F(JSON))
 /* All from the first one on. */
 #define F_SETTINGS ((CLI_BIT(CLI_FLAG_COUNT) - 1) & ~(CLI_BIT(CLI_SETTING_FIRST) - 1))
+#define F_REMOTE (F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(HELP) | F(QUIET) | F(JSON))
+#define F_BOTH (F_REMOTE | F(DATA)) /* works the same way with a store */
 #define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS))
 
 const cli_flag cli_flags[CLI_FLAG_COUNT] = {
@@ -244,14 +245,36 @@ static const char verify_help[] =
 static const char version_help[] = "The version of this program and of what it is built from.\n";
 static const char help_help[] = "This overview, or the help of one verb.\n";
 
-/* ---- of the protocol ----------------------------------------------------------------------------------- */
+/* ---- of servers ---------------------------------------------------------------------------------------- */
 
-static const char remote_help[] = "\n"
-                                  "A request of the Resonate protocol. Success: the data of its answer as JSON, "
-                                  "indented (--json: on one line), exit\n"
-                                  "code 0. An answer that says no: `Error: ` and its data on stderr, exit code 1. "
-                                  "Durations are 90 (seconds), 250ms,\n"
-                                  "1h30m, 3d.\n";
+static const char remote_help[] =
+    "\n"
+    "A server is asked in the Resonate protocol. Success: the data of its answer as JSON, indented (--json: on one\n"
+    "line), exit code 0. An answer that says no: `Error: ` and its data on stderr, exit code 1. No answer, or none of\n"
+    "this protocol: exit code 74. Durations are 90 (seconds), 250ms, 1h30m, 3d.\n";
+#define VALUES                                                                                              \
+  "A value of the protocol is {\"data\":..., \"headers\":{...}}: data is sent as base64, of a string its\n" \
+  "characters, of anything else its JSON text.\n"
+static const char remote_create_help[] =
+    "Creates a promise; an existing one is left as it is, and shown. Without --timeout it has no deadline.\n" VALUES;
+static const char remote_get_help[] = "Shows a promise as the server has it.\n";
+static const char remote_settle_help[] =
+    "Settles a promise; one that is settled is left as it is, and shown. With JSON in place of --value: a result (or\n"
+    "an error) as a workflow would give it.\n" VALUES;
+static const char remote_search_help[] =
+    "Promises in the order of their ids: in state S (pending, resolved, rejected, rejected_canceled,\n"
+    "rejected_timedout), with all those tags. `cursor` in the answer: there are more, --cursor goes on behind it.\n";
+static const char remote_schedule_create_help[] =
+    "Has a promise created at each instant that CRON allows. Its id is made from --promise-id, in which {{.id}} is "
+    "the\n"
+    "id of the schedule and {{.timestamp}} the instant in ms; its tags need resonate:target, the address of who is to\n"
+    "work on it. A schedule that is there already is left as it is, and shown.\n" VALUES;
+static const char remote_schedule_get_help[] = "Shows a schedule as the server has it.\n";
+static const char remote_schedule_delete_help[] = "Deletes a schedule. What it made stays.\n";
+static const char remote_schedule_search_help[] = "Schedules in the order of their ids, with all those tags.\n";
+static const char remote_tree_help[] =
+    "The promises of ID's lineage (tag resonate:origin), each below the one that made it, in the order of their\n"
+    "creation: yellow is pending, green resolved, red rejected.\n";
 static const char callback_help[] = "Has the task of promise AWAITER resumed when AWAITED is settled.\n";
 static const char listener_help[] = "Has ADDRESS (poll://uni@GROUP/ID, http://...) told when AWAITED is settled.\n";
 static const char task_get_help[] = "Shows a task: its state, version and who holds it.\n";
@@ -289,6 +312,7 @@ const cli_verb cli_verbs[] = {
     {"ps", "", "list executions", ps_help,
      F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(CUT) | F(WHERE) | F(LIMIT), 0, 0, cli_ps},
     {"tree", "ID", "an execution and all it invoked", tree_help, F_COMMON | F(JSON) | F(LIMIT), 1, 1, cli_tree},
+    {"tree", "ID", "", remote_tree_help, F_REMOTE, 1, 1, cli_remote_tree},
     {"get", "ID", "one execution or promise, with its value", get_help, F_COMMON | F(JSON) | F(HISTORY), 1, 1, cli_get},
     {"queue", "[NAME]", "channels, semaphores, limiters", queue_help, F_COMMON | F(JSON) | F(LIMIT), 0, 1, cli_queue},
     {"send", "CHANNEL JSON", "send a message to a channel or an inbox", send_help, F_COMMON | F(JSON) | F(STR), 2, 2,
@@ -301,45 +325,62 @@ const cli_verb cli_verbs[] = {
      F_COMMON | F(JSON) | F(WHERE) | F(DRY_RUN) | F(FORCE), 2, 2, cli_migrate},
     {"promise create", "ID", "make a promise to be settled from outside", promise_create_help,
      F_COMMON | F(JSON) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_promise_create},
+    {"promise create", "ID", "", remote_create_help, F_REMOTE | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1,
+     cli_remote_promise_create},
     {"promise get", "ID", "show a promise", promise_get_help, F_COMMON | F(JSON), 1, 1, cli_promise_get},
+    {"promise get", "ID", "", remote_get_help, F_REMOTE, 1, 1, cli_remote_promise_get},
     {"promise search", "[PREFIX]", "promises by id, state and tags", promise_search_help,
      F_COMMON | F(JSON) | F(STATE) | F(TAG) | F(LIMIT) | F(CURSOR), 0, 1, cli_promise_search},
+    {"promise search", "", "", remote_search_help, F_REMOTE | F(STATE) | F(TAGS) | F(TAG) | F(LIMIT) | F(CURSOR), 0, 0,
+     cli_remote_promise_search},
     {"promise resolve", "ID [JSON]", "resolve a promise", promise_resolve_help, F_COMMON | F(JSON) | F(STR), 1, 2,
      cli_promise_resolve},
+    {"promise resolve", "ID [JSON]", "", remote_settle_help, F_REMOTE | F(VALUE) | F(STR), 1, 2,
+     cli_remote_promise_resolve},
     {"promise reject", "ID [JSON]", "reject a promise", promise_reject_help, F_COMMON | F(JSON) | F(STR), 1, 2,
      cli_promise_reject},
+    {"promise reject", "ID [JSON]", "", remote_settle_help, F_REMOTE | F(VALUE) | F(STR), 1, 2,
+     cli_remote_promise_reject},
     {"promise cancel", "ID [WHY]", "settle a promise as canceled", promise_cancel_help, F_COMMON | F(JSON), 1, 2,
      cli_promise_cancel},
-    {"promise register-callback", "AWAITED AWAITER", "have a task resumed by a promise", callback_help, F_PROTOCOL, 2,
-     2, cli_promise_register_callback},
-    {"promise register-listener", "AWAITED ADDRESS", "have an address told of its end", listener_help, F_PROTOCOL, 2, 2,
+    {"promise cancel", "ID [WHY]", "", remote_settle_help, F_REMOTE | F(VALUE), 1, 2, cli_remote_promise_cancel},
+    {"promise register-callback", "AWAITED AWAITER", "have a task resumed by a promise", callback_help, F_BOTH, 2, 2,
+     cli_promise_register_callback},
+    {"promise register-listener", "AWAITED ADDRESS", "have an address told of its end", listener_help, F_BOTH, 2, 2,
      cli_promise_register_listener},
     {"invoke", "ID", "have a function called, by whoever serves it", invoke_help,
-     F_PROTOCOL | F(FUNC) | F(ARG) | F(JSON_ARGS) | F(VERSION) | F(TIMEOUT) | F(TARGET) | F(DELAY), 1, 1, cli_invoke},
-    {"task get", "ID", "show a task", task_get_help, F_PROTOCOL, 1, 1, cli_task_get},
+     F_BOTH | F(FUNC) | F(ARG) | F(JSON_ARGS) | F(VERSION) | F(TIMEOUT) | F(TARGET) | F(DELAY), 1, 1, cli_invoke},
+    {"task get", "ID", "show a task", task_get_help, F_BOTH, 1, 1, cli_task_get},
     {"task create", "ID", "make a promise and take its task", task_create_help,
-     F_PROTOCOL | F(PID) | F(TTL) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_task_create},
-    {"task claim", "ID", "take a pending task", task_claim_help, F_PROTOCOL | F(PID) | F(VERSION) | F(TTL), 1, 1,
+     F_BOTH | F(PID) | F(TTL) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_task_create},
+    {"task claim", "ID", "take a pending task", task_claim_help, F_BOTH | F(PID) | F(VERSION) | F(TTL), 1, 1,
      cli_task_claim},
-    {"task fence", "ID", "create or settle while it is held", task_fence_help, F_PROTOCOL | F(VERSION) | F(ACTION), 1,
-     1, cli_task_fence},
-    {"task heartbeat", "", "go on holding tasks", task_heartbeat_help, F_PROTOCOL | F(PID) | F(TASKS), 0, 0,
+    {"task fence", "ID", "create or settle while it is held", task_fence_help, F_BOTH | F(VERSION) | F(ACTION), 1, 1,
+     cli_task_fence},
+    {"task heartbeat", "", "go on holding tasks", task_heartbeat_help, F_BOTH | F(PID) | F(TASKS), 0, 0,
      cli_task_heartbeat},
-    {"task suspend", "ID", "let a task wait for promises", task_suspend_help, F_PROTOCOL | F(VERSION) | F(ACTIONS), 1,
-     1, cli_task_suspend},
-    {"task complete", "ID", "settle the promise of a held task", task_complete_help,
-     F_PROTOCOL | F(VERSION) | F(ACTION), 1, 1, cli_task_complete},
-    {"task release", "ID", "give a held task back", task_release_help, F_PROTOCOL | F(VERSION), 1, 1, cli_task_release},
-    {"task halt", "ID", "stop a task", task_halt_help, F_PROTOCOL, 1, 1, cli_task_halt},
-    {"task continue", "ID", "let a halted task go on", task_continue_help, F_PROTOCOL, 1, 1, cli_task_continue},
-    {"task search", "", "list tasks", task_search_help, F_PROTOCOL | F(STATE) | F(LIMIT) | F(CURSOR), 0, 0,
+    {"task suspend", "ID", "let a task wait for promises", task_suspend_help, F_BOTH | F(VERSION) | F(ACTIONS), 1, 1,
+     cli_task_suspend},
+    {"task complete", "ID", "settle the promise of a held task", task_complete_help, F_BOTH | F(VERSION) | F(ACTION), 1,
+     1, cli_task_complete},
+    {"task release", "ID", "give a held task back", task_release_help, F_BOTH | F(VERSION), 1, 1, cli_task_release},
+    {"task halt", "ID", "stop a task", task_halt_help, F_BOTH, 1, 1, cli_task_halt},
+    {"task continue", "ID", "let a halted task go on", task_continue_help, F_BOTH, 1, 1, cli_task_continue},
+    {"task search", "", "list tasks", task_search_help, F_BOTH | F(STATE) | F(LIMIT) | F(CURSOR), 0, 0,
      cli_task_search},
     {"schedule create", "ID CRON F [ARG...]", "start a function by the clock", schedule_create_help,
      F_COMMON | F(JSON) | F(TZ) | F(CATCH_UP) | F(ARGS) | F(STR), 3, CLI_OPERANDS_MAX, cli_schedule_create},
+    {"schedule create", "ID", "", remote_schedule_create_help,
+     F_REMOTE | F(CRON) | F(PROMISE_ID) | F(PROMISE_TIMEOUT) | F(PROMISE_PARAM) | F(PROMISE_TAGS), 1, 1,
+     cli_remote_schedule_create},
     {"schedule get", "ID", "show a schedule", schedule_get_help, F_COMMON | F(JSON), 1, 1, cli_schedule_get},
+    {"schedule get", "ID", "", remote_schedule_get_help, F_REMOTE, 1, 1, cli_remote_schedule_get},
     {"schedule delete", "ID", "delete a schedule", schedule_delete_help, F_COMMON | F(JSON), 1, 1, cli_schedule_delete},
+    {"schedule delete", "ID", "", remote_schedule_delete_help, F_REMOTE, 1, 1, cli_remote_schedule_delete},
     {"schedule search", "", "list schedules", schedule_search_help, F_COMMON | F(JSON) | F(LIMIT), 0, 0,
      cli_schedule_search},
+    {"schedule search", "", "", remote_schedule_search_help, F_REMOTE | F(TAGS) | F(LIMIT) | F(CURSOR), 0, 0,
+     cli_remote_schedule_search},
     {"schedule next", "CRON", "when does an expression come?", schedule_next_help, F(HELP) | F(JSON) | F(TZ) | F(LIMIT),
      1, 1, cli_schedule_next},
     {"check", "FILE...", "look scripts over for slips", check_help, F(JSON) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
@@ -477,9 +518,11 @@ void cli_overview(da_buf *out)
     (void)snprintf(left, sizeof left, "%s %s", cli_verbs[i].name, cli_verbs[i].operands);
     da_buf_addf(out, "  %-34s %s\n", left, cli_verbs[i].brief);
   }
-  da_buf_addf(out,
-              "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
-              "The store is ./.dahost, or --data DIR, or DAHOST_DATA.\n\n"
-              "exit codes: 0 done, or resolved; 1 rejected, or no; 2 usage or script error; 3 parked; 4 timed out or\n"
-              "cancelled; 74 the store or stdout failed; 130 interrupted");
+  da_buf_addf(
+      out,
+      "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
+      "The store is ./.dahost, or --data DIR, or DAHOST_DATA. What stands under promises, tasks, and functions by\n"
+      "the clock, and tree, asks a Resonate server instead with --server URL (or DAHOST_SERVER, RESONATE_URL).\n\n"
+      "exit codes: 0 done, or resolved; 1 rejected, or no; 2 usage or script error; 3 parked; 4 timed out or\n"
+      "cancelled; 74 the store, the server or stdout failed; 130 interrupted");
 }

@@ -356,7 +356,6 @@ static void check_fields(faults *f)
     break;
   case DA_REQ_SWEEP:
   case DA_REQ_CLAIM:
-  case DA_REQ_SENT:
     break;
   }
 }
@@ -414,7 +413,6 @@ static const char *second_fault(const da_profile *profile, const da_request *req
   case DA_REQ_SWEEP:
   case DA_REQ_RECOVER:
   case DA_REQ_CLAIM:
-  case DA_REQ_SENT:
     break;
   }
   return NULL;
