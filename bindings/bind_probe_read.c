@@ -487,11 +487,38 @@ static void read_again(shape *s, int data, da_request *out)
   out->call = (da_call){.kind = DA_CALL_MARK, .generation = (uint32_t)get_integer(s, data, "generation")};
 }
 
-static void read_recover(shape *s, int data, da_request *out)
+static void read_message(shape *s, int at, void *to, size_t i)
 {
-  out->pid = get_string(s, data, "pid");
+  da_message *messages = to;
+  bool execute = da_slice_eq(get_string(s, at, "kind"), DA_LIT("execute"));
+  messages[i] = (da_message){.kind = execute ? DA_EXECUTE : DA_UNBLOCK,
+                             .id = get_string(s, at, "id"),
+                             .version = get_optional_integer(s, at, "version"),
+                             .address = get_string(s, at, "address")};
+}
+
+/* Where a claim goes on: behind the message `after`. */
+static void read_claim(shape *s, int data, da_request *out)
+{
+  out->address = optional_string(s->L, data, "begins");
+  if (lua_getfield(s->L, data, "after") == LUA_TTABLE) read_message(s, lua_gettop(s->L), &out->after_message, 0);
+  lua_pop(s->L, 1);
+}
+
+static void read_background(shape *s, int data, da_request *out)
+{
+  out->fires = !flag(s->L, data, "rests");
   out->limit = (size_t)get_optional_integer(s, data, "limit");
-  read_cursor(s, data, &out->after);
+  if (out->kind == DA_REQ_CLAIM) read_claim(s, data, out);
+  if (out->kind == DA_REQ_RECOVER) {
+    out->pid = get_string(s, data, "pid");
+    read_cursor(s, data, &out->after);
+  }
+  if (out->kind != DA_REQ_SENT) return;
+  size_t room = length_of(s->L, data, "messages");
+  da_message *messages = da_arena_zalloc(s->arena, (room + 1) * sizeof *messages);
+  out->message_count = each(s, data, "messages", read_message, messages);
+  out->messages = messages;
 }
 
 static void read_data(shape *s, int data, da_request *out)
@@ -584,12 +611,10 @@ static void read_data(shape *s, int data, da_request *out)
     out->promise_id = get_string(s, data, "promiseId");
     break;
   case DA_REQ_RECOVER:
-    read_recover(s, data, out);
-    break;
   case DA_REQ_SWEEP:
   case DA_REQ_CLAIM:
-    out->fires = !flag(s->L, data, "rests");
-    out->limit = (size_t)get_optional_integer(s, data, "limit");
+  case DA_REQ_SENT:
+    read_background(s, data, out);
     break;
   }
 }

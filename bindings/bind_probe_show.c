@@ -226,7 +226,7 @@ static void set_action(lua_State *L, const da_request *request, const da_reply *
 
 static bool is_background(da_req_kind kind)
 {
-  return kind == DA_REQ_SWEEP || kind == DA_REQ_RECOVER || kind == DA_REQ_CLAIM;
+  return kind == DA_REQ_SWEEP || kind == DA_REQ_RECOVER || kind == DA_REQ_CLAIM || kind == DA_REQ_SENT;
 }
 
 static void set_progress(lua_State *L, const da_reply *reply)

@@ -60,6 +60,8 @@ enum {
 
 /* An unblock that nobody takes is kept this long: who waits asks again within minutes. */
 #define DA_UNBLOCK_KEEP_MS ((int64_t)24 * 3600 * 1000)
+/* ... and so often those are looked for that are too old: a look reads all that are kept. */
+#define DA_UNBLOCK_WALK_MS ((int64_t)3600 * 1000)
 
 #define DA_TIME_MAX ((int64_t)9007199254740991) /* 2^53 - 1 ms: "no deadline" on the wire */
 

@@ -236,28 +236,96 @@ void da_due_recover(da_change *c, const da_request *req)
   reply->cursor = (da_due){w.at.class_, w.at.at, cursor_id(c->arena, &w)};
 }
 
-/* ---- claim --------------------------------------------------------------------------------------------- */
+/* ---- the outbox ---------------------------------------------------------------------------------------- */
 
-/* A message leaves the outbox before it is delivered: at most once. The retry timer mends a lost execute. */
+static bool passed_over(da_change *c, int rc)
+{
+  if (rc < 0 && rc != DA_ECORRUPT && rc != DA_EVERSION) c->status = (da_status)rc;
+  return rc < 0;
+}
+
+static void drop_message(da_change *c, const da_message *message)
+{
+  da_write write = {.table = DA_TABLE_OUT, .del = true, .row.out = *message};
+  da_change_write(c, &write);
+}
+
+static void keep_message(da_change *c, const da_message *message, da_promise *records, const da_promise *record)
+{
+  da_outcome *out = c->out;
+  if (record != NULL) records[out->message_count] = *record;
+  out->messages[out->message_count] = *message;
+  out->messages[out->message_count++].local = da_change_is_local(c, message->address);
+  out->reply.promise_count = out->message_count;
+}
+
+/* Who has its task already, or will never have it, needs no message. */
+static void claim_execute(da_change *c, const da_message *message, da_promise *records)
+{
+  da_task task;
+  int rc = c->view->ops->task(c->view, message->id, c->arena, &task);
+  if (passed_over(c, rc)) return;
+  if (rc > 0 && task.state == DA_TASK_PENDING && task.version == message->version)
+    keep_message(c, message, records, NULL);
+  else
+    drop_message(c, message);
+}
+
+/* Gives the size of what was read. */
+static size_t claim_unblock(da_change *c, const da_message *message, da_promise *records)
+{
+  da_promise promise;
+  int rc = c->view->ops->promise(c->view, message->id, c->arena, &promise);
+  if (passed_over(c, rc)) return 0;
+  bool old = rc > 0 && c->env->now_ms - promise.settled_at > DA_UNBLOCK_KEEP_MS;
+  if (rc > 0 && !old) {
+    keep_message(c, message, records, &promise);
+    return promise.param.data.len + promise.value.data.len;
+  }
+  drop_message(c, message);
+  if (old) c->out->reply.count++;
+  return 0;
+}
+
+/* What is told stays in the outbox until it was sent. */
 void da_due_claim(da_change *c, const da_request *req)
 {
   da_outcome *out = c->out;
-  size_t limit = limit_of(req);
-  da_message at = {.kind = DA_EXECUTE}, next;
+  size_t limit = req->limit != 0 ? req->limit : DA_CLAIM_MAX, looked = 0, bytes = 0;
+  da_promise *records = da_arena_zalloc(c->arena, limit * sizeof *records);
+  da_message at = req->after_message, next;
+  if (at.id.ptr == NULL) at = (da_message){.kind = DA_EXECUTE};
   out->messages = da_arena_alloc(c->arena, limit * sizeof *out->messages);
   out->message_cap = limit;
+  out->reply.promises = records;
   int rc = 0;
   while (c->status == DA_OK && (rc = c->view->ops->out_next(c->view, &at, c->arena, &next)) > 0) {
-    if (out->message_count == limit) {
+    if (out->message_count == limit || looked == DA_SWEEP_MAX || bytes >= DA_SEARCH_BYTES_MAX) {
       out->reply.more = true;
       break;
     }
-    da_write write = {.table = DA_TABLE_OUT, .del = true, .row.out = next};
-    da_change_write(c, &write);
-    next.local = da_change_is_local(c, next.address);
-    out->messages[out->message_count++] = next;
+    looked++;
     at = next;
+    if (!da_slice_starts(next.address, req->address)) continue;
+    if (next.kind == DA_EXECUTE)
+      claim_execute(c, &next, records);
+    else
+      bytes += claim_unblock(c, &next, records);
   }
   if (rc < 0) c->status = (da_status)rc;
-  out->reply.count = out->message_count;
+  out->reply.last_message = at;
+}
+
+/* An execute that was sent anew meanwhile, with another version, stays. */
+void da_due_sent(da_change *c, const da_request *req)
+{
+  for (size_t i = 0; i < req->message_count && c->status == DA_OK; i++) {
+    const da_message *sent = &req->messages[i];
+    da_message kept;
+    int rc = c->view->ops->out(c->view, sent, c->arena, &kept);
+    if (rc < 0) c->status = (da_status)rc;
+    if (rc <= 0 || kept.version != sent->version) continue;
+    drop_message(c, &kept);
+    c->out->reply.count++;
+  }
 }

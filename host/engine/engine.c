@@ -106,6 +106,9 @@ static void handle(da_change *c, const da_request *req)
   case DA_REQ_CLAIM:
     da_due_claim(c, req);
     break;
+  case DA_REQ_SENT:
+    da_due_sent(c, req);
+    break;
   }
 }
 

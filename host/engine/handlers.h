@@ -112,5 +112,6 @@ void da_due_recover(da_change *c, const da_request *req);
 /* Settles what fell due at `at` or before, DA_SWEEP_MAX of them at most. */
 void da_due_settle_before(da_change *c, int64_t at);
 void da_due_claim(da_change *c, const da_request *req);
+void da_due_sent(da_change *c, const da_request *req);
 
 #endif

@@ -318,7 +318,8 @@ void da_profile_show(const da_profile *profile, size_t i, da_buf *out); /* appen
   X(QUEUE_BACK, "queue.back")             /* in process only: the promise waits no more, or gives back what it got */ \
   X(SWEEP, "sweep")                       /* background: what is due at now, at most DA_SWEEP_MAX */                  \
   X(RECOVER, "recover")                   /* background, at open: take back what dead local workers held */           \
-  X(CLAIM, "claim")                       /* background: take messages out of the outbox */
+  X(CLAIM, "claim")                       /* background: what lies in the outbox; what nobody needs is dropped */     \
+  X(SENT, "sent")                         /* background: messages that have left, out of the outbox */
 
 typedef enum da_req_kind {
 #define X(name, text) DA_REQ_##name,
@@ -385,13 +386,17 @@ struct da_request {
   size_t await_count;
   const da_held *held; /* heartbeat; sweep, recover: whose rows are left alone, since their records are damaged */
   size_t held_count;
-  da_queue queue;    /* queue.wait: name, kind, limit, per_ms; put: name; back: nothing */
-  da_digest message; /* put from outside: the same for the same message, should it be sent twice */
-  bool no_preload;   /* the caller reads what it needs itself */
-  bool fires;        /* sweep: schedules too */
-  size_t limit;      /* claim: messages at most; sweep, recover: rows at most (0: DA_SWEEP_MAX); search: rows looked at
-                      * in one turn (0: DA_SEARCH_LOOK) */
-  da_due after;      /* recover: the cursor of the reply before (id.len 0: from the start) */
+  da_queue queue;             /* queue.wait: name, kind, limit, per_ms; put: name; back: nothing */
+  da_digest message;          /* put from outside: the same for the same message, should it be sent twice */
+  bool no_preload;            /* the caller reads what it needs itself */
+  bool fires;                 /* sweep: schedules too */
+  da_message after_message;   /* claim, whose `address` is what addresses begin with: the cursor of the reply before;
+                               * id.ptr   NULL: from the start */
+  const da_message *messages; /* sent */
+  size_t message_count;
+  size_t limit; /* claim: messages at most (0: DA_CLAIM_MAX); sweep, recover: rows at most (0: DA_SWEEP_MAX); search:
+                 * rows looked at in one turn (0: DA_SEARCH_LOOK) */
+  da_due after; /* recover: the cursor of the reply before (id.len 0: from the start) */
 };
 
 typedef struct da_reply da_reply;
@@ -406,7 +411,7 @@ struct da_reply {
   const da_reply *inner; /* fence */
   const da_schedule *schedule;
   /* search: sorted by id, as they are at the instant of the request (a deadline that passed counts) */
-  const da_promise *promises;
+  const da_promise *promises; /* claim: the record of each of the outcome's messages that is an unblock */
   size_t promise_count;
   const da_task *tasks;
   size_t task_count;
@@ -414,10 +419,11 @@ struct da_reply {
   size_t schedule_count;
   da_search *search; /* not all was looked at yet: the same request is to be made again with this, and this reply tells
                       * nothing. The pump does so; who submits an op never sees one */
-  size_t
-      count; /* sweep, recover, claim: rows done; put: messages that wait; declare: 1 if the record is new or another */
-  bool more; /* sweep, recover, claim: call again; search: there are more behind the last, whose id is the cursor */
+  size_t count;      /* sweep, recover, sent: rows done; claim: unblocks dropped as too old; put: messages that wait;
+                        declare: 1 if the record is new or another */
+  bool more;     /* sweep, recover, claim: call again; search: there are more behind the last, whose id is the cursor */
   da_due cursor; /* recover, when there is more: opaque, to be handed back as it is */
+  da_message last_message; /* claim, as cursor */
 };
 
 #endif

@@ -356,6 +356,7 @@ static void check_fields(faults *f)
     break;
   case DA_REQ_SWEEP:
   case DA_REQ_CLAIM:
+  case DA_REQ_SENT:
     break;
   }
 }
@@ -413,6 +414,7 @@ static const char *second_fault(const da_profile *profile, const da_request *req
   case DA_REQ_SWEEP:
   case DA_REQ_RECOVER:
   case DA_REQ_CLAIM:
+  case DA_REQ_SENT:
     break;
   }
   return NULL;

@@ -54,6 +54,8 @@ typedef struct da_view_ops {
   int (*queue_hold)(da_view *view, da_slice owner, da_slice id, da_arena *arena, da_queue_row *out);
   /* The first message of the outbox (executes before unblocks) behind `after` (after->id.ptr NULL: the very first). */
   int (*out_next)(da_view *view, const da_message *after, da_arena *arena, da_message *out);
+  /* The message with the key of this one: its kind and id, and of an unblock its address. */
+  int (*out)(da_view *view, const da_message *key, da_arena *arena, da_message *out);
   int (*schedule)(da_view *view, da_slice id, da_arena *arena, da_schedule *out);
   /* The next schedule behind the id `after` (there or not; empty: the first), in byte order. */
   int (*schedule_next)(da_view *view, da_slice after, da_arena *arena, da_schedule *out);

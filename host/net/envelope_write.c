@@ -286,6 +286,7 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
   case DA_REQ_SWEEP:
   case DA_REQ_RECOVER:
   case DA_REQ_CLAIM:
+  case DA_REQ_SENT:
     DA_ASSERT(false);
   }
 }

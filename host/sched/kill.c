@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[] = {"commit.before", "commit.after", "answer.before", "outbox.before"};
+static const char *const names[] = {"commit.before", "commit.after", "answer.before", "outbox.before", "outbox.after"};
 enum { POINTS = sizeof names / sizeof *names };
 
 static int wanted = -1;     /* set before threads, then only read */
@@ -21,7 +21,8 @@ const char *da_kill_setup(void)
   size_t len = strcspn(text, ":");
   for (int i = 0; i < POINTS; i++)
     if (strlen(names[i]) == len && memcmp(names[i], text, len) == 0) wanted = i;
-  if (wanted < 0) return "DAHOST_KILL names no point: commit.before, commit.after, answer.before or outbox.before";
+  if (wanted < 0)
+    return "DAHOST_KILL names no point: commit.before, commit.after, answer.before, outbox.before or outbox.after";
   long nth = 1;
   if (text[len] == ':') {
     char *end;

@@ -5,6 +5,7 @@
  *   commit.after   it is flushed, nobody has been told
  *   answer.before  the loop is about to tell the answers of such a batch
  *   outbox.before  a message is about to be handed to its transport
+ *   outbox.after   a transport has taken it, it still lies in the outbox
  * In every build, since what is shipped is what must be tested.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -15,7 +16,8 @@ typedef enum da_kill_point {
   DA_KILL_COMMIT_BEFORE,
   DA_KILL_COMMIT_AFTER,
   DA_KILL_ANSWER_BEFORE,
-  DA_KILL_OUTBOX_BEFORE
+  DA_KILL_OUTBOX_BEFORE,
+  DA_KILL_OUTBOX_AFTER
 } da_kill_point;
 
 /* Reads DAHOST_KILL. Returns a sentence if it cannot be understood, else NULL. Call once, before threads. */

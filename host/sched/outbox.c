@@ -1,7 +1,17 @@
-/* outbox.c - messages for others: claimed from the store, handed to a transport after the flush.
+/* outbox.c - messages for others: offered to the transports after the flush, kept in the store until one has taken
+ * them.
  *
- * One claim at a time, so that messages leave in the order of the claims. A claim deletes its rows; the records that
- * its unblocks speak of are read by a second op (they are settled, so they do not change between the two).
+ * Two ways lead to an offer. What a batch has just made is at hand: an execute goes out as it is told, the records of
+ * unblocks are read first (an op that collects them). What lies in the store is found by a walk over the outbox, a page
+ * at a time: when the first transport comes, when one has room or somebody again (da_sched_offer()), and once in
+ * DA_UNBLOCK_WALK_MS while unblocks are kept, so that those go which nobody fetched.
+ *
+ *   (offered) --DA_LATER--> kept in the store, forgotten here
+ *       |--DA_UNDER_WAY--> under way --da_delivery_end()--+
+ *       +--DA_TAKEN, DA_NEVER--> gone --its row is deleted--> forgotten
+ *
+ * Under way and gone are in `deliveries`: what is in there is not offered again. A death before the deletion is flushed
+ * sends a message twice, none loses it.
  * Threads: the loop thread, but for read_records().
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -13,144 +23,403 @@
 #include "kill.h"
 #include "pump.h"
 
-/* One promise per unblock of a claim, in the same order; its op's `user` while the records are read. */
-typedef struct unblocks {
-  da_sched *sched;
-  da_op *claim; /* owned: the messages live there */
-  const da_message *messages;
-  size_t count;
-  da_promise *promises; /* id.ptr NULL: the record is gone */
-} unblocks;
-
 struct da_delivery {
   da_sched *sched;
+  da_message message; /* its slices are owned */
+  bool gone;
+  da_delivery *next; /* among the gone ones */
+  da_slice key;      /* of `deliveries`, owned; message's slices point into it */
 };
 
-void da_delivery_end(da_delivery *delivery, da_verdict verdict)
+/* Of an op that reads the records of unblocks, in its arena. */
+typedef struct unblocks {
+  da_message messages[DA_CLAIM_MAX];
+  da_promise promises[DA_CLAIM_MAX]; /* id.ptr NULL: not read */
+  size_t count;
+  bool cut; /* the last ones were left for a walk: too much at a time */
+} unblocks;
+
+/* ---- deliveries ---------------------------------------------------------------------------------------- */
+
+/* kind | version | len of id | id | address: two versions of an execute are two messages. */
+static da_slice make_key(da_buf *buf, const da_message *m)
 {
-  if (verdict == DA_LATER || verdict == DA_NEVER) da_log(DA_LOG_INFO, "outbox.lost", "why=\"nobody takes it\"");
-  free(delivery);
+  da_buf_clear(buf);
+  da_buf_addf(buf, "%d %lld %zu ", (int)m->kind, (long long)m->version, m->id.len);
+  da_buf_add_slice(buf, m->id);
+  da_buf_add_slice(buf, m->address);
+  return da_buf_slice(buf);
 }
 
-static void hand_over(da_sched *s, const da_message *message, const da_promise *promise)
+static da_delivery *find(da_sched *s, const da_message *message)
 {
+  return da_table_get(&s->outbox.deliveries, make_key(&s->outbox.key, message));
+}
+
+static da_delivery *begin(da_sched *s, const da_message *message)
+{
+  da_delivery *d = da_xcalloc(1, sizeof *d);
+  da_slice key = make_key(&s->outbox.key, message);
+  d->sched = s;
+  d->key = da_slice_make(da_xstrndup(key), key.len);
+  size_t head = key.len - message->id.len - message->address.len;
+  d->message = *message;
+  d->message.id = da_slice_make(d->key.ptr + head, message->id.len);
+  d->message.address = da_slice_make(d->key.ptr + head + message->id.len, message->address.len);
+  (void)da_table_put(&s->outbox.deliveries, d->key, d);
+  return d;
+}
+
+static void forget(da_delivery *d)
+{
+  (void)da_table_remove(&d->sched->outbox.deliveries, d->key);
+  free((void *)(uintptr_t)d->key.ptr);
+  free(d);
+}
+
+static void end_keeping(void *sched)
+{
+  da_sched *s = sched;
+  s->outbox.keeping = NULL;
+  da_sched_offer(s, DA_NONE);
+}
+
+static void end_later(da_delivery *d)
+{
+  da_sched *s = d->sched;
+  if (d->message.kind == DA_UNBLOCK && s->outbox.keeping == NULL && !s->closing)
+    s->outbox.keeping = da_timer_start(s, da_clock_now_ms() + DA_UNBLOCK_WALK_MS, end_keeping, s);
+  forget(d);
+}
+
+static void end_gone(da_delivery *d, bool taken)
+{
+  da_outbox *outbox = &d->sched->outbox;
+  d->gone = true;
+  if (taken)
+    outbox->taken[d->message.kind]++;
+  else
+    outbox->dropped++;
+  if (taken) da_kill_at(DA_KILL_OUTBOX_AFTER);
+  *outbox->gone_end = d;
+  outbox->gone_end = &d->next;
+  outbox->gone_count++;
+}
+
+static void end_with(da_delivery *d, da_verdict verdict)
+{
+  DA_ASSERT(!d->gone);
+  switch (verdict) {
+  case DA_UNDER_WAY:
+    break;
+  case DA_LATER:
+    end_later(d);
+    break;
+  case DA_NEVER:
+    da_log(DA_LOG_INFO, "outbox.dropped", "id=%.*s address=%.*s why=\"nobody can take it\"", DA_FMT(d->message.id),
+           DA_FMT(d->message.address));
+    end_gone(d, false);
+    break;
+  case DA_TAKEN:
+    end_gone(d, true);
+    break;
+  }
+}
+
+void da_delivery_end(da_delivery *d, da_verdict verdict)
+{
+  da_sched *s = d->sched;
+  DA_ASSERT_OP((int)verdict, !=, (int)DA_UNDER_WAY);
+  end_with(d, verdict);
+  da_outbox_turn(s);
+}
+
+/* What a transport said, or DA_LATER: it has no room. */
+static da_verdict offer(da_sched *s, const da_message *message, const da_promise *promise)
+{
+  if (find(s, message) != NULL) return DA_UNDER_WAY;
   for (size_t i = 0; i < s->outbox.count; i++) {
     const da_transport *t = &s->outbox.transports[i];
     if (!t->accepts(t->user, message->address)) continue;
-    da_kill_at(DA_KILL_OUTBOX_BEFORE);
-    da_delivery *delivery = da_xcalloc(1, sizeof *delivery);
-    delivery->sched = s;
-    da_verdict verdict = t->deliver(t->user, delivery, message, promise);
-    if (verdict != DA_UNDER_WAY) da_delivery_end(delivery, verdict);
-    return;
+    da_delivery *d = begin(s, message);
+    da_verdict verdict = DA_LATER;
+    if (t->busy == NULL || !t->busy(t->user)) {
+      da_kill_at(DA_KILL_OUTBOX_BEFORE);
+      verdict = t->deliver(t->user, d, message, promise);
+    }
+    end_with(d, verdict);
+    return verdict;
   }
-  da_log(DA_LOG_INFO, "outbox.lost", "id=%.*s address=%.*s why=\"no transport accepts the address\"",
-         DA_FMT(message->id), DA_FMT(message->address));
+  end_with(begin(s, message), DA_NEVER);
+  return DA_NEVER;
 }
 
-static void end_claim(da_sched *s)
+/* ---- out of the store ---------------------------------------------------------------------------------- */
+
+static void free_gone(da_delivery *list)
 {
-  s->outbox.running = false;
+  while (list != NULL) {
+    da_delivery *d = list;
+    list = d->next;
+    forget(d);
+  }
+}
+
+static void on_delete_again(void *sched)
+{
+  da_sched *s = sched;
+  s->outbox.delete_timer = NULL;
+  s->outbox.deleting = false;
   da_outbox_turn(s);
 }
+
+/* A full disk refuses them: they are gone all the same, and wait for room. */
+static void on_deleted(da_op *op)
+{
+  da_sched *s = op->user;
+  da_outbox *outbox = &s->outbox;
+  da_delivery *list = outbox->leaving;
+  outbox->leaving = NULL;
+  if (op->status == DA_OK || s->closing) {
+    free_gone(list);
+    outbox->deleting = false;
+    da_op_delete(op);
+    da_outbox_turn(s);
+    return;
+  }
+  da_delivery *last = list;
+  size_t count = 1;
+  for (; last->next != NULL; last = last->next) count++;
+  last->next = outbox->gone;
+  if (outbox->gone == NULL) outbox->gone_end = &last->next;
+  outbox->gone = list;
+  outbox->gone_count += count;
+  da_op_delete(op);
+  outbox->delete_timer = da_timer_start(s, da_clock_now_ms() + DA_BACKOFF_MS, on_delete_again, s);
+}
+
+static void delete_gone(da_sched *s)
+{
+  da_outbox *outbox = &s->outbox;
+  if (outbox->gone == NULL || outbox->deleting || s->closing) return;
+  da_op *op = da_op_new();
+  da_message *messages = da_arena_alloc(&op->arena, outbox->gone_count * sizeof *messages);
+  size_t count = 0;
+  for (const da_delivery *d = outbox->gone; d != NULL; d = d->next) messages[count++] = d->message;
+  da_request *request = da_op_request(op, DA_REQ_SENT);
+  request->messages = messages;
+  request->message_count = count;
+  outbox->leaving = outbox->gone;
+  op->background = true;
+  op->user = s;
+  op->done = on_deleted;
+  outbox->gone = NULL;
+  outbox->gone_end = &outbox->gone;
+  outbox->gone_count = 0;
+  outbox->deleting = true;
+  da_sched_submit(s, op, false);
+}
+
+/* ---- what was just made -------------------------------------------------------------------------------- */
 
 /* On the store thread. */
 static da_status read_records(da_store *store, da_op *op, da_err *err)
 {
-  unblocks *u = op->user;
+  unblocks *u = op->call_argument;
   da_view *view = da_store_view(store);
-  for (size_t i = 0; i < u->count; i++) {
+  size_t bytes = 0;
+  (void)err;
+  for (size_t i = 0; i < u->count && !u->cut; i++) {
     int found = view->ops->promise(view, u->messages[i].id, &op->arena, &u->promises[i]);
-    if (found < 0) return da_fail(err, (da_status)found, "reading %.*s to unblock", DA_FMT(u->messages[i].id));
-    if (found == 0) u->promises[i] = (da_promise){0};
+    if (found <= 0) u->promises[i] = (da_promise){0}; /* one that is damaged stays with the store, which says so */
+    bytes += u->promises[i].param.data.len + u->promises[i].value.data.len;
+    u->cut = bytes >= DA_SEARCH_BYTES_MAX && i + 1 < u->count;
   }
   return DA_OK;
 }
 
 static void on_read(da_op *op)
 {
-  unblocks *u = op->user;
-  da_sched *s = u->sched;
-  if (op->status != DA_OK)
-    da_log(DA_LOG_WARN, "outbox.lost", "unblocks=%zu status=%s", u->count, da_status_name(op->status));
-  for (size_t i = 0; op->status == DA_OK && i < u->count; i++)
-    if (u->promises[i].id.ptr != NULL && !u->messages[i].local) hand_over(s, &u->messages[i], &u->promises[i]);
-  da_op_delete(u->claim);
+  da_sched *s = op->user;
+  const unblocks *u = op->call_argument;
+  s->outbox.reading--;
+  for (size_t i = 0; op->status == DA_OK && i < u->count && !s->closing; i++)
+    if (u->promises[i].id.ptr != NULL) (void)offer(s, &u->messages[i], &u->promises[i]);
+  if ((op->status != DA_OK || u->cut) && !s->closing) da_sched_offer(s, DA_NONE);
   da_op_delete(op);
-  end_claim(s);
+  da_outbox_turn(s);
 }
 
-/* Takes over the claim. */
-static void read_unblocks(da_sched *s, da_op *claim, const da_message *messages, size_t count)
+static void submit_fresh(da_sched *s)
 {
-  da_op *op = da_op_new();
-  unblocks *u = da_arena_alloc(&op->arena, sizeof *u);
-  *u = (unblocks){.sched = s, .claim = claim, .messages = messages, .count = count};
-  u->promises = da_arena_zalloc(&op->arena, count * sizeof *u->promises);
-  op->call = read_records;
-  op->user = u;
-  op->done = on_read;
+  da_op *op = s->outbox.fresh;
+  if (op == NULL) return;
+  s->outbox.fresh = NULL;
+  s->outbox.reading++;
   da_sched_submit(s, op, false);
 }
 
-static void on_retry(void *arg)
+static void add_fresh(da_sched *s, const da_message *message)
 {
-  da_sched *s = arg;
-  s->outbox.timer = NULL;
-  s->outbox.wanted = true;
-  end_claim(s);
+  da_outbox *outbox = &s->outbox;
+  if (outbox->reading >= DA_OUTBOX_READS_MAX) { /* a walk will find it */
+    da_sched_offer(s, DA_NONE);
+    return;
+  }
+  if (outbox->fresh == NULL) {
+    outbox->fresh = da_op_new();
+    outbox->fresh->call = read_records;
+    outbox->fresh->call_argument = da_arena_zalloc(&outbox->fresh->arena, sizeof(unblocks));
+    outbox->fresh->user = s;
+    outbox->fresh->done = on_read;
+  }
+  da_op *op = outbox->fresh;
+  unblocks *u = op->call_argument;
+  da_message *copy = &u->messages[u->count++];
+  *copy = *message;
+  copy->id = da_arena_dup(&op->arena, message->id);
+  copy->address = da_arena_dup(&op->arena, message->address);
+  if (u->count == DA_CLAIM_MAX) submit_fresh(s);
 }
+
+void da_outbox_emitted(da_sched *s, const da_message *message)
+{
+  if (s->outbox.count == 0 || s->closing) return;
+  if (atomic_load(&s->paused))
+    da_sched_offer(s, DA_NONE);
+  else if (message->kind == DA_EXECUTE)
+    (void)offer(s, message, NULL);
+  else
+    add_fresh(s, message);
+}
+
+/* ---- the walk ------------------------------------------------------------------------------------------ */
+
+static void on_walk_again(void *sched)
+{
+  da_sched *s = sched;
+  s->outbox.walk_timer = NULL;
+  s->outbox.walking = false;
+  da_sched_offer(s, da_buf_slice(&s->outbox.prefix));
+}
+
+/* One that is for the worker in this process was told to it by now. */
+static da_verdict offer_claimed(da_sched *s, const da_message *message, const da_promise *promise)
+{
+  if (!message->local) return offer(s, message, message->kind == DA_UNBLOCK ? promise : NULL);
+  if (find(s, message) == NULL) end_with(begin(s, message), DA_TAKEN);
+  return DA_TAKEN;
+}
+
+/* False: whoever asked for the walk has no more room. */
+static bool offer_page(da_sched *s, const da_outcome *out)
+{
+  da_slice prefix = da_buf_slice(&s->outbox.prefix);
+  for (size_t i = 0; i < out->message_count; i++) {
+    const da_message *message = &out->messages[i];
+    da_verdict verdict = offer_claimed(s, message, &out->reply.promises[i]);
+    if (verdict == DA_LATER && prefix.len > 0 && da_slice_eq(message->address, prefix)) return false;
+  }
+  return true;
+}
+
+static void walk_page(da_sched *s, const da_message *after);
 
 static void on_claimed(da_op *op)
 {
   da_sched *s = op->user;
+  da_outbox *outbox = &s->outbox;
+  if (s->closing) {
+    da_op_delete(op);
+    return;
+  }
   if (op->status != DA_OK) {
     da_op_delete(op);
-    if (s->closing) return;
-    s->outbox.timer = da_timer_start(s, da_clock_now_ms() + DA_BACKOFF_MS, on_retry, s);
+    outbox->walk_timer = da_timer_start(s, da_clock_now_ms() + DA_BACKOFF_MS, on_walk_again, s);
     return;
   }
-  const da_outcome *out = &op->outcomes[0];
-  s->outbox.wanted = out->reply.more;
-  size_t i = 0;
-  for (; i < out->message_count && out->messages[i].kind == DA_EXECUTE; i++)
-    if (!out->messages[i].local) hand_over(s, &out->messages[i], NULL);
-  if (i < out->message_count) {
-    read_unblocks(s, op, out->messages + i, out->message_count - i);
-    return;
-  }
+  const da_reply *reply = &op->outcomes[0].reply;
+  outbox->dropped += reply->count;
+  if (reply->count > 0)
+    da_log(DA_LOG_WARN, "outbox.dropped", "unblocks=%zu why=\"nobody came for them in %d h\"", reply->count,
+           (int)(DA_UNBLOCK_KEEP_MS / 3600000));
+  bool room = atomic_load(&s->paused) ? false : offer_page(s, &op->outcomes[0]);
+  if (atomic_load(&s->paused)) da_sched_offer(s, da_buf_slice(&outbox->prefix));
+  if (room && reply->more)
+    walk_page(s, &reply->last_message);
+  else
+    outbox->walking = false;
   da_op_delete(op);
-  end_claim(s);
+  da_outbox_turn(s);
 }
 
-static bool may_claim(const da_sched *s)
+static void walk_page(da_sched *s, const da_message *after)
 {
-  const da_outbox *outbox = &s->outbox;
-  if (outbox->count == 0 || !outbox->wanted || outbox->running || s->closing) return false;
-  for (size_t i = 0; i < outbox->count; i++)
-    if (outbox->transports[i].busy != NULL && outbox->transports[i].busy(outbox->transports[i].user)) return false;
-  return true;
-}
-
-void da_outbox_turn(da_sched *s)
-{
-  if (!may_claim(s)) return;
   da_op *op = da_op_new();
-  da_op_request(op, DA_REQ_CLAIM)->limit = DA_CLAIM_MAX;
+  da_request *request = da_op_request(op, DA_REQ_CLAIM);
+  request->limit = DA_CLAIM_MAX;
+  request->address = da_arena_dup(&op->arena, da_buf_slice(&s->outbox.prefix));
+  if (after != NULL) {
+    request->after_message = *after;
+    request->after_message.id = da_arena_dup(&op->arena, after->id);
+    request->after_message.address = da_arena_dup(&op->arena, after->address);
+  }
   op->background = true;
   op->user = s;
   op->done = on_claimed;
-  s->outbox.running = true;
-  s->outbox.wanted = false;
   da_sched_submit(s, op, false);
+}
+
+static void begin_walk(da_sched *s)
+{
+  da_outbox *outbox = &s->outbox;
+  if (!outbox->wanted || outbox->walking || outbox->count == 0 || atomic_load(&s->paused)) return;
+  outbox->wanted = false;
+  outbox->walking = true;
+  da_buf_clear(&outbox->prefix);
+  da_buf_add_slice(&outbox->prefix, da_buf_slice(&outbox->wanted_prefix));
+  walk_page(s, NULL);
+}
+
+/* ---- the door ------------------------------------------------------------------------------------------ */
+
+void da_outbox_turn(da_sched *s)
+{
+  if (s->closing) return;
+  submit_fresh(s);
+  delete_gone(s);
+  begin_walk(s);
+}
+
+static void on_offer(void *sched)
+{
+  da_outbox_turn(sched);
+}
+
+/* One walk serves all who ask for one before it begins: over what their prefixes have in common. */
+void da_sched_offer(da_sched *s, da_slice prefix)
+{
+  da_outbox *outbox = &s->outbox;
+  da_buf *wanted = &outbox->wanted_prefix;
+  if (s->closing) return;
+  if (!outbox->wanted) {
+    da_buf_clear(wanted);
+    da_buf_add_slice(wanted, prefix);
+  } else {
+    size_t common = 0;
+    da_slice other = da_buf_slice(wanted);
+    while (common < prefix.len && common < other.len && prefix.ptr[common] == other.ptr[common]) common++;
+    wanted->len = common;
+  }
+  outbox->wanted = true;
+  if (!outbox->walking) da_sched_post(s, on_offer, s);
 }
 
 void da_sched_add_transport(da_sched *s, const da_transport *transport)
 {
   DA_ASSERT_OP(s->outbox.count, <, DA_TRANSPORTS_MAX);
+  if (s->outbox.count == 0) da_sched_offer(s, DA_NONE);
   s->outbox.transports[s->outbox.count++] = *transport;
-  s->outbox.wanted = true;
-  da_outbox_turn(s);
 }
 
 void da_sched_remove_transport(da_sched *s, const void *user)
@@ -162,15 +431,31 @@ void da_sched_remove_transport(da_sched *s, const void *user)
   outbox->count = kept;
 }
 
-void da_sched_offer(da_sched *s, da_slice prefix)
+void da_outbox_create(da_sched *s)
 {
-  (void)prefix;
-  da_outbox_turn(s);
+  s->outbox.gone_end = &s->outbox.gone;
 }
 
 void da_outbox_close(da_sched *s)
 {
-  da_timer_stop(s->outbox.timer);
-  s->outbox.timer = NULL;
-  s->outbox.count = 0;
+  da_outbox *outbox = &s->outbox;
+  da_timer_stop(outbox->walk_timer);
+  da_timer_stop(outbox->delete_timer);
+  da_timer_stop(outbox->keeping);
+  outbox->walk_timer = outbox->delete_timer = outbox->keeping = NULL;
+  da_op_delete(outbox->fresh);
+  outbox->fresh = NULL;
+  outbox->count = 0;
+}
+
+/* What is under way has become DA_LATER: the next process offers it again. */
+void da_outbox_destroy(da_sched *s)
+{
+  da_outbox *outbox = &s->outbox;
+  void *d;
+  for (size_t i = 0; da_table_next(&outbox->deliveries, &i, &d);) forget(d);
+  da_table_free(&outbox->deliveries);
+  da_buf_free(&outbox->key);
+  da_buf_free(&outbox->prefix);
+  da_buf_free(&outbox->wanted_prefix);
 }

@@ -20,6 +20,7 @@
 
 enum {
   DA_TRANSPORTS_MAX = 8,
+  DA_OUTBOX_READS_MAX = 16, /* ops of DA_CLAIM_MAX unblocks each; what is made beyond them is found by a walk */
   DA_BACKOFF_MS = 1000
 }; /* local, push, poll and room; a full disk is asked once a second */
 
@@ -122,9 +123,24 @@ typedef struct da_sweep {
 typedef struct da_outbox {
   da_transport transports[DA_TRANSPORTS_MAX];
   size_t count;
-  bool wanted;  /* the store may hold messages */
-  bool running; /* a claim is under way, or waits for its next try */
-  da_timer *timer;
+  da_table deliveries; /* under way, or gone and not deleted yet; owned */
+  da_buf key;          /* the one being looked for */
+  da_delivery *gone;   /* their rows are to be deleted */
+  da_delivery **gone_end;
+  size_t gone_count;
+  da_delivery *leaving; /* are being deleted */
+  bool deleting;        /* an op is under way, or waits for its next try */
+  da_op *fresh;         /* collects unblocks that were just made; owned until it is submitted */
+  size_t reading;       /* ops like it under way */
+  bool wanted;          /* a walk is */
+  bool walking;         /* one is under way, or waits for its next try */
+  da_buf wanted_prefix;
+  da_buf prefix; /* of the walk under way */
+  da_timer *walk_timer;
+  da_timer *delete_timer;
+  da_timer *keeping; /* unblocks are kept, and will be too old some day */
+  uint64_t taken[2]; /* by da_message_kind */
+  uint64_t dropped;
 } da_outbox;
 
 struct da_sched {
@@ -167,6 +183,7 @@ struct da_sched {
   da_outbox outbox;
 
   atomic_bool stop_wanted;
+  atomic_bool paused;        /* set by the loop */
   atomic_bool died;          /* set by the store thread */
   _Atomic uint64_t not_told; /* ops between their submission and done() */
 };
@@ -197,7 +214,10 @@ void da_sweep_heard(da_sched *sched, int64_t due_at);
 void da_sweep_close(da_sched *sched);
 
 /* outbox.c */
-void da_outbox_turn(da_sched *sched); /* after a batch was told */
-void da_outbox_close(da_sched *sched);
+void da_outbox_create(da_sched *s);
+void da_outbox_emitted(da_sched *s, const da_message *message); /* a batch that is told made it; it is not local */
+void da_outbox_turn(da_sched *s);                               /* after a batch was told */
+void da_outbox_close(da_sched *s);
+void da_outbox_destroy(da_sched *s); /* all ops are told */
 
 #endif

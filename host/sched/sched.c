@@ -134,7 +134,7 @@ static void tell_messages(da_sched *s, const da_op *op)
     for (size_t j = 0; j < out->message_count; j++) {
       const da_message *message = &out->messages[j];
       if (!message->local) {
-        s->outbox.wanted = true;
+        if (op->requests[i].kind != DA_REQ_CLAIM) da_outbox_emitted(s, message);
       } else if (message->kind == DA_EXECUTE && s->events.execute != NULL) {
         da_kill_at(DA_KILL_OUTBOX_BEFORE);
         s->events.execute(s->events.user, message);
@@ -322,6 +322,7 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
     return da_fail(err, DA_EIO, "cannot make an event loop: %s", uv_strerror(fault));
   }
   da_timers_create(s);
+  da_outbox_create(s);
   fault = uv_async_init(&s->loop, &s->wake, on_wake);
   if (fault == 0) {
     s->wake.data = s;
@@ -405,6 +406,7 @@ void da_sched_delete(da_sched *s)
   (void)pthread_mutex_unlock(&s->queue.lock);
   drain(s);
   (void)pthread_join(s->thread, NULL);
+  da_outbox_destroy(s);
   close_loop(s);
   free_all(s);
   release_sigpipe(&before);

@@ -247,6 +247,29 @@ static int view_out_next(da_view *view, const da_message *after, da_arena *arena
   return da_id_of_key(store, &found_key.id, text, arena, &out->id);
 }
 
+static int view_out(da_view *view, const da_message *key, da_arena *arena, da_message *out)
+{
+  da_store *store = store_of(view);
+  uint64_t root;
+  da_key row;
+  da_slice value;
+  da_slice text;
+  da_slice rest = da_id_rest(key->id);
+  if (da_id_fault(key->id) != NULL) return 0;
+  int there = da_root_find(store, da_id_root(key->id), &root);
+  if (there <= 0) return there;
+  da_key_out(&row, key->kind, root, rest, key->address, store->seed);
+  there = da_rows_get(store, DA_KV_OUT, da_key_slice(&row), &value);
+  if (there <= 0) return there;
+  da_status status = da_codec_out_get(value, key->kind, out, &text);
+  if (status != DA_OK) return da_store_bad_row(store, DA_KV_OUT, da_key_slice(&row), status);
+  if (da_rest_is_long(rest) && !da_slice_eq(text, rest)) return 0;
+  if (key->kind == DA_UNBLOCK && !da_slice_eq(out->address, key->address)) return 0;
+  out->address = da_arena_dup(arena, out->address);
+  out->id = da_arena_dup(arena, key->id);
+  return 1;
+}
+
 /* ---- descendants --------------------------------------------------------------------------------------- */
 
 static int view_below_next(da_view *view, da_slice ancestor, da_slice after, da_arena *arena, da_promise *out)
@@ -299,6 +322,7 @@ const da_view_ops da_store_view_ops = {
     .queue_next = da_queue_next,
     .queue_hold = da_queue_hold,
     .out_next = view_out_next,
+    .out = view_out,
     .schedule = view_schedule,
     .schedule_next = view_schedule_next,
     .published = da_live_is,

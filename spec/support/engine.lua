@@ -165,9 +165,25 @@ function COMMANDS.again(w, n)
   return "task.again", data
 end
 
+-- P1@0: the execute of P1 in version 0; A>u1: the unblock of A to u1.
+local function message_of(word)
+  local id, version = word:match("^(.*)@(%d+)$")
+  if id then return { kind = "execute", id = id, version = number(version), address = "" } end
+  local awaited, to = word:match("^(.*)>(.*)$")
+  return { kind = "unblock", id = awaited, address = address(to) }
+end
+
 function COMMANDS.sweep(_, n) return "sweep", { limit = number(n.limit) } end
 function COMMANDS.recover(_, n) return "recover", { pid = n.pid or "local/new", limit = number(n.limit) } end
-function COMMANDS.claim(_, n) return "claim", { limit = number(n.limit) } end
+function COMMANDS.claim(_, n)
+  return "claim", { limit = number(n.limit), begins = n.begins, after = n.after and message_of(n.after) }
+end
+
+function COMMANDS.sent(w)
+  local messages = {}
+  for i, word in ipairs(w) do messages[i] = message_of(word) end
+  return "sent", { messages = messages }
+end
 
 ---------------------------------------------------------------------------------------------------- facts
 
