@@ -348,29 +348,30 @@ const cli_verb cli_verbs[] = {
      cli_promise_register_callback},
     {"promise register-listener", "AWAITED ADDRESS", "have an address told of its end", listener_help, F_BOTH, 2, 2,
      cli_promise_register_listener},
-    {"invoke", "ID", "have a function called, by whoever serves it", invoke_help,
+    {"invoke", "ID --func NAME", "have a function called, by whoever serves it", invoke_help,
      F_BOTH | F(FUNC) | F(ARG) | F(JSON_ARGS) | F(VERSION) | F(TIMEOUT) | F(TARGET) | F(DELAY), 1, 1, cli_invoke},
     {"task get", "ID", "show a task", task_get_help, F_BOTH, 1, 1, cli_task_get},
-    {"task create", "ID", "make a promise and take its task", task_create_help,
+    {"task create", "ID --pid ID --ttl D", "make a promise and take its task", task_create_help,
      F_BOTH | F(PID) | F(TTL) | F(TIMEOUT) | F(PARAM) | F(TAGS), 1, 1, cli_task_create},
-    {"task claim", "ID", "take a pending task", task_claim_help, F_BOTH | F(PID) | F(VERSION) | F(TTL), 1, 1,
-     cli_task_claim},
-    {"task fence", "ID", "create or settle while it is held", task_fence_help, F_BOTH | F(VERSION) | F(ACTION), 1, 1,
-     cli_task_fence},
-    {"task heartbeat", "", "go on holding tasks", task_heartbeat_help, F_BOTH | F(PID) | F(TASKS), 0, 0,
-     cli_task_heartbeat},
-    {"task suspend", "ID", "let a task wait for promises", task_suspend_help, F_BOTH | F(VERSION) | F(ACTIONS), 1, 1,
-     cli_task_suspend},
-    {"task complete", "ID", "settle the promise of a held task", task_complete_help, F_BOTH | F(VERSION) | F(ACTION), 1,
-     1, cli_task_complete},
-    {"task release", "ID", "give a held task back", task_release_help, F_BOTH | F(VERSION), 1, 1, cli_task_release},
+    {"task claim", "ID --pid ID --version N --ttl D", "take a pending task", task_claim_help,
+     F_BOTH | F(PID) | F(VERSION) | F(TTL), 1, 1, cli_task_claim},
+    {"task fence", "ID --version N --action JSON", "create or settle while it is held", task_fence_help,
+     F_BOTH | F(VERSION) | F(ACTION), 1, 1, cli_task_fence},
+    {"task heartbeat", "--pid ID --tasks JSON", "go on holding tasks", task_heartbeat_help, F_BOTH | F(PID) | F(TASKS),
+     0, 0, cli_task_heartbeat},
+    {"task suspend", "ID --version N --actions JSON", "let a task wait for promises", task_suspend_help,
+     F_BOTH | F(VERSION) | F(ACTIONS), 1, 1, cli_task_suspend},
+    {"task complete", "ID --version N --action JSON", "settle the promise of a held task", task_complete_help,
+     F_BOTH | F(VERSION) | F(ACTION), 1, 1, cli_task_complete},
+    {"task release", "ID --version N", "give a held task back", task_release_help, F_BOTH | F(VERSION), 1, 1,
+     cli_task_release},
     {"task halt", "ID", "stop a task", task_halt_help, F_BOTH, 1, 1, cli_task_halt},
     {"task continue", "ID", "let a halted task go on", task_continue_help, F_BOTH, 1, 1, cli_task_continue},
     {"task search", "", "list tasks", task_search_help, F_BOTH | F(STATE) | F(LIMIT) | F(CURSOR), 0, 0,
      cli_task_search},
     {"schedule create", "ID CRON F [ARG...]", "start a function by the clock", schedule_create_help,
      F_COMMON | F(JSON) | F(TZ) | F(CATCH_UP) | F(ARGS) | F(STR), 3, CLI_OPERANDS_MAX, cli_schedule_create},
-    {"schedule create", "ID", "", remote_schedule_create_help,
+    {"schedule create", "ID --cron CRON --promise-id ID --promise-timeout D", "", remote_schedule_create_help,
      F_REMOTE | F(CRON) | F(PROMISE_ID) | F(PROMISE_TIMEOUT) | F(PROMISE_PARAM) | F(PROMISE_TAGS), 1, 1,
      cli_remote_schedule_create},
     {"schedule get", "ID", "show a schedule", schedule_get_help, F_COMMON | F(JSON), 1, 1, cli_schedule_get},
@@ -512,11 +513,14 @@ void cli_overview(da_buf *out)
                    "usage: dahost VERB [operands] [flags]\n");
   for (size_t i = 0; i < cli_verb_count; i++) {
     char left[64];
+    const char *operands = cli_verbs[i].operands; /* without the flags that it needs: --help has them */
+    const char *flag = strncmp(operands, "--", 2) == 0 ? operands : strstr(operands, " --");
+    int width = flag != NULL ? (int)(flag - operands) : (int)strlen(operands);
     if (i > 0 && cli_verb_twin(&cli_verbs[i]) == &cli_verbs[i - 1]) continue;
     for (size_t k = 0; k < sizeof headings / sizeof *headings; k++)
       if (strcmp(headings[k].verb, cli_verbs[i].name) == 0) da_buf_addf(out, "\n%s\n", headings[k].title);
-    (void)snprintf(left, sizeof left, "%s %s", cli_verbs[i].name, cli_verbs[i].operands);
-    da_buf_addf(out, "  %-34s %s\n", left, cli_verbs[i].brief);
+    (void)snprintf(left, sizeof left, "%s %.*s", cli_verbs[i].name, width, operands);
+    da_buf_addf(out, "  %-42s %s\n", left, cli_verbs[i].brief);
   }
   da_buf_addf(
       out,

@@ -208,7 +208,7 @@ describe("a verb with --server", function()
       ["task heartbeat --tasks []"] = "task heartbeat wants --pid ID",
       ["task search --state running"] = "there are pending, acquired, suspended, halted, fulfilled",
       ["schedule create s --promise-id x --promise-timeout 1h"] = "schedule create wants --cron CRON",
-      ["schedule create s @daily f"] = "'@daily' is one operand too many; usage: dahost schedule create ID --server URL",
+      ["schedule create s @daily f"] = "'@daily' is one operand too many; usage: dahost schedule create ID --cron CRON",
       ["invoke i"] = "invoke wants --func NAME",
       ["invoke i -f f --arg 1 --json-args []"] = "not both",
       ["invoke i -f f --delay now"] = "--delay wants a duration",
@@ -316,6 +316,47 @@ describe("a verb with --server", function()
 ]], run("promise", "get", "p").out)
       assert.are.equal('{"b":{},"a":[],"n":[9223372036854775807,1.0,-0,1e400],"s":"\\u0000\\"}{ é","t":{"u":null}}\n',
         run("promise", "get", "p", "--json").out)
+    end)
+
+    -- JSON text with white space in odd places, and the same without.
+    local function random_json(depth)
+      local function space() return ({ "", "", " ", "\n", "\t\r\n  " })[math.random(5)] end
+      local kind = math.random(depth > 0 and 6 or 4)
+      if kind == 1 then
+        local text = ({ "0", "-0", "1.50", "123456789012345678901234567890", "1E-400", "true", "null" })[math.random(7)]
+        return text, text
+      elseif kind <= 4 then
+        local text = ({ '""', '"\\""', '"{[,:]}"', '"\\\\"', '" é日\\ud83d\\ude00 "', '"\\u0000"' })[math.random(6)]
+        return text, text
+      end
+      local loose, tight = {}, {}
+      for i = 1, math.random(0, 4) do
+        local a, b = random_json(depth - 1)
+        local name = kind == 5 and ('"k%d\\n"'):format(i)
+        loose[i] = space() .. (name and name .. space() .. ":" .. space() or "") .. a .. space()
+        tight[i] = (name and name .. ":" or "") .. b
+      end
+      local open, close = table.unpack(kind == 5 and { "{", "}" } or { "[", "]" })
+      return open .. (#loose == 0 and space() or table.concat(loose, ",")) .. close, open .. table.concat(tight, ",") .. close
+    end
+
+    it("whatever it holds: what is laid out is what came", function()
+      local seed = require("spec.support.harness").seed
+      math.randomseed(seed)
+      local loose, tight = {}, {}
+      for i = 1, 500 do loose[i], tight[i] = random_json(5) end
+      answer = function(request) return fake.envelope(request, 200, "[" .. table.concat(loose, ",") .. "]") end
+      local flat = run("promise", "get", "p", "--json")
+      assert.are.equal("[" .. table.concat(tight, ",") .. "]\n", flat.out, "seed " .. seed)
+      -- Laid out, each bracket stands on the indentation of its depth.
+      local laid, depth = run("promise", "get", "p").out, 0
+      for line in laid:gmatch("[^\n]+") do
+        local indent, rest = line:match("^( *)(.*)$")
+        if rest:find("^[%]}]") then depth = depth - 1 end
+        assert.are.equal(2 * depth, #indent, "seed " .. seed .. ": " .. line)
+        if rest:find("[%[{]$") then depth = depth + 1 end
+      end
+      assert.are.equal(0, depth)
     end)
 
     it("without what would steer a terminal", function()
