@@ -465,7 +465,10 @@ int cli_serve(const cli_command *command)
   const char *fault = da_kill_setup();
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
   cli_host_options options = {.worker = true, .drive = true, .serve = true};
+  da_profile profile;
   cli_read_sizes(command, &options);
+  cli_config_profile(command, &profile);
+  options.profile = &profile;
   static da_slice targets[DA_GROUPS_MAX] = {{ADDRESS "default", sizeof ADDRESS "default" - 1}};
   static source sources[CLI_OPERANDS_MAX];
   server s = {

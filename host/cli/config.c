@@ -168,7 +168,7 @@ static bool is_word_of(const char *words, const char *text)
   size_t len = strlen(text);
   for (const char *at = words; at != NULL; at = strchr(at, ' ')) {
     if (*at == ' ') at++;
-    if (len > 0 && strncmp(at, text, len) == 0 && (at[len] == ' ' || at[len] == '\0')) return true;
+    if (len > 0 && strncmp(at, text, len) == 0 && (at[len] == ' ' || at[len] == '\0')) return strchr(text, ' ') == NULL;
   }
   return false;
 }
@@ -661,4 +661,23 @@ const char *const *cli_config_list(const cli_command *command, cli_flag_id which
 bool cli_config_given(const cli_command *command, cli_flag_id which)
 {
   return command->config->values[which - CLI_SETTING_FIRST].origin != CLI_BUILT_IN;
+}
+
+void cli_config_profile(const cli_command *command, da_profile *out)
+{
+  const da_slice section = DA_LIT("protocol.");
+  *out = da_profile_default;
+  out->retry_timeout_ms = cli_config_number(command, CLI_RETRY_TIMEOUT);
+  for (int i = 0; i < CLI_SETTING_COUNT; i++) {
+    da_err err = {{0}};
+    char number[24];
+    const cli_setting *s = &cli_settings[i];
+    const cli_config_value *value = &command->config->values[i];
+    if (!da_slice_starts(da_slice_of(s->key), section)) continue;
+    (void)snprintf(number, sizeof number, "%lld", (long long)value->number);
+    const char *text = s->type == CLI_TYPE_WORD ? value->text : value->number < 0 ? "unlimited" : number;
+    da_status status = da_profile_set(out, da_slice_of(s->key + section.len), da_slice_of(text), &err);
+    if (status != DA_OK) (void)cli_fail(CLI_EXIT_USAGE, "%s", err.text); /* settings.h and the engine disagree */
+    DA_ASSERT_OP(status, ==, DA_OK);
+  }
 }

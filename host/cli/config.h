@@ -12,6 +12,7 @@
 #define DA_CLI_CONFIG_H
 
 #include "../base/arena.h"
+#include "../engine/record.h"
 #include "cli.h"
 
 typedef enum cli_origin {
@@ -47,6 +48,9 @@ bool cli_config_on(const cli_command *command, cli_flag_id which);
 const char *cli_config_text(const cli_command *command, cli_flag_id which);        /* NULL: not set */
 const char *const *cli_config_list(const cli_command *command, cli_flag_id which); /* NULL: not set */
 bool cli_config_given(const cli_command *command, cli_flag_id which);              /* not built in */
+
+/* The protocol's switches (section protocol) and retry_timeout. */
+void cli_config_profile(const cli_command *command, da_profile *out);
 
 /* Appends all of them as such a file, with where each came from behind it; secrets are left out. */
 void cli_config_print(const cli_command *command, da_buf *out);

@@ -170,7 +170,7 @@ static da_status read_number(reader *r, int64_t *out)
     if (between) continue;
     if (c < '0' || c > '9')
       return fault(r, "a number is a whole, decimal one here; with a unit it is a string: \"10s\"");
-    if (r->at == first + 1 && *first == '0') return fault(r, "a number with a leading zero");
+    if (r->at > first && *first == '0') return fault(r, "a number with a leading zero");
     if (len == sizeof token) return fault(r, "a number beyond 64 bits");
     token[len++] = c;
   }
@@ -287,6 +287,7 @@ static da_status read_section(reader *r)
   return enter_section(r, name);
 }
 
+/* With the end of its line: a fault there comes before what the value means. */
 static da_status read_pair(reader *r, cli_file_taker *take, void *user)
 {
   da_slice key;
@@ -303,7 +304,8 @@ static da_status read_pair(reader *r, cli_file_taker *take, void *user)
   if (status != DA_OK) return status;
   if (da_table_get(&r->names, item.name) != NULL) return tell_twice(r, item.name);
   (void)da_table_put(&r->names, item.name, &a_value);
-  return take(user, &item, r->err);
+  status = end_line(r);
+  return status == DA_OK ? take(user, &item, r->err) : status;
 }
 
 da_status cli_file_read(da_slice text, const char *path, da_arena *arena, cli_file_taker *take, void *user, da_err *err)
@@ -313,12 +315,12 @@ da_status cli_file_read(da_slice text, const char *path, da_arena *arena, cli_fi
   if (!da_text_utf8(text)) return da_fail(err, DA_EINVAL, "%s: bytes that are not UTF-8", path);
   while (status == DA_OK && r.at < r.end) {
     skip_blanks(&r);
-    if (at_byte(&r, '[')) {
-      status = read_section(&r);
-    } else if (!at_line_end(&r) && !at_byte(&r, '#')) {
+    bool pair = !at_byte(&r, '[') && !at_byte(&r, '#') && !at_line_end(&r);
+    if (pair)
       status = read_pair(&r, take, user);
-    }
-    if (status == DA_OK) status = end_line(&r);
+    else if (at_byte(&r, '['))
+      status = read_section(&r);
+    if (status == DA_OK && !pair) status = end_line(&r);
   }
   da_table_free(&r.names);
   return status;

@@ -77,7 +77,6 @@ static void add_setting(da_buf *out, const cli_config *config, int index, const 
       type == CLI_TYPE_NUMBER || type == CLI_TYPE_BYTES || type == CLI_TYPE_DURATION || type == CLI_TYPE_SWITCH;
   size_t from = out->len;
   if (is_settled(index)) {
-    if (value->origin == CLI_BUILT_IN) return;
     da_buf_addf(out, "# %s: see %s; ", key, cli_setting_flag(index) == CLI_METRICS_PORT ? "metrics" : "listen");
   } else if (!set && !counted) {
     da_buf_addf(out, "# %s is not set; ", key);

@@ -171,7 +171,7 @@ da_status cli_host_open(const cli_host_options *given, cli_host **out, da_err *e
   host->store = options->store;
   make_pid(host->pid);
   da_sched_options sched = {.store = host->store,
-                            .profile = da_profile_default,
+                            .profile = options->profile != NULL ? *options->profile : da_profile_default,
                             .local_targets = options->targets,
                             .local_target_count = options->target_count,
                             .fires = options->serve,

@@ -20,10 +20,11 @@ typedef struct cli_host_options {
   bool serve;              /* run everything there is, until it is stopped */
   const da_slice *targets; /* addresses of the groups served, the default one first; static. NULL: that one */
   size_t target_count;
-  int step_threads;      /* 0: the default */
-  size_t warm_bytes;     /* SIZE_MAX: the default */
-  int64_t span_limit_ms; /* 0: the default */
-  int deaths_max;        /* 0: the default */
+  int step_threads;          /* 0: the default */
+  size_t warm_bytes;         /* SIZE_MAX: the default */
+  int64_t span_limit_ms;     /* 0: the default */
+  int deaths_max;            /* 0: the default */
+  const da_profile *profile; /* NULL: the default */
 } cli_host_options;
 
 da_status DA_MUST_USE cli_host_open(const cli_host_options *options, cli_host **out, da_err *err);

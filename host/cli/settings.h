@@ -91,9 +91,12 @@ typedef enum cli_setting_type {
   X(ARM, "arm", "protocol.arm", OWN, WORD, "external", 0, 0, "external target all", "WORD",                            \
     "which promises time out by themselves, rather than when somebody looks")                                          \
   X(AWAIT_INTERNAL, "await-internal", "protocol.await_internal", OWN, WORD, "allow", 0, 0, "allow reject", "WORD",     \
-    "callbacks and listeners on promises inside of an execution")                                                      \
+    "callbacks on promises inside of an execution")                                                                    \
   X(AWAIT_CROSS_ORIGIN, "await-cross-origin", "protocol.await_cross_origin", OWN, WORD, "allow", 0, 0, "allow reject", \
     "WORD", "awaiting promises of another root")                                                                       \
+  X(LISTENER_EXTERNAL_ONLY, "listener-external-only", "protocol.listener_external_only", OWN, WORD, "follows", 0, 0,   \
+    "follows true false", "WORD",                                                                                      \
+    "whether listeners on promises inside of an execution are refused; follows: as --await-internal says")             \
   X(TIMER_TARGET, "timer-target", "protocol.timer_target", OWN, WORD, "allow", 0, 0, "allow reject", "WORD",           \
     "timers that have a target")                                                                                       \
   X(SUSPEND_DUPS, "suspend-dups", "protocol.suspend_dups", OWN, WORD, "dedupe", 0, 0, "dedupe reject", "WORD",         \
@@ -102,12 +105,12 @@ typedef enum cli_setting_type {
     "tasks of several roots in one heartbeat")                                                                         \
   X(PRELOAD_LIMIT, "preload-limit", "protocol.preload_limit", OWN, NUMBER, "-1", -1, 1000000, NULL, "N",               \
     "promises sent along with a task that is acquired (-1: no limit)")                                                 \
-  X(SEARCH, "search", "protocol.search", OWN, SWITCH, "true", 0, 0, NULL, NULL,                                        \
-    "whether *.search requests are answered (else 501)")                                                               \
+  X(SEARCH, "search", "protocol.search", OWN, WORD, "on", 0, 0, "on 501", "WORD",                                      \
+    "*.search requests; 501: refuse them")                                                                             \
   X(CRON_DOW, "cron-dow", "protocol.cron_dow", OWN, WORD, "quartz", 0, 0, "quartz unix", "WORD",                       \
     "the days of the week in cron expressions of clients: quartz 1 is Sunday, unix 0 is")                              \
-  X(CRON_NEVER, "cron-never", "protocol.cron_never", OWN, WORD, "allow", 0, 0, "allow reject", "WORD",                 \
-    "cron expressions of clients that never come (they come each minute then)")                                        \
+  X(CRON_NEVER, "cron-never", "protocol.cron_never", OWN, WORD, "minute", 0, 0, "minute reject", "WORD",               \
+    "cron expressions of clients that never come: they come each minute, or are refused")                              \
   X(WARM, "warm", "worker.warm", OWN, BYTES, "64M", 0, (int64_t)1 << 50, NULL, "BYTES",                                \
     "memory for suspended executions (0: recover each by replay)")                                                     \
   X(STEP_THREADS, "step-threads", "worker.step_threads", OWN, NUMBER, "4", 1, 256, NULL, "N",                          \

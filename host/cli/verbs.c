@@ -442,7 +442,7 @@ static void add_flag(da_buf *out, int i, int width)
   char form[CLI_VARIABLE_MAX];
   char variable[CLI_VARIABLE_MAX];
   flag_form(i, form);
-  da_buf_addf(out, "  %-*s %s", width, form, cli_flags[i].help);
+  da_buf_addf(out, "  %-*s  %s", width, form, cli_flags[i].help);
   if (i >= CLI_SETTING_FIRST) add_choice(out, &cli_settings[i - CLI_SETTING_FIRST]);
   const char *also = cli_also_variable((cli_flag_id)i);
   cli_variable_name((cli_flag_id)i, variable);
@@ -453,7 +453,7 @@ static void add_flag(da_buf *out, int i, int width)
 
 static void add_flags(da_buf *out, cli_flag_set wanted)
 {
-  int width = 18;
+  int width = 17;
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
     char form[CLI_VARIABLE_MAX];
     flag_form(i, form);
