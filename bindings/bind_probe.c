@@ -449,6 +449,7 @@ static void open_net(lua_State *L)
   lua_pop(L, 2);
   luaL_setfuncs(L, da_probe_envelope_functions, 0);
   luaL_setfuncs(L, da_probe_http_functions, 0);
+  luaL_setfuncs(L, da_probe_tls_functions, 0);
   da_probe_open_auth(L);
 #endif
 }

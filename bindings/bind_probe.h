@@ -70,6 +70,7 @@ extern const luaL_Reg da_probe_raw_functions[];
 extern const luaL_Reg da_probe_check_functions[];
 extern const luaL_Reg da_probe_base_functions[]; /* cron, zones */
 extern const luaL_Reg da_probe_http_functions[];
+extern const luaL_Reg da_probe_tls_functions[];
 extern const luaL_Reg da_probe_envelope_methods[];
 extern const luaL_Reg da_probe_envelope_functions[];
 

@@ -13,6 +13,7 @@ add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_read.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_show.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_store.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_tls.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_raw.c)
 # The archive of LMDB is not made for shared objects, so the store comes in as objects and LMDB as the shared library.
 find_library(DA_LMDB_SHARED NAMES liblmdb.so lmdb REQUIRED)
@@ -26,7 +27,8 @@ target_sources(da_probe PRIVATE
   ${net}/envelope_write.c
   ${net}/http_parse.c
   ${net}/jwt.c
-  ${net}/openssl.c)
+  ${net}/openssl.c
+  ${net}/tls.c)
 target_link_libraries(da_probe PRIVATE dep_llhttp dep_openssl_headers)
 target_link_libraries(da_probe PRIVATE da_flags da_engine da_base dep_lua_headers ${DA_LMDB_SHARED})
 set_target_properties(da_probe PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/spec)

@@ -179,7 +179,7 @@ static bool body_is_slow(const http_conn *conn, uint64_t now)
 {
   uint64_t lasts = now - conn->body_since;
   return conn->wait == WAIT_BODY && lasts > (uint64_t)conn->server->options.body_ms &&
-         conn->parser.body_bytes < lasts / 1000 * BODY_RATE_MIN;
+         conn->parser.body_bytes < lasts * BODY_RATE_MIN / 1000;
 }
 
 void http_conn_sweep(http_conn *conn, uint64_t now)
@@ -341,6 +341,7 @@ static void give_request(http_conn *conn)
   exchange->is_head = da_slice_eq(m->method, DA_LIT("HEAD"));
   exchange->closes = !m->keep_alive || server->draining;
   if (exchange->closes) http_conn_last(conn);
+  conn->wait = WAIT_NONE; /* what comes next has its own time */
   server->stats.requests++;
   server->options.handler.request(server->options.handler.user, exchange);
 }

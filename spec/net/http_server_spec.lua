@@ -1,39 +1,26 @@
 -- http_server_spec.lua - the HTTP server, over real sockets: http_echo (C) is a server of nothing but that.
 -- SPDX-License-Identifier: Apache-2.0
 local http = require("spec.support.http")
+local http_echo = require("spec.support.http_echo")
 local program = require("spec.support.program")
 local cases = require("spec.net.http_cases")
 
-local ECHO = os.getenv("DAHOST_BIN"):gsub("[^/]*$", "spec/http_echo")
 local GET = "GET %s HTTP/1.1\r\nHost: h\r\n\r\n"
 
 describe("the HTTP server", function()
-  local place, server, address
+  local place, echo, address
 
   local function start(...)
-    local words = { ... }
-    if not words[#words] or words[#words]:find("=") then words[#words + 1] = "127.0.0.1:0" end
-    server = program.spawn(words, { command = ECHO })
-    server:wait_for("listening ", "out")
-    program.turn_until(function() return "an address" end, function() return server.out:find("\n") end)
-    address = server.out:match("listening (%S+)")
+    echo = http_echo.start(...)
+    address = echo.address
     return address
   end
 
   before_each(function() place = program.place() end)
   after_each(function() place:remove() end)
 
-  local function stats()
-    local body = http.ask(address, { path = "/stats" }).body
-    local found = {}
-    for name, value in body:gmatch("(%w+)=(%d+)") do found[name] = tonumber(value) end
-    return found
-  end
-
-  -- Asks until the counters are as they should be; what leads there is under way in the server.
-  local function wait_stats(what, holds)
-    program.turn_until(function() return what end, function() return holds(stats()) end)
-  end
+  local function stats() return echo:stats() end
+  local function wait_stats(what, holds) echo:wait_stats(what, holds) end
 
   describe("answers", function()
     it("with what the handler says, and keeps the connection", function()
@@ -230,8 +217,8 @@ describe("the HTTP server", function()
     held:send { path = "/hold" }
     wait_stats("both", function(s) return s.requests >= 3 and s.streams == 1 end)
     http.connect(address):send { path = "/exit" }
-    server:wait()
-    assert.equal(0, server.code)
-    assert.matches("closed\n$", server.out)
+    echo.process:wait()
+    assert.equal(0, echo.process.code)
+    assert.matches("closed\n$", echo.process.out)
   end)
 end)
