@@ -89,6 +89,7 @@ void da_promise_fire(da_change *c, const da_request *req, int64_t created_at)
   if (da_settle_load(c, req->id) != NULL) return;
   da_entity *e = birth(c, req->id, req, created_at);
   if (e->has_task && e->promise.state == DA_PENDING) dispatch_newborn(c, e);
+  c->out->reply.fired++;
 }
 
 void da_promise_do_create(da_change *c, da_slice id, const da_request *req, da_reply *reply)

@@ -421,6 +421,7 @@ struct da_reply {
                       * nothing. The pump does so; who submits an op never sees one */
   size_t count;      /* sweep, recover, sent: rows done; claim: unblocks dropped as too old; put: messages that wait;
                         declare: 1 if the record is new or another */
+  size_t fired;      /* sweep: promises that schedules made */
   bool more;     /* sweep, recover, claim: call again; search: there are more behind the last, whose id is the cursor */
   da_due cursor; /* recover, when there is more: opaque, to be handed back as it is */
   da_message last_message; /* claim, as cursor */

@@ -111,6 +111,7 @@ typedef struct da_sweep {
   int64_t armed_at;
   int64_t due_at;
   bool running;
+  uint64_t fired;                  /* promises that schedules made */
   bool careful;                    /* one row at a time, to see which one is damaged */
   da_held damaged[DA_DAMAGED_MAX]; /* whose rows are left alone; their ids are owned */
   size_t damaged_count;

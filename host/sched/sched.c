@@ -416,7 +416,8 @@ da_sched_stats da_sched_get_stats(const da_sched *s)
 {
   return (da_sched_stats){.ops = atomic_load_explicit(&s->ops, memory_order_relaxed),
                           .commits = atomic_load_explicit(&s->commits, memory_order_relaxed),
-                          .empty_commits = atomic_load_explicit(&s->empty_commits, memory_order_relaxed)};
+                          .empty_commits = atomic_load_explicit(&s->empty_commits, memory_order_relaxed),
+                          .fired = s->sweep.fired};
 }
 
 struct uv_loop_s *da_sched_loop(da_sched *s)

@@ -132,11 +132,12 @@ void da_timer_stop(da_timer *timer); /* frees it; also from its own fn; after fn
  * deleted, and the store holds what it held at the death. */
 bool da_sched_died(const da_sched *sched);
 
-/* For bench and tests. */
+/* For metrics, bench and tests. */
 typedef struct da_sched_stats {
   uint64_t ops;
   uint64_t commits; /* with at least one write */
   uint64_t empty_commits;
+  uint64_t fired; /* promises that schedules made */
 } da_sched_stats;
 da_sched_stats da_sched_get_stats(const da_sched *sched);
 

@@ -94,6 +94,7 @@ static void on_swept(da_op *op)
     da_op_delete(op);
     return;
   }
+  if (op->status == DA_OK) sweep->fired += op->outcomes[0].reply.fired;
   bool idle = op->status == DA_OK && op->outcomes[0].reply.count == 0 && sweep->due_at <= s->told_now_ms;
   if (op->status != DA_OK) {
     swept_badly(s, op);
