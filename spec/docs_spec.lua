@@ -105,6 +105,25 @@ describe("README.md", function()
     })
   end)
 
+  it("shows a server that answers", function()
+    local section = text:match("\n## A server\n(.-)\n## ")
+    local words = section:match("%$ dahost (serve[^\n]*)\n")
+    local request, answer = section:match("%$ (curl .-'.-')\n    ([^\n]*)%.%.%.\n")
+    local place = harness.place()
+    local process
+    process = harness.spawn({ words }, { env = { DAHOST_DATA = place.data }, on_line = function(said)
+      if not said:find("^serving ") then return end
+      local address = process.err:match("listening on (http://[%d.:]+)\n")
+      local pipe = assert(io.popen((request:gsub("http://127%.0%.0%.1:8001", address))))
+      process.answered = pipe:read("a")
+      pipe:close()
+      require("luv").kill(process.pid, "sigterm")
+    end })
+    harness.wait(process)
+    harness.remove(place)
+    assert.are.equal(answer, process.answered:sub(1, #answer))
+  end)
+
   -- What each command of the table does when it is typed, at a place where `wf.lua` and an execution `order-7` are that
   -- waits for order-7:approval.1. The words behind `dahost`, and what must come of them.
   local TYPED = {

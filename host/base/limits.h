@@ -35,6 +35,8 @@ enum {
   DA_HTTP_PIPELINE_MAX = 64,       /* requests of one connection that are being answered; more are read later */
   DA_HTTP_HELD_MAX = 256 << 20,    /* bytes of requests that came and are not answered, of all connections */
   DA_CONFIG_FILE_MAX = 1 << 20,    /* bytes of a file of settings: there are some dozens of them */
+  DA_HTTP_UNSENT_MAX = 64 << 20,   /* bytes that a slow reader of answers may owe: the largest answer, and more */
+  DA_METRICS_CONNECTIONS_MAX = 16, /* connections to the metrics: a scraper or two, and a person */
   DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
   DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */
   DA_VALUE_MAX = 16 << 20,         /* bytes of one encoded value */

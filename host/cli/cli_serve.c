@@ -1,9 +1,10 @@
 /* cli_serve.c - serve: this process holds the store, runs its executions and answers other processes until it is told
  * to end.
  *
- * Life: files are read and loaded, then the store's executions taken over; SIGHUP reads the files again. SIGINT or
- * SIGTERM stops the loop and ends the process without waiting for anything; a second one, or a loop that does not stop
- * within a second, does the same from the signal handler. What was told is flushed.
+ * Life: files are read and loaded, the listeners opened, then the store's executions taken over; SIGHUP reads the files
+ * again. SIGINT or SIGTERM ends the server (streams, then requests under way, within --shutdown-timeout), then the
+ * process, without waiting for executions; a second one, or a loop that does not hear of it within a second, does so at
+ * once from the signal handler. What was told is flushed.
  * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -22,6 +23,8 @@
 #include "config.h"
 #include "event.h"
 #include "reach.h"
+#include "serve_net.h"
+#include "systemd.h"
 #include "text.h"
 #include "value.h"
 
@@ -47,7 +50,9 @@ typedef struct server {
   da_buf early; /* what scripts print while they load: the first line says that all is ready */
   bool ready;
   da_buf told; /* what is said once */
+  cli_net *net;
   uv_signal_t hangup;
+  uv_async_t ending;
 } server;
 
 /* ---- what it says -------------------------------------------------------------------------------------- */
@@ -55,6 +60,13 @@ typedef struct server {
 static void print_output(da_slice text)
 {
   da_buf line = {0};
+  if (da_log_get_format() == DA_LOG_JSON) {
+    da_log_line object;
+    da_log_begin(&object, DA_LOG_INFO, "output");
+    da_log_add(&object, "text", text);
+    da_log_end(&object);
+    return;
+  }
   if (isatty(STDERR_FILENO))
     cli_clean_output(&line, text);
   else
@@ -94,6 +106,7 @@ static void say_attempt(const server *s, const da_event *event)
 static void hear_event(void *user, const da_event *event)
 {
   server *s = user;
+  cli_net_count(s->net, event);
   switch (event->kind) {
   case DA_EVENT_OUTPUT:
     hear_output(s, event->text);
@@ -345,28 +358,53 @@ static void on_hangup(uv_signal_t *signal, int number)
 {
   server *s = signal->data;
   (void)number;
+  cli_systemd_reloading();
   for (size_t i = 0; i < s->count; i++) reload(s, &s->sources[i]);
   tell_twins(s);
   if (s->count == 0) cli_note(s->command, "no file is served: nothing to load again");
+  cli_net_reload(s->net);
+  cli_systemd_notify("READY=1");
 }
 
 /* ---- its end ------------------------------------------------------------------------------------------- */
 
-static cli_host *volatile running;
+static server *volatile running;
 static volatile sig_atomic_t interrupted;
 
+/* The handler's: a loop that is stuck in a script hears of nothing. */
 static void on_interrupt(int number)
 {
-  cli_host *host = running;
-  if (number == SIGALRM || interrupted || host == NULL) _exit(CLI_EXIT_OK);
+  server *s = running;
+  if (number == SIGALRM || interrupted || s == NULL) {
+    if (s != NULL) cli_host_stop(s->host); /* the store is told that this is no crash */
+    _exit(CLI_EXIT_OK);
+  }
   interrupted = 1;
   (void)alarm(1);
-  cli_host_stop(host);
+  (void)uv_async_send(&s->ending);
+}
+
+static void on_stopped(void *user)
+{
+  const server *s = user;
+  (void)alarm(1);
+  cli_host_stop(s->host);
+}
+
+static void on_ending(uv_async_t *ending)
+{
+  server *s = ending->data;
+  cli_systemd_notify("STOPPING=1");
+  (void)alarm((unsigned)(cli_net_stop_ms(s->net) / 1000) + 2);
+  cli_net_stop(s->net, on_stopped, s);
 }
 
 static void watch_signals(server *s)
 {
   struct sigaction action = {.sa_handler = on_interrupt};
+  (void)uv_async_init(cli_host_loop(s->host), &s->ending, on_ending);
+  s->ending.data = s;
+  running = s;
   (void)sigemptyset(&action.sa_mask);
   (void)sigaction(SIGINT, &action, NULL);
   (void)sigaction(SIGTERM, &action, NULL);
@@ -402,7 +440,9 @@ static void on_ready(void *user)
 {
   server *s = user;
   s->ready = true;
+  cli_net_say(s->net);
   say_ready(s);
+  cli_systemd_notify("READY=1\nSTATUS=serving %s", s->place);
   for (size_t i = 0; i < s->count; i++) declare(s, &s->sources[i]);
   ask_unserved(s);
   if (s->early.len > 0) print_output(da_buf_slice(&s->early));
@@ -438,11 +478,11 @@ static int serve(server *s, cli_host_options *options)
   cli_service *service = cli_host_service(s->host);
   service->watch = hear_event;
   service->watch_user = s;
-  running = s->host;
   watch_signals(s);
-  if (!load_all(s)) {
+  int code = load_all(s) ? cli_net_open(s->net, service->sched, service->worker) : CLI_EXIT_USAGE;
+  if (code != 0) {
     cli_host_stop(s->host);
-    _exit(CLI_EXIT_USAGE); /* nothing was written that another life would miss */
+    _exit(code); /* nothing was written that another life would miss */
   }
   cli_host_run(s->host, on_ready, s);
   cli_host_close(s->host);
@@ -477,9 +517,11 @@ int cli_serve(const cli_command *command)
     da_err err = {{0}};
     if (!read_operand(&s, command->operands[i], &sources[i], &err)) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
   }
+  int code = cli_net_new(command, &s.net);
+  if (code != 0) return code;
   s.place = cli_store_place(command);
   set_log_level(command);
-  int code = serve(&s, &options);
+  code = serve(&s, &options);
   free(s.place);
   return code;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../base/log.h"
 #include "cli.h"
 #include "text.h"
 
@@ -112,13 +113,28 @@ static void shorten(da_buf *words)
   memcpy(words->ptr + SAID_MAX - SAID_END - (sizeof gap - 1), gap, sizeof gap - 1);
 }
 
+static void say_json(da_log_level level, const char *event, da_slice words)
+{
+  da_log_line line;
+  da_log_begin(&line, level, event);
+  da_log_add(&line, "text", words);
+  da_log_end(&line);
+}
+
 static void say(const char *prefix, const char *format, va_list args)
 {
   da_buf words = {0};
   da_buf out = {0};
-  da_buf_addf(&words, "%s", prefix);
+  bool json = da_log_get_format() == DA_LOG_JSON;
+  if (!json) da_buf_addf(&words, "%s", prefix);
   da_buf_addv(&words, format, args);
   shorten(&words);
+  if (json) {
+    bool fault = *prefix != '\0';
+    say_json(fault ? DA_LOG_ERROR : DA_LOG_INFO, fault ? "fault" : "note", da_buf_slice(&words));
+    da_buf_free(&words);
+    return;
+  }
   cli_clean(&out, da_buf_slice(&words));
   da_buf_add_byte(&out, '\n');
   (void)write_all(STDERR_FILENO, da_buf_slice(&out));

@@ -77,16 +77,24 @@ static const char serve_help[] =
     "group `default`, GROUP=FILE for those of another one (f:at \"GROUP\", da.service \"GROUP\"). `dahost run`, "
     "`start`,\n"
     "`resume`, `promise resolve` and the other verbs, given the same --data, reach it and are answered by it.\n"
-    "Schedules fire while it is up, and what they missed before is made up for. On stderr:\n"
-    "one line once it is ready, one for each execution that ends, parks or tries a step again, what scripts print.\n"
+    "Schedules fire while it is up, and what they missed before is made up for. On stderr: what it listens on, what "
+    "it\n"
+    "serves, one line for each execution that ends, parks or tries a step again, what scripts print.\n"
+    "\n"
+    "It answers the Resonate protocol over HTTP, at --listen ADDR: 127.0.0.1:8001, [::1]:0 (any free port),\n"
+    "unix:/path, several of them, or none. A socket that systemd opened for it takes the place of the default. Where\n"
+    "others can reach it, it warns as long as anybody may ask and read.\n"
     "\n"
     "SIGHUP reads the files again: what begins from then on takes the new code, what is under way keeps its own "
     "(steps\n"
     "are taken from the new one); a file that does not load is refused in words and changes nothing. SIGINT and "
     "SIGTERM\n"
-    "end the process at once: nothing is lost by it, the next one goes on where this one stopped.\n"
+    "end it: streams, then requests under way, for at most --shutdown-timeout, then the process, whatever executions\n"
+    "are at: nothing is lost by it, the next one goes on where this one stopped. A second signal: at once.\n"
     "\n"
-    "Exit code: 0 it was told to end; 2 usage or script error; 74 the store failed, or another process holds it.\n";
+    "Exit code: 0 it was told to end; 2 usage or script error; 74 the store failed, or another process holds it or "
+    "the\n"
+    "address.\n";
 static const char start_help[] =
     "Like run, but only submits the execution and prints its id. It runs when a process drives the store: at once if\n"
     "one holds it now, else with `dahost resume ID` or `dahost serve`.\n";

@@ -42,6 +42,7 @@ local function environment(extra)
     if k:find("^DAHOST_") or k:find("^RESONATE_") or k == "LEDGER" then env[k] = nil end
   end
   env.DAHOST_WARM = M.warm
+  env.DAHOST_LISTEN = "127.0.0.1:0" -- many serve at once
   for k, v in pairs(extra) do env[k] = v end
   local list = {}
   for k, v in pairs(env) do list[#list + 1] = k .. "=" .. v end

@@ -20,6 +20,7 @@ local function environment(extra)
     if name:find("^DAHOST_") or name:find("^RESONATE_") or name == "NO_COLOR" then env[name] = nil end
   end
   env.DAHOST_WARM = os.getenv("DA_WARM") -- harness.lua
+  env.DAHOST_LISTEN = "127.0.0.1:0" -- many serve at once
   for name, value in pairs(extra or {}) do env[name] = value end
   local list = {}
   for name, value in pairs(env) do list[#list + 1] = name .. "=" .. value end
@@ -78,7 +79,7 @@ end
 -- options: data (the store), cwd, env; streams (redirections of a shell, ">/dev/full"); sh (a shell's
 -- script instead of args; $0 is the program); pty (on a terminal of its own:
 -- columns, rows, term, or line, what its shell does before: {line = "unset TERM"}); input (the text of stdin); command
--- (another program)
+-- (another program); descriptor (of this process; it is number 3 there)
 function M.spawn(args, options)
   options = options or {}
   local self = setmetatable({ out = "", err = "", args = args, seen = { out = 1, err = 1 } }, Process)
@@ -110,7 +111,7 @@ function M.spawn(args, options)
     args = words,
     cwd = options.cwd,
     env = environment(env),
-    stdio = { self.keyboard, pipes.out, pipes.err },
+    stdio = { self.keyboard, pipes.out, pipes.err, options.descriptor },
   }, function(code, signal)
     self.code, self.signal = code, signal
     handle:close()

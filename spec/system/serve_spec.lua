@@ -37,7 +37,8 @@ describe("dahost serve", function()
   it("says first what it serves, then what the files printed", function()
     local process = serve(script, place:write("other.lua", OTHER))
     process:wait_for("the other one loads\n")
-    assert.are.equal("serving " .. place.data .. ": step.double, echo, fails, forgets, nothing, parent, "
+    assert.are.equal("listening on http://" .. process.err:match("127.0.0.1:%d+") .. "\nserving " .. place.data
+      .. ": step.double, echo, fails, forgets, nothing, parent, "
       .. "sleeps, step.talk, talks, three, waits, works (wf.lua); step.flaky, step.hang, hangs, parks, tries (other.lua)\n"
       .. "the other one loads\n", process.err)
     stop(process)

@@ -1,0 +1,102 @@
+/* server_parts.h - the inside of the server: one struct, and which file answers what.
+ *
+ * May not: be included outside of server*.c.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef DA_NET_SERVER_PARTS_H
+#define DA_NET_SERVER_PARTS_H
+
+#include "cors.h"
+#include "metrics.h"
+#include "poll.h"
+#include "push.h"
+#include "route.h"
+#include "server.h"
+#include "tls.h"
+
+enum { DA_LISTENERS_MAX = 16 };
+
+/* A transport whose messages are counted on their way to it. */
+typedef struct da_counted {
+  da_transport behind;
+  da_metrics *metrics;
+} da_counted;
+
+struct da_server {
+  da_sched *sched;
+  da_http_server *http;
+  da_http_server *metrics_http; /* NULL: none */
+  da_tls *tls;
+  da_auth *auth;
+  da_poll *poll;
+  da_push *push;
+  da_counted poll_counted;
+  da_counted push_counted;
+  da_cors cors;
+  da_metrics *metrics;
+  da_buf bound[DA_LISTENERS_MAX]; /* owned texts of addresses */
+  da_slice addresses[DA_LISTENERS_MAX];
+  size_t address_count;
+  da_buf metrics_bound;
+  da_buf url;
+  da_buf text; /* of the answer being written; its memory serves all of them */
+  bool debug;
+  bool access_log;
+  int64_t shutdown_ms;
+  void (*more_metrics)(void *user, da_buf *text);
+  void *user;
+  uint64_t lost_answers; /* their peer had gone */
+  uint64_t refused_queue;
+
+  bool stopping;
+  size_t asked; /* ops whose done() is to come */
+  size_t open;  /* what has to be closed before it has stopped */
+  void (*stopped)(void *user);
+  void *stopped_user;
+};
+
+/* One request, as the log tells of it. */
+typedef struct da_access {
+  da_slice method;
+  da_slice path;
+  da_slice peer;
+  da_slice kind; /* of a request of the protocol; else empty */
+  da_slice id;
+  int status; /* 0: its peer had gone */
+  uint64_t began_ns;
+} da_access;
+
+/* One request that waits for its op, in whose arena it lies; the exchange's user. */
+typedef struct da_waiting {
+  da_server *server;
+  da_http_exchange *exchange; /* NULL: its peer has gone */
+  da_access access;           /* its texts lie in the arena */
+} da_waiting;
+
+/* The op is to answer this exchange: fills `out`. */
+void da_server_wait(da_server *server, da_op *op, da_http_exchange *exchange, const da_access *access, da_waiting *out);
+/* Submits the op, whose done() owes a da_server_heard(). */
+void da_server_submit(da_waiting *waiting, da_op *op);
+/* An op has come back, and was answered. */
+void da_server_heard(da_server *server);
+
+void da_server_log_access(const da_server *server, const da_access *access);
+/* Answers, with what its asker's origin needs; logs it. content_type NULL: an empty body. */
+void da_server_answer(da_server *server, da_http_exchange *exchange, int status, const char *content_type,
+                      da_slice body, const da_access *access);
+/* server.c: the handlers of the two listeners. */
+void da_server_request(void *server, da_http_exchange *exchange);
+void da_server_metrics_request(void *server, da_http_exchange *exchange);
+void da_server_gone(void *server, da_http_exchange *exchange);
+void da_server_refused(void *server, int status, const char *why, da_slice peer);
+bool da_server_refusal_body(void *server, int status, const char *why, const char **content_type, da_buf *body);
+
+/* server_ask.c: POST /. */
+void da_server_ask(da_server *server, da_http_exchange *exchange, const da_access *access);
+/* Appends the envelope that refuses a request which could not be read. */
+void da_server_write_refusal(da_buf *out, int status, da_slice words);
+
+/* server_metrics.c */
+void da_server_write_metrics(da_server *server, da_buf *out);
+
+#endif
