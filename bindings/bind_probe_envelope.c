@@ -105,9 +105,13 @@ static void set_schedule(lua_State *L, const da_request *request)
 
 static void set_search(lua_State *L, const da_request *request)
 {
+  if (request->has_search_state)
+    da_probe_set_slice(L, "state",
+                       da_slice_of(request->kind == DA_REQ_TASK_SEARCH ? da_task_state_name(request->task_state)
+                                                                       : da_promise_state_name(request->state)));
   if (request->has_search_limit) da_probe_set_integer(L, "limit", request->search_limit);
   da_probe_set_slice(L, "cursor", request->search_after);
-  set_map(L, "tags", request->tags);
+  if (request->kind != DA_REQ_TASK_SEARCH) set_map(L, "tags", request->tags);
 }
 
 static void set_request_data(lua_State *L, const da_request *request)
@@ -157,6 +161,8 @@ static void set_request_data(lua_State *L, const da_request *request)
   case DA_REQ_SCHEDULE_CREATE:
     set_schedule(L, request);
     break;
+  case DA_REQ_PROMISE_SEARCH:
+  case DA_REQ_TASK_SEARCH:
   case DA_REQ_SCHEDULE_SEARCH:
     set_search(L, request);
     break;

@@ -152,22 +152,69 @@ static bool read_limit(reading *r, da_json_item item, void *to)
   return read_int(r, item, &request->search_limit);
 }
 
-static bool read_state(reading *r, da_json_item item, void *to)
+/* *index: which of the names it is. */
+static bool read_name(reading *r, da_json_item item, const char *(*name_of)(size_t i), size_t count, size_t *index)
 {
-  static const da_promise_state states[] = {DA_RESOLVED, DA_REJECTED, DA_CANCELED};
   da_slice name;
   const char *dots;
   if (!read_string(r, item, &name)) return false;
-  for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
-    if (!da_slice_eq(name, da_slice_of(da_promise_state_name(states[i])))) continue;
-    *(da_promise_state *)to = states[i];
-    return true;
+  da_buf names = {0};
+  for (*index = 0; *index < count; (*index)++) {
+    if (da_slice_eq(name, da_slice_of(name_of(*index)))) break;
+    da_buf_addf(&names, "%s`%s`", *index > 0 ? ", " : "", name_of(*index));
   }
-  name = shown(name, &dots);
-  return fault(r, da_arena_printf(r->arena,
-                                  "unknown variant `%.*s%s`, expected one of `resolved`, `rejected`, "
-                                  "`rejected_canceled`",
-                                  DA_FMT(name), dots));
+  if (*index == count) {
+    name = shown(name, &dots);
+    (void)fault(r, da_arena_printf(r->arena, "unknown variant `%.*s%s`, expected one of %.*s", DA_FMT(name), dots,
+                                   DA_FMT(da_buf_slice(&names))));
+  }
+  da_buf_free(&names);
+  return *index < count;
+}
+
+static const da_promise_state verdicts[] = {DA_RESOLVED, DA_REJECTED, DA_CANCELED};
+
+static const char *verdict_name(size_t i)
+{
+  return da_promise_state_name(verdicts[i]);
+}
+
+static bool read_verdict(reading *r, da_json_item item, void *to)
+{
+  size_t i;
+  if (!read_name(r, item, verdict_name, sizeof verdicts / sizeof verdicts[0], &i)) return false;
+  *(da_promise_state *)to = verdicts[i];
+  return true;
+}
+
+static const char *promise_state_name(size_t i)
+{
+  return da_promise_state_name((da_promise_state)i);
+}
+
+static bool read_promise_state(reading *r, da_json_item item, void *to)
+{
+  size_t i;
+  da_request *request = to;
+  if (!read_name(r, item, promise_state_name, DA_TIMEDOUT + 1, &i)) return false;
+  request->has_search_state = true;
+  request->state = (da_promise_state)i;
+  return true;
+}
+
+static const char *task_state_name(size_t i)
+{
+  return da_task_state_name((da_task_state)i);
+}
+
+static bool read_task_state(reading *r, da_json_item item, void *to)
+{
+  size_t i;
+  da_request *request = to;
+  if (!read_name(r, item, task_state_name, DA_TASK_FULFILLED + 1, &i)) return false;
+  request->has_search_state = true;
+  request->task_state = (da_task_state)i;
+  return true;
 }
 
 /* ---- string maps --------------------------------------------------------------------------------------- */
@@ -291,11 +338,11 @@ static const field create_action_fields[] = {{MEMBER("id", read_string, promise_
                                              {MEMBER_OR_NOT("tags", read_map, tags)},
                                              {0}};
 static const field settle_fields[] = {{MEMBER("id", read_string, id)},
-                                      {MEMBER("state", read_state, state)},
+                                      {MEMBER("state", read_verdict, state)},
                                       {MEMBER_OR_NOT("value", read_value, value)},
                                       {0}};
 static const field settle_action_fields[] = {{MEMBER("id", read_string, promise_id)},
-                                             {MEMBER("state", read_state, state)},
+                                             {MEMBER("state", read_verdict, state)},
                                              {MEMBER_OR_NOT("value", read_value, value)},
                                              {0}};
 
@@ -420,6 +467,15 @@ static const field schedule_fields[] = {{MEMBER("id", read_string, id)},
                                         {MEMBER_OR_NOT("promiseParam", read_value, param)},
                                         {MEMBER_OR_NOT("promiseTags", read_map, tags)},
                                         {0}};
+static const field promise_search_fields[] = {{"state", read_promise_state, 0, NULLABLE},
+                                              {MEMBER_OR_NULL("tags", read_map, tags)},
+                                              {"limit", read_limit, 0, NULLABLE},
+                                              {MEMBER_OR_NULL("cursor", read_string, search_after)},
+                                              {0}};
+static const field task_search_fields[] = {{"state", read_task_state, 0, NULLABLE},
+                                           {"limit", read_limit, 0, NULLABLE},
+                                           {MEMBER_OR_NULL("cursor", read_string, search_after)},
+                                           {0}};
 static const field schedule_search_fields[] = {{MEMBER_OR_NULL("tags", read_map, tags)},
                                                {"limit", read_limit, 0, NULLABLE},
                                                {MEMBER_OR_NULL("cursor", read_string, search_after)},
@@ -454,6 +510,7 @@ static const kind_row kinds[] = {
     {"promise.settle", DA_REQ_PROMISE_SETTLE, settle_fields, scope_id},
     {"promise.register_callback", DA_REQ_PROMISE_REGISTER_CALLBACK, callback_fields, scope_callback},
     {"promise.register_listener", DA_REQ_PROMISE_REGISTER_LISTENER, listener_fields, scope_listener},
+    {"promise.search", DA_REQ_PROMISE_SEARCH, promise_search_fields, NULL},
     {"task.get", DA_REQ_TASK_GET, id_fields, scope_id},
     {"task.create", DA_REQ_TASK_CREATE, task_create_fields, scope_create},
     {"task.acquire", DA_REQ_TASK_ACQUIRE, acquire_fields, scope_id},
@@ -464,6 +521,7 @@ static const kind_row kinds[] = {
     {"task.heartbeat", DA_REQ_TASK_HEARTBEAT, heartbeat_fields, scope_heartbeat},
     {"task.halt", DA_REQ_TASK_HALT, id_fields, scope_id},
     {"task.continue", DA_REQ_TASK_CONTINUE, id_fields, scope_id},
+    {"task.search", DA_REQ_TASK_SEARCH, task_search_fields, NULL},
     {"schedule.get", DA_REQ_SCHEDULE_GET, id_fields, scope_id},
     {"schedule.create", DA_REQ_SCHEDULE_CREATE, schedule_fields, scope_schedule},
     {"schedule.delete", DA_REQ_SCHEDULE_DELETE, id_fields, scope_id},

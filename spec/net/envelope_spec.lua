@@ -151,6 +151,10 @@ local KINDS = {
   ["promise.settle"] = { '{"id":"a","state":"resolved","value":{}}', { id = "STRING", state = "STATE", value = "value" } },
   ["promise.register_callback"] = { '{"awaited":"a","awaiter":"b"}', { awaited = "STRING", awaiter = "STRING" } },
   ["promise.register_listener"] = { '{"awaited":"a","address":"b"}', { awaited = "STRING", address = "STRING" } },
+  ["promise.search"] = { '{"state":"pending","tags":{},"limit":5,"cursor":"c"}',
+    { state = "?promise_state", tags = "?map", limit = "?int", cursor = "?string" } },
+  ["task.search"] = { '{"state":"acquired","limit":5,"cursor":"c"}',
+    { state = "?task_state", limit = "?int", cursor = "?string" } },
   ["task.get"] = { '{"id":"a"}', { id = "STRING" } },
   ["task.create"] = {
     '{"pid":"p","ttl":5,"action":{"kind":"promise.create","head":{},"data":{"id":"a","timeoutAt":5,"param":{},"tags":{}}}}',
@@ -205,6 +209,8 @@ end
 local FAULTS = {
   string = wrong(NO_STRING, "a string"),
   state = wrong(NO_STRING, "a string"),
+  promise_state = wrong(NO_STRING, "a string"),
+  task_state = wrong(NO_STRING, "a string"),
   int = wrong(NO_INT, "i64"),
   value = wrong(NO_OBJECT, "an object"),
   object = wrong(NO_OBJECT, "an object"),
@@ -216,6 +222,10 @@ local STATES = "expected one of `resolved`, `rejected`, `rejected_canceled`"
 for _, name in ipairs { "pending", "rejected_timedout", "RESOLVED", "" } do
   table.insert(FAULTS.state, { ('"%s"'):format(name), ("unknown variant `%s`, %s"):format(name, STATES) })
 end
+table.insert(FAULTS.promise_state, { '"acquired"',
+  "unknown variant `acquired`, expected one of `pending`, `resolved`, `rejected`, `rejected_canceled`, `rejected_timedout`" })
+table.insert(FAULTS.task_state, { '"resolved"',
+  "unknown variant `resolved`, expected one of `pending`, `acquired`, `suspended`, `halted`, `fulfilled`" })
 for _, digits in ipairs { "9223372036854775808", "-9223372036854775809", "99999999999999999999" } do
   table.insert(FAULTS.int, { digits, ("invalid value: integer `%s`, expected i64"):format(digits) })
 end
@@ -530,6 +540,8 @@ describe("the scope of a token", function()
     { "schedule.get", '{"id":"a"}', { "a" } },
     { "schedule.create", '{"id":"x","promiseId":"a"}', { "a" } },
     { "schedule.delete", '{"id":"a"}', { "a" } },
+    { "promise.search", "{}", "none" },
+    { "task.search", '{"id":"a"}', "none" },
     { "schedule.search", "{}", "none" },
     { "debug.start", "{}", "none" },
     { "debug.stop", "{}", "none" },
