@@ -191,14 +191,13 @@ bool bind_decode_number(bind_decoder *d)
   }
   da_slice token = da_slice_make(begin, (size_t)(d->at - begin));
   int64_t integer = 0;
-  double number = -0.0;
-  if (whole && !da_slice_eq(token, DA_LIT("-0"))) {
-    if (!da_text_read_int(token, &integer)) return bind_decode_fail(d, begin, "an integer beyond 64 bits");
+  double number = 0;
+  if (whole && da_text_read_int(token, &integer)) {
     lua_pushinteger(d->L, integer);
     return true;
   }
-  if (!whole && !da_text_read_float(token, &number))
-    return bind_decode_fail(d, begin, "a number too large for a double");
+  /* Also "-0", and integers beyond 64 bits, as peers write them whose numbers are all doubles. */
+  if (!da_text_read_float(token, &number)) return bind_decode_fail(d, begin, "a number too large for a double");
   lua_pushnumber(d->L, number);
   return true;
 }

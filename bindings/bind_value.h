@@ -23,7 +23,8 @@
  *                  names cannot hold (a field called "name", a code that is a number) stands in "__fields", which wins
  * Reading gives back what was written, with these exceptions: null is an absent key in an object or map, nil as a whole
  * value, an argument or a result, and da.null as an element of a list (a list keeps its positions); marks are not kept,
- * save that [] reads as an empty da.array. "__da" must be the first key of its object.
+ * save that [] reads as an empty da.array. "__da" must be the first key of its object. An integer beyond 64 bits, which
+ * only peers write whose numbers are doubles, reads as a float.
  *
  * Refused, with the path of the culprit ("one[1].on.cb: a function cannot cross a durable boundary"): functions,
  * threads, userdata, metatables other than those above, keys other than strings, numbers and booleans, cycles, nesting

@@ -369,7 +369,8 @@ void da_codec_promise_put(da_buf *out, const da_promise *promise, da_slice text,
   unsigned param = value_flags(&promise->param);
   unsigned value = value_flags(&promise->value);
   bool no_deadline = promise->timeout_at == DA_TIME_MAX;
-  bool has_call = promise->call.kind != DA_CALL_NONE || promise->call.generation != 0;
+  const da_call *call = &promise->call;
+  bool has_call = call->kind != DA_CALL_NONE || call->generation != 0 || call->has_bundle || call->awaited_elsewhere;
   put_head(out, KIND_PROMISE);
   put_byte(out, (unsigned)promise->state | (promise->armed ? P_ARMED : 0u) | (has_call ? P_CALL : 0u) |
                     (text.len != 0 ? P_TEXT : 0u) | (no_deadline ? P_NO_DEADLINE : 0u) |

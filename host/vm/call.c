@@ -12,6 +12,7 @@
 #include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
+#include "../base/text.h"
 #include "execution.h"
 #include "fault.h"
 
@@ -81,19 +82,19 @@ da_scope *da_scope_new(da_execution *execution, da_slice id)
 static void take_value(da_child *child, const da_promise *promise)
 {
   da_slice rest = DA_NONE;
+  da_slice data = da_call_json(&child->execution->arena, &promise->value);
   const da_slice *header = da_map_get(promise->value.headers, DA_LIT("da-rest"));
   if (header != NULL) rest = *header;
   child->settled = true;
   child->state = promise->state;
   child->seq = promise->settle_seq;
   child->settled_at = promise->settled_at;
-  size_t data_len = promise->value.has_data ? promise->value.data.len : 0;
-  if (data_len + rest.len == 0) return;
-  child->owned = da_xmalloc(data_len + rest.len);
-  if (data_len != 0) memcpy(child->owned, promise->value.data.ptr, data_len);
-  if (rest.len != 0) memcpy(child->owned + data_len, rest.ptr, rest.len);
-  child->data = da_slice_make(child->owned, data_len);
-  child->rest = da_slice_make(child->owned + data_len, rest.len);
+  if (data.len + rest.len == 0) return;
+  child->owned = da_xmalloc(data.len + rest.len);
+  if (data.len != 0) memcpy(child->owned, data.ptr, data.len);
+  if (rest.len != 0) memcpy(child->owned + data.len, rest.ptr, rest.len);
+  child->data = da_slice_make(child->owned, data.len);
+  child->rest = da_slice_make(child->owned + data.len, rest.len);
 }
 
 void da_call_completed(da_child *child, const da_promise *promise)
@@ -169,6 +170,17 @@ da_value da_call_value(da_arena *arena, da_slice data, da_slice rest)
     value.headers = tag_map(arena, &pair, 1);
   }
   return value;
+}
+
+da_slice da_call_json(da_arena *arena, const da_value *value)
+{
+  if (!value->has_data || value->data.len == 0) return DA_NONE;
+  if (value->encoding == DA_JSON) return value->data;
+  da_buf quoted = {0};
+  da_text_quote_lossy(&quoted, value->data);
+  da_slice json = da_arena_dup(arena, da_buf_slice(&quoted));
+  da_buf_free(&quoted);
+  return json;
 }
 
 da_value da_call_param(da_arena *arena, da_slice func, da_slice args, int64_t version)

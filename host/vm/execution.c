@@ -204,8 +204,9 @@ static void take_promise(da_execution *execution, const da_promise *promise)
   da_deadline_take(execution, promise);
   const da_slice *target = da_map_get(promise->tags, DA_LIT("resonate:target"));
   execution->target = target != NULL ? da_arena_dup(&execution->arena, *target) : execution->worker->options.targets[0];
-  execution->func = da_arena_dup(&execution->arena, promise->call.func);
-  execution->args = promise->param.has_data ? da_arena_dup(&execution->arena, promise->param.data) : DA_NONE;
+  execution->args = da_arena_dup(&execution->arena, da_call_json(&execution->arena, &promise->param));
+  execution->func =
+      promise->call.func.len > 0 ? da_arena_dup(&execution->arena, promise->call.func) : da_group_function(execution);
 }
 
 static void take_mark(da_execution *execution, const da_promise *mark)
@@ -297,6 +298,14 @@ static void find_bundle(da_execution *execution, const da_promise *promise)
   da_execution_submit(execution, op, NULL, bundle_read);
 }
 
+/* A timer with a target, as the protocol's clients make them to sleep: nothing is to be run, its deadline ends it. Its
+ * task stays acquired, so that nobody is asked again. */
+static bool is_timer(const da_promise *promise)
+{
+  const da_slice *timer = da_map_get(promise->tags, DA_LIT("resonate:timer"));
+  return timer != NULL && da_slice_eq(*timer, DA_LIT("true"));
+}
+
 static void loaded(da_op *op)
 {
   if (read_failed(op, ((const da_op_context *)op->user)->execution)) {
@@ -308,7 +317,7 @@ static void loaded(da_op *op)
   da_execution *execution = context.execution;
   const da_promise *promise = da_replay_promise(op);
   bool again = execution->worker->options.rehearse; /* what has ended, too */
-  if (promise == NULL || (promise->state != DA_PENDING && !again)) {
+  if (promise == NULL || (promise->state != DA_PENDING && !again) || is_timer(promise)) {
     da_execution_drop(execution);
     da_op_delete(op);
   } else {

@@ -541,6 +541,9 @@ void da_call_tags(da_arena *arena, da_execution *execution, da_scope *scope, da_
                   bool local);
 void da_call_add_tag(da_arena *arena, da_request *request, da_slice key, da_slice value);
 da_value da_call_value(da_arena *arena, da_slice data, da_slice rest);
+/* What a script is told of a value: JSON text, empty if there is no data. What came from outside and is not JSON is the
+ * text that it is. Borrowed from the value, or in the arena. */
+da_slice da_call_json(da_arena *arena, const da_value *value);
 /* Of an execution: what to call, with what, in which version. */
 da_value da_call_param(da_arena *arena, da_slice func, da_slice args, int64_t version);
 /* Records a step or a branch, settled. */
@@ -600,7 +603,10 @@ da_served *da_group_find(const da_group *group, da_slice func, int64_t *version,
 /* The bundle a step's function runs from: the newest of the same script in the execution's group that defines it, else
  * the pinned one. */
 da_bundle *da_group_step_bundle(const da_execution *execution, da_slice func, int64_t version);
-/* An execution that is pinned to no bundle gets one, now or later, or ends as `unknown_function`. */
+/* The function that its parameters name; empty if they are no call. */
+da_slice da_group_function(da_execution *execution);
+/* An execution that is pinned to no bundle gets one, now or later, or ends as `unknown_function`, or as `invalid_call`
+ * if its parameters are none. */
 void da_group_find_code(da_execution *execution);
 /* The version of the function that its parameters name; 0: none. */
 int64_t da_group_version(const da_execution *execution);

@@ -11,6 +11,7 @@
 
 #include "../base/clock.h"
 #include "../base/json.h"
+#include "../base/json_read.h"
 #include "../base/limits.h"
 #include "execution.h"
 #include "fault.h"
@@ -152,24 +153,52 @@ static bool last_version(da_slice param, int64_t *version)
   return i >= member.len && da_slice_eq(da_slice_make(param.ptr + i - member.len, member.len), member);
 }
 
-int64_t da_group_version(const da_execution *execution)
+/* What the parameters of a call hold, as this process and the protocol's clients write them:
+ * {"func": name, "args": [...], "version": number, "retry": {...}}, the last two optional. How often a failed function
+ * is repeated is for its own code to say, so `retry` is only looked at. Returns NULL, or why they are no call. */
+static const char *read_call(da_slice param, da_arena *arena, da_slice *func, int64_t *version)
 {
-  int64_t version = 0;
-  if (last_version(execution->args, &version)) return version;
-  cJSON *call = da_json_parse(execution->args, NULL);
-  if (!da_json_int(call, "version", &version) || version < 0) version = 0;
-  cJSON_Delete(call);
-  return version;
+  *func = DA_NONE;
+  *version = 0;
+  if (param.len == 0) return "there are none";
+  if (da_json_check(param, NULL) != DA_OK) return "they are not JSON";
+  da_json_item call = da_json_item_of(param);
+  if (call.kind != DA_JSON_OBJECT) return "they are no object";
+  const char *fault = NULL;
+  bool args = false;
+  da_slice name;
+  da_json_item item;
+  for (da_json_walk walk = da_json_walk_of(call); da_json_walk_next(&walk, arena, &name, &item);) {
+    if (da_slice_eq(name, DA_LIT("func")) && item.kind == DA_JSON_STRING)
+      *func = da_json_item_string(item, arena);
+    else if (da_slice_eq(name, DA_LIT("args")))
+      args = item.kind == DA_JSON_ARRAY;
+    else if (da_slice_eq(name, DA_LIT("version")) && (!da_json_item_int(item, version) || *version < 0))
+      fault = "`version` is no whole number from 0 on";
+    else if (da_slice_eq(name, DA_LIT("retry")) && item.kind != DA_JSON_OBJECT)
+      fault = "`retry` is no object";
+  }
+  if (func->len == 0) return "`func` is not the name of a function";
+  return args ? fault : "`args` is no array";
 }
 
-/* What the record does not tell stands in the parameters, as the protocol's clients send them. */
-static void read_param(da_execution *execution)
+int64_t da_group_version(const da_execution *execution)
 {
-  execution->func_version = da_group_version(execution);
-  if (execution->func.len > 0) return;
-  cJSON *call = da_json_parse(execution->args, NULL);
-  execution->func = da_arena_dup(&execution->arena, da_json_text(call, "func"));
-  cJSON_Delete(call);
+  da_slice func;
+  int64_t version = 0;
+  if (last_version(execution->args, &version)) return version;
+  da_arena arena = {0};
+  (void)read_call(execution->args, &arena, &func, &version);
+  da_arena_free(&arena);
+  return version < 0 ? 0 : version;
+}
+
+da_slice da_group_function(da_execution *execution)
+{
+  da_slice func;
+  int64_t version;
+  (void)read_call(execution->args, &execution->arena, &func, &version);
+  return func;
 }
 
 /* ---- waiting for code ---------------------------------------------------------------------------------- */
@@ -271,21 +300,27 @@ static void describe_lack(const da_execution *execution, da_buf *out)
   da_buf_free(&versions);
 }
 
+/* Ends an execution that never began. */
+static void reject(da_execution *execution, const char *code, da_buf *words)
+{
+  da_buf json = {0};
+  da_execution_ref(execution);
+  da_fault_json(&json, code, da_buf_slice(words));
+  da_execution_finish(execution, DA_REJECTED, da_buf_slice(&json), DA_NONE);
+  execution->state = DA_EXECUTION_RUNNING;
+  da_execution_pump(execution);
+  da_buf_free(&json);
+  da_buf_free(words);
+  da_execution_unref(execution);
+}
+
 static void give_up(void *arg)
 {
   da_execution *execution = arg;
   da_buf words = {0};
-  da_buf json = {0};
-  da_execution_ref(execution);
   da_group_lose(execution);
   describe_lack(execution, &words);
-  da_fault_json(&json, "unknown_function", da_buf_slice(&words));
-  da_execution_finish(execution, DA_REJECTED, da_buf_slice(&json), DA_NONE);
-  execution->state = DA_EXECUTION_RUNNING;
-  da_execution_pump(execution);
-  da_buf_free(&words);
-  da_buf_free(&json);
-  da_execution_unref(execution);
+  reject(execution, "unknown_function", &words);
 }
 
 static void tell(da_worker *worker, da_slice id, da_slice key, const da_buf *words)
@@ -310,7 +345,15 @@ static void wait_for_code(da_execution *execution)
 
 void da_group_find_code(da_execution *execution)
 {
-  read_param(execution);
+  da_slice func;
+  da_buf words = {0};
+  const char *fault = read_call(execution->args, &execution->arena, &func, &execution->func_version);
+  if (fault != NULL) {
+    da_buf_addf(&words, "the parameters of '%.*s' are no call: %s; they are to be {\"func\": NAME, \"args\": [...]}",
+                DA_FMT(execution->id), fault);
+    reject(execution, "invalid_call", &words);
+    return;
+  }
   const da_served *served = find_code(execution);
   if (served != NULL)
     pin_to(execution, served);

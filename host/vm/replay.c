@@ -125,7 +125,7 @@ static void take_cancel(da_execution *execution, const da_promise *mark)
   if (mark->state == DA_PENDING) return;
   da_fiber_append(execution, (da_delivery){.seq = mark->settle_seq,
                                            .cancels = true,
-                                           .cancel = mark->value.data,
+                                           .cancel = da_call_json(&execution->arena, &mark->value),
                                            .settled_at = mark->settled_at});
 }
 
@@ -247,7 +247,7 @@ void da_replay_meet(da_child *child, da_record *found)
     child->state = promise->state;
     child->seq = promise->settle_seq;
     child->settled_at = promise->settled_at;
-    child->data = promise->value.has_data ? promise->value.data : DA_NONE; /* lives as long as the load op */
+    child->data = da_call_json(&execution->arena, &promise->value); /* lives as long as the load op */
     child->rest = rest != NULL ? *rest : DA_NONE;
     if (!counts(promise))
       da_fiber_enqueue(execution, (da_delivery){.seq = child->seq, .child = child, .settled_at = child->settled_at});

@@ -102,7 +102,7 @@ static void tell_cancel(da_worker *worker, const da_promise *promise)
   da_slice target = cancel_target(promise->id);
   da_execution *execution = target.len != 0 ? da_table_get(&worker->executions, target) : NULL;
   if (execution == NULL || !execution->informed) return; /* one whose records are not read yet finds it there */
-  da_slice why = da_arena_dup(&execution->arena, promise->value.data);
+  da_slice why = da_arena_dup(&execution->arena, da_call_json(&execution->arena, &promise->value));
   da_fiber_enqueue(
       execution,
       (da_delivery){.seq = promise->settle_seq, .cancels = true, .cancel = why, .settled_at = promise->settled_at});
