@@ -181,7 +181,7 @@ describe("random requests as JSON", function()
     for _, kind in ipairs { "promise.get", "promise.create", "promise.settle", "promise.register_callback",
       "promise.register_listener", "task.get", "task.create", "task.acquire", "task.release", "task.fulfill",
       "task.suspend", "task.fence", "task.heartbeat", "task.halt", "task.continue", "promise.search", "task.search" } do
-      if (run.read[kind] or 0) < 40 then rare[#rare + 1] = ("%s: %d"):format(kind, run.read[kind] or 0) end
+      if (run.read[kind] or 0) < 15 then rare[#rare + 1] = ("%s: %d"):format(kind, run.read[kind] or 0) end
     end
     assert.same({}, rare)
     print(("seed %d: %d requests"):format(seed, run.count))
