@@ -1,8 +1,9 @@
 -- docs_spec.lua - what README.md and lua/README.md say is so: their scripts run, their verbs and functions exist.
 -- SPDX-License-Identifier: Apache-2.0
-local fake = require("spec.support.http_fake")
 local harness = require("spec.support.harness")
+local program = require("spec.support.program")
 local script = require("spec.support.script")
+local serve = require("spec.support.serve")
 
 local function read(path)
   local file = assert(io.open(path))
@@ -153,7 +154,7 @@ describe("README.md", function()
         '{"awaiter":"i","awaited":"i:0"}}]', "{}",
       "promise resolve i:0 1", "resolved",
       "task claim i --pid p --ttl 1m --version 1", '"version": 2', "task release i --version 2", "{}",
-      "task halt i", "{}", "task continue i", "{}",
+      "task halt i", "{}", "task continue i", "{}", "task search --state pending", '"id": "i"',
       "task claim i --pid p --ttl 1m --version 2", '"version": 3',
       'task complete i --version 3 --action {"kind":"promise.settle","head":{},"data":{"id":"i","state":"resolved"}}',
       '"state": "resolved"',
@@ -265,25 +266,25 @@ end]=]
     end
   end)
 
-  -- The commands of the section, at a server that plays one: what they say is in client_spec.lua.
   it("asks a server with commands that it takes", function()
     local section = text:match("\n### Asking a server\n(.-)\n## ")
-    local server = fake.start(function(request)
-      local promise = '{"id":"order-7","state":"pending","createdAt":1,"tags":{"resonate:scope":"global"}}'
-      local found = request.body:find("promise.search", 1, true)
-      return fake.envelope(request, 200, found and '{"promises":[' .. promise .. "]}" or '{"promise":' .. promise .. "}")
-    end)
+    local place = program.place()
+    place:write("wf.lua", 'local da = require "da"\nfunction da.async.order(what, n) return n .. " " .. what end\n')
+    local server = serve.start(place, { "wf.lua", "--listen", "127.0.0.1:0" })
     local count = 0
     for line in section:gmatch("\n    dahost ([^\n]+)") do
       local words = {}
-      for word in line:gmatch("%S+") do words[#words + 1] = word == "http://localhost:8001" and server.url or word end
-      local got = harness.dahost(words)
+      for word in line:gmatch("%S+") do
+        words[#words + 1] = word == "http://localhost:8001" and "http://" .. server.address or word
+      end
+      local got = program.run(words, { cwd = place.dir })
       assert.are.equal(0, got.code, line .. ": " .. got.err)
       assert.is_truthy(got.out:find("order-7", 1, true))
       count = count + 1
     end
-    assert.are.same({ 3, 3 }, { count, #server.requests })
-    server:stop()
+    assert.are.equal(3, count)
+    serve.stop(server)
+    place:remove()
   end)
 
   it("names verbs that exist", function()
