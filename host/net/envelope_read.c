@@ -494,7 +494,7 @@ static const scope_path scope_create[] = {{{"action", "data", "id"}}, {{NULL}}};
 static const scope_path scope_fence[] = {{{"id"}}, {{"action", "data", "id"}}, {{NULL}}};
 static const scope_path scope_suspend[] = {{{"id"}}, {{"actions", "*", "data", "awaited"}}, {{NULL}}};
 static const scope_path scope_heartbeat[] = {{{"tasks", "*", "id"}}, {{NULL}}};
-static const scope_path scope_schedule[] = {{{"promiseId"}}, {{NULL}}};
+static const scope_path scope_schedule[] = {{{"id"}}, {{"promiseId"}}, {{NULL}}};
 
 typedef struct kind_row {
   const char *name;

@@ -538,7 +538,7 @@ describe("the scope of a token", function()
     { "task.halt", '{"id":"a"}', { "a" } },
     { "task.continue", '{"id":"a"}', { "a" } },
     { "schedule.get", '{"id":"a"}', { "a" } },
-    { "schedule.create", '{"id":"x","promiseId":"a"}', { "a" } },
+    { "schedule.create", '{"id":"x","promiseId":"a"}', { "x", "a" } },
     { "schedule.delete", '{"id":"a"}', { "a" } },
     { "promise.search", "{}", "none" },
     { "task.search", '{"id":"a"}', "none" },
