@@ -23,7 +23,6 @@ struct cli_net {
   const cli_command *command;
   da_server *server;
   da_worker *worker;
-  const char *listen[2]; /* of --bind and --port */
   da_auth_options auth;
   int sockets[SOCKETS_MAX];
   da_server_options options;
@@ -34,32 +33,16 @@ struct cli_net {
 
 /* ---- settings ------------------------------------------------------------------------------------------ */
 
-/* "HOST:PORT"; kept as long as the process. */
-static const char *join_address(const char *host, int64_t port)
-{
-  da_buf text = {0};
-  bool bare = strchr(host, ':') != NULL && host[0] != '['; /* of IP version 6 */
-  da_buf_addf(&text, "%s%s%s:%lld", bare ? "[" : "", host, bare ? "]" : "", (long long)port);
-  da_buf_add_byte(&text, '\0');
-  return text.ptr;
-}
-
-/* --listen before --bind and --port before the sockets that a service manager opened before what is built in. */
+/* What was said comes before the sockets that a service manager opened, these before what is built in. */
 static int read_listeners(cli_net *net)
 {
   static const char *none[] = {NULL};
   const cli_command *command = net->command;
   da_server_options *o = &net->options;
-  bool pair = cli_config_given(command, CLI_BIND) || cli_config_given(command, CLI_PORT);
   o->adopted = net->sockets;
   o->adopted_count = cli_systemd_sockets(net->sockets, SOCKETS_MAX);
   o->listen = cli_config_list(command, CLI_LISTEN);
-  if (!cli_config_given(command, CLI_LISTEN) && pair) {
-    net->listen[0] = join_address(cli_config_text(command, CLI_BIND), cli_config_number(command, CLI_PORT));
-    o->listen = net->listen;
-  } else if (!cli_config_given(command, CLI_LISTEN) && o->adopted_count > 0) {
-    o->listen = none;
-  }
+  if (!cli_config_given(command, CLI_LISTEN) && o->adopted_count > 0) o->listen = none;
   for (const char *const *at = o->listen; *at != NULL; at++) {
     if (strcmp(*at, "none") != 0) continue;
     if (o->listen[1] != NULL)
@@ -97,9 +80,9 @@ static int read_auth(cli_net *net)
   return 0;
 }
 
-static void read_transports(const cli_command *command, da_server_options *o)
+static int read_transports(const cli_command *command, da_server_options *o)
 {
-  const char *mode = cli_config_text(command, CLI_PUSH_AUTH);
+  bool bearer = strcmp(cli_config_text(command, CLI_PUSH_AUTH), "bearer") == 0;
   o->poll_connections_max = (size_t)cli_config_number(command, CLI_POLL_CONNECTIONS);
   o->poll_buffer_max = (size_t)cli_config_number(command, CLI_POLL_BUFFER);
   o->poll_keepalive_ms = cli_config_number(command, CLI_POLL_KEEPALIVE);
@@ -107,8 +90,12 @@ static void read_transports(const cli_command *command, da_server_options *o)
   o->push_concurrency = (size_t)cli_config_number(command, CLI_PUSH_CONCURRENCY);
   o->push_connect_ms = cli_config_number(command, CLI_PUSH_CONNECT_TIMEOUT);
   o->push_request_ms = cli_config_number(command, CLI_PUSH_REQUEST_TIMEOUT);
-  if (mode != NULL && strcmp(mode, "bearer") == 0) o->push_bearer = cli_config_text(command, CLI_PUSH_TOKEN);
   o->push_bearer_header = cli_config_text(command, CLI_PUSH_HEADER);
+  if (!bearer) return 0;
+  o->push_bearer = cli_config_text(command, CLI_PUSH_TOKEN);
+  if (o->push_bearer != NULL) return 0;
+  return cli_fail(CLI_EXIT_USAGE, "--push-auth bearer wants a token: DAHOST_PUSH_TOKEN, or "
+                                  "transports.http_push.auth.token in the file");
 }
 
 int cli_net_new(const cli_command *command, cli_net **out)
@@ -121,8 +108,8 @@ int cli_net_new(const cli_command *command, cli_net **out)
   int code = read_listeners(net);
   if (code == 0) code = read_tls(net);
   if (code == 0) code = read_auth(net);
+  if (code == 0) code = read_transports(command, o);
   if (code != 0) return code;
-  read_transports(command, o);
   o->url = cli_config_text(command, CLI_URL);
   o->cors = cli_config_list(command, CLI_CORS);
   o->debug = cli_config_on(command, CLI_DEBUG);
@@ -131,9 +118,6 @@ int cli_net_new(const cli_command *command, cli_net **out)
   o->shutdown_ms = cli_config_number(command, CLI_SHUTDOWN_TIMEOUT);
   o->access_log = cli_config_on(command, CLI_ACCESS_LOG);
   o->metrics_listen = cli_config_text(command, CLI_METRICS);
-  int64_t metrics_port = cli_config_number(command, CLI_METRICS_PORT);
-  if (o->metrics_listen == NULL && metrics_port > 0)
-    o->metrics_listen = join_address(cli_config_text(command, CLI_BIND), metrics_port);
   return 0;
 }
 

@@ -70,7 +70,9 @@ local function shared_variable(key) return "RESONATE_" .. key:upper():gsub("%.",
 local function print_config(args, env, text)
   local words = { "serve", "--print-config", table.unpack(args or {}) }
   if text then table.move({ "--config", place:write("server.toml", text) }, 1, 2, #words + 1, words) end
-  return program.run(words, { cwd = place.dir, env = env })
+  local all = { DAHOST_LISTEN = "" } -- program.lua has one
+  for name, value in pairs(env or {}) do all[name] = value end
+  return program.run(words, { cwd = place.dir, env = all })
 end
 
 -- What was printed: by key, the value as text (nil: not set) and where it comes from. And the keys in order.
@@ -402,6 +404,20 @@ describe("a value that does not fit", function()
     }) do
       assert.equal(("DIR/server.toml:2: %s wants %s"):format(row[1], row[3]), refused({}, {}, file_line(row[1], row[2])))
     end
+  end)
+end)
+
+describe("settings that go together", function()
+  it("are refused one without the other", function()
+    local function serve(...)
+      local got = program.run({ "serve", ... }, { data = place.data, cwd = place.dir })
+      return got.code .. " " .. got.err
+    end
+    assert.equal("2 dahost: --push-auth bearer wants a token: DAHOST_PUSH_TOKEN, or transports.http_push.auth.token in the "
+      .. "file\n", serve("--push-auth", "bearer"))
+    assert.equal("2 dahost: --tls-cert and --tls-key go together: --tls-key is missing\n", serve("--tls-cert", "a"))
+    assert.equal("2 dahost: --auth-iss means nothing without a key: --auth-publickey FILE or --auth-secret-file FILE\n",
+      serve("--auth-iss", "a"))
   end)
 end)
 
