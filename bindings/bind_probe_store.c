@@ -390,165 +390,106 @@ static int store_scan_ids(lua_State *L)
 
 /* ---- the snapshot -------------------------------------------------------------------------------------- */
 
-typedef struct all {
-  da_arena *arena;
-  const da_promise **promises;
-  size_t count;
-  size_t cap;
-} all;
-
-static bool collect(void *user, const da_promise *promise)
+/* Pushes an empty list and puts it under name in the table below. */
+static void set_list(lua_State *L, const char *name)
 {
-  all *a = user;
-  if (a->count == a->cap) {
-    size_t cap = a->cap != 0 ? a->cap * 2 : 64;
-    const da_promise **bigger = da_arena_alloc(a->arena, cap * sizeof *bigger);
-    if (a->count != 0) memcpy(bigger, a->promises, a->count * sizeof *bigger);
-    a->promises = bigger;
-    a->cap = cap;
-  }
-  a->promises[a->count++] = promise;
-  return true;
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, name);
 }
 
-static int by_text(const void *a, const void *b)
+static void append(lua_State *L)
 {
-  return da_slice_cmp(*(const da_slice *)a, *(const da_slice *)b);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-/* Adds {ID_NAME=id, OTHER_NAME=second} for each row of (kind, id), sorted, to the list at `list`. */
-static int add_waits(lua_State *L, da_view *view, da_arena *arena, da_wait at, int list, const char *id_name,
-                     const char *other_name)
+static void set_waits(lua_State *L, const char *name, const da_wait *waits, size_t count, const char *first,
+                      const char *second)
 {
-  da_slice *found = NULL;
-  size_t count = 0;
-  size_t cap = 0;
-  int there;
-  while ((there = view->ops->wait_next(view, &at, arena, &at)) > 0) {
-    if (count == cap) {
-      cap = cap != 0 ? cap * 2 : 8;
-      da_slice *bigger = da_arena_alloc(arena, cap * sizeof *bigger);
-      if (count != 0) memcpy(bigger, found, count * sizeof *bigger);
-      found = bigger;
-    }
-    found[count++] = at.second;
-  }
-  if (count != 0) qsort(found, count, sizeof *found, by_text);
+  set_list(L, name);
   for (size_t i = 0; i < count; i++) {
     lua_newtable(L);
-    da_probe_set_slice(L, id_name, at.first);
-    da_probe_set_slice(L, other_name, found[i]);
-    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+    da_probe_set_slice(L, first, waits[i].first);
+    da_probe_set_slice(L, second, waits[i].second);
+    append(L);
   }
-  return there;
+  lua_pop(L, 1);
 }
 
-static int by_due_id(const void *a, const void *b)
+static void set_dues(lua_State *L, const char *name, const da_due *dues, size_t count)
 {
-  return da_slice_cmp(((const da_due *)a)->id, ((const da_due *)b)->id);
-}
-
-/* Adds the rows of these classes, sorted by id, to the list on top. */
-static int add_dues(lua_State *L, da_view *view, da_arena *arena, da_due_class from, da_due_class to)
-{
-  da_due *found = NULL;
-  size_t count = 0;
-  size_t cap = 0;
-  int there = 0;
-  for (int class_ = from; class_ <= (int)to && there >= 0; class_++) {
-    da_due at = {.class_ = (da_due_class)class_};
-    while ((there = view->ops->due_next(view, &at, arena, &at)) > 0) {
-      if (count == cap) {
-        cap = cap != 0 ? cap * 2 : 64;
-        da_due *bigger = da_arena_alloc(arena, cap * sizeof *bigger);
-        if (count != 0) memcpy(bigger, found, count * sizeof *bigger);
-        found = bigger;
-      }
-      found[count++] = at;
-    }
-  }
-  if (count != 0) qsort(found, count, sizeof *found, by_due_id);
+  set_list(L, name);
   for (size_t i = 0; i < count; i++) {
     lua_newtable(L);
-    da_probe_set_slice(L, "id", found[i].id);
-    da_probe_set_integer(L, "timeout", found[i].at);
-    if (from != DA_DUE_DEADLINE) da_probe_set_integer(L, "type", found[i].class_ == DA_DUE_RETRY ? 0 : 1);
-    lua_rawseti(L, -2, (lua_Integer)i + 1);
+    da_probe_set_slice(L, "id", dues[i].id);
+    da_probe_set_integer(L, "timeout", dues[i].at);
+    if (dues[i].class_ != DA_DUE_DEADLINE) da_probe_set_integer(L, "type", dues[i].class_ == DA_DUE_RETRY ? 0 : 1);
+    append(L);
   }
-  return there;
+  lua_pop(L, 1);
 }
 
-/* Fills the lists that go by promise. */
-static int add_by_promise(lua_State *L, da_view *view, da_arena *arena, const all *a, int snapshot)
+static void set_records(lua_State *L, const da_snapshot *s)
 {
-  int there = 0;
-  lua_newtable(L);
-  int promises = lua_gettop(L);
-  lua_newtable(L);
-  int tasks = lua_gettop(L);
-  lua_newtable(L);
-  int callbacks = lua_gettop(L);
-  lua_newtable(L);
-  int listeners = lua_gettop(L);
-  for (size_t i = 0; i < a->count && there >= 0; i++) {
-    da_task task;
-    da_slice id = a->promises[i]->id;
-    da_probe_push_promise(L, a->promises[i]);
-    lua_rawseti(L, promises, (lua_Integer)i + 1);
-    there = view->ops->task(view, id, arena, &task);
-    if (there > 0) {
-      da_probe_push_task(L, &task);
-      lua_rawseti(L, tasks, (lua_Integer)lua_rawlen(L, tasks) + 1);
-    }
-    if (there >= 0)
-      there =
-          add_waits(L, view, arena, (da_wait){.kind = DA_WAIT_CALLBACK, .first = id}, callbacks, "awaited", "awaiter");
-    if (there >= 0)
-      there = add_waits(L, view, arena, (da_wait){.kind = DA_WAIT_LISTENER, .first = id}, listeners, "id", "address");
+  set_list(L, "promises");
+  for (size_t i = 0; i < s->promise_count; i++) {
+    da_probe_push_promise(L, &s->promises[i]);
+    append(L);
   }
-  lua_setfield(L, snapshot, "listeners");
-  lua_setfield(L, snapshot, "callbacks");
-  lua_setfield(L, snapshot, "tasks");
-  lua_setfield(L, snapshot, "promises");
-  return there;
-}
-
-static int add_schedules(lua_State *L, da_view *view, da_arena *arena, int snapshot)
-{
-  da_schedule schedule = {0};
-  int there;
-  lua_newtable(L);
-  for (lua_Integer i = 1; (there = view->ops->schedule_next(view, schedule.id, arena, &schedule)) > 0; i++) {
-    da_probe_push_schedule(L, &schedule);
-    lua_rawseti(L, -2, i);
+  lua_pop(L, 1);
+  set_list(L, "tasks");
+  for (size_t i = 0; i < s->task_count; i++) {
+    da_probe_push_task(L, &s->tasks[i]);
+    append(L);
   }
-  lua_setfield(L, snapshot, "schedules");
-  return there;
+  lua_pop(L, 1);
+  set_list(L, "schedules");
+  for (size_t i = 0; i < s->schedule_count; i++) {
+    da_probe_push_schedule(L, &s->schedules[i]);
+    append(L);
+  }
+  lua_pop(L, 1);
 }
 
 static int store_snapshot(lua_State *L)
 {
   da_err err;
+  da_snapshot s;
   da_world *w = da_probe_world(L);
-  da_view *view = da_probe_enter(L, w);
-  all a = {.arena = &w->arena};
+  (void)da_probe_enter(L, w);
+  da_status status = da_store_snapshot(w->store, &w->arena, &s, &err);
+  leave(w);
+  if (status != DA_OK) return da_probe_fail(L, status, err.text);
   lua_newtable(L);
-  int snapshot = lua_gettop(L);
-  da_status status = da_store_scan_ids(w->store, DA_NONE, DA_NONE, &w->arena, collect, &a, &err);
-  if (status != DA_OK) {
-    leave(w);
-    return da_probe_fail(L, status, err.text);
+  set_records(L, &s);
+  set_dues(L, "promiseTimeouts", s.deadlines, s.deadline_count);
+  set_dues(L, "taskTimeouts", s.timers, s.timer_count);
+  set_waits(L, "callbacks", s.callbacks, s.callback_count, "awaited", "awaiter");
+  set_waits(L, "listeners", s.listeners, s.listener_count, "id", "address");
+  da_probe_push_messages(L, s.messages, s.message_count);
+  for (size_t i = 0; i < s.message_count; i++) {
+    if (s.message_promises[i] == NULL) continue;
+    lua_rawgeti(L, -1, (lua_Integer)i + 1);
+    da_probe_push_promise(L, s.message_promises[i]);
+    lua_setfield(L, -2, "promise");
+    lua_pop(L, 1);
   }
-  int there = add_by_promise(L, view, &w->arena, &a, snapshot);
-  lua_newtable(L);
-  if (there >= 0) there = add_dues(L, view, &w->arena, DA_DUE_DEADLINE, DA_DUE_DEADLINE);
-  lua_setfield(L, snapshot, "promiseTimeouts");
-  lua_newtable(L);
-  if (there >= 0) there = add_dues(L, view, &w->arena, DA_DUE_RETRY, DA_DUE_LEASE);
-  lua_setfield(L, snapshot, "taskTimeouts");
-  if (there >= 0) there = add_schedules(L, view, &w->arena, snapshot);
-  da_probe_leave(L, w, there);
-  lua_settop(L, snapshot);
+  lua_setfield(L, -2, "messages");
+  return 1;
+}
+
+static int store_reset(lua_State *L)
+{
+  da_err err;
+  da_world *w = da_probe_world(L);
+  da_status status = w->batch ? DA_OK : da_store_begin(w->store, &err);
+  if (status == DA_OK) status = da_store_reset(w->store, &err);
+  if (!w->batch && status == DA_OK)
+    status = da_store_commit(w->store, &err);
+  else if (!w->batch)
+    da_store_abort(w->store);
+  if (status != DA_OK) return da_probe_fail(L, status, err.text);
+  lua_pushboolean(L, 1);
   return 1;
 }
 
@@ -629,6 +570,7 @@ const luaL_Reg da_probe_store_methods[] = {{"promise", store_promise},
                                            {"scan_execution", store_scan_execution},
                                            {"scan_ids", store_scan_ids},
                                            {"snapshot", store_snapshot},
+                                           {"reset", store_reset},
                                            {"stat", store_stat},
                                            {"verify", store_verify},
                                            {"secret", store_secret},

@@ -320,7 +320,11 @@ void da_change_execute(da_change *c, const da_entity *e)
 
 void da_change_unblock(da_change *c, da_slice id, da_slice address)
 {
-  da_message message = {.kind = DA_UNBLOCK, .id = id, .address = address, .local = da_change_is_local(c, address)};
+  da_message message = {.kind = DA_UNBLOCK,
+                        .id = id,
+                        .at_ms = c->env->now_ms,
+                        .address = address,
+                        .local = da_change_is_local(c, address)};
   message_put(c, &c->unblocks, TAG_UNBLOCK, &message);
 }
 

@@ -272,12 +272,13 @@ static void claim_execute(da_change *c, const da_message *message, da_promise *r
 }
 
 /* Gives the size of what was read. */
-static size_t claim_unblock(da_change *c, const da_message *message, da_promise *records)
+static size_t claim_unblock(da_change *c, const da_message *message, da_promise *records, bool keeps_all)
 {
   da_promise promise;
   int rc = c->view->ops->promise(c->view, message->id, c->arena, &promise);
   if (passed_over(c, rc)) return 0;
-  bool old = rc > 0 && c->env->now_ms - promise.settled_at > DA_UNBLOCK_KEEP_MS;
+  int64_t at = message->at_ms != 0 ? message->at_ms : promise.settled_at;
+  bool old = rc > 0 && !keeps_all && c->env->now_ms - at > DA_UNBLOCK_KEEP_MS;
   if (rc > 0 && !old) {
     keep_message(c, message, records, &promise);
     return promise.param.data.len + promise.value.data.len;
@@ -310,7 +311,7 @@ void da_due_claim(da_change *c, const da_request *req)
     if (next.kind == DA_EXECUTE)
       claim_execute(c, &next, records);
     else
-      bytes += claim_unblock(c, &next, records);
+      bytes += claim_unblock(c, &next, records, req->keeps_all);
   }
   if (rc < 0) c->status = (da_status)rc;
   out->reply.last_message = at;

@@ -251,9 +251,32 @@ typedef struct da_message {
   da_message_kind kind;
   da_slice id;
   int64_t version; /* execute only */
+  int64_t at_ms;   /* unblock only: when it was made; 0: not known */
   da_slice address;
   bool local; /* for the worker in this process: handed over after the commit, not kept in `out` */
 } da_message;
+
+/* All there is, as it is stored: what the protocol calls a snapshot. Everything is sorted by id, then by the other
+ * member; messages that wait in the outbox: executes, then unblocks. */
+typedef struct da_snapshot {
+  const da_promise *promises;
+  size_t promise_count;
+  const da_task *tasks;
+  size_t task_count;
+  const da_due *deadlines; /* of promises */
+  size_t deadline_count;
+  const da_due *timers; /* of tasks: DA_DUE_RETRY, DA_DUE_LEASE */
+  size_t timer_count;
+  const da_wait *callbacks; /* first: awaited, second: awaiter */
+  size_t callback_count;
+  const da_wait *listeners;
+  size_t listener_count;
+  const da_message *messages;
+  const da_promise *const *message_promises; /* of an unblock its record, else NULL */
+  size_t message_count;
+  const da_schedule *schedules;
+  size_t schedule_count;
+} da_snapshot;
 
 /* ---- profile: the places where published servers differ, as data --------------------------------------- */
 
@@ -392,6 +415,7 @@ struct da_request {
   bool fires;                 /* sweep: schedules too */
   da_message after_message;   /* claim, whose `address` is what addresses begin with: the cursor of the reply before;
                                * id.ptr   NULL: from the start */
+  bool keeps_all;             /* claim: unblocks of any age */
   const da_message *messages; /* sent */
   size_t message_count;
   size_t limit; /* claim: messages at most (0: DA_CLAIM_MAX); sweep, recover: rows at most (0: DA_SWEEP_MAX); search:

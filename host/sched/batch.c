@@ -195,7 +195,7 @@ static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, bool
     status = write_out(s, out, wrote, err);
     if (status != DA_OK) return status;
 #ifdef DA_CHECK
-    check_touched(s, request, out, s->instants_given ? DA_TIME_MAX : env->now_ms);
+    check_touched(s, request, out, atomic_load(&s->instants_given) ? DA_TIME_MAX : env->now_ms);
 #endif
     if (op->stop_at_refusal && out->reply.status != 200 && out->reply.status != 300) break;
   }
@@ -234,14 +234,14 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
                        .next_seq = da_store_seq(s->store),
                        .profile = &s->profile,
                        .local_targets = s->local_targets,
-                       .local_target_count = s->local_target_count};
+                       .local_target_count = atomic_load(&s->paused) ? 0 : s->local_target_count};
   for (da_op *op = batch->ops.first; op != NULL; op = op->next) {
     if (op->refused) continue;
     uint64_t seq = env.next_seq;
     bool wrote = false;
     env.at = DA_NONE;
     env.now_ms = op->has_now ? op->now_ms : batch->now_ms;
-    s->instants_given = s->instants_given || op->has_now;
+    if (op->has_now) atomic_store(&s->instants_given, true);
     da_status status = op->call != NULL ? apply_call(s, op, err) : apply_requests(s, &env, op, &wrote, err);
     if (is_own_damage(op, status)) {
       da_op_refuse(op, status, err->text);
@@ -308,6 +308,14 @@ static void note_flush(da_patience *p, uint64_t flush_ns)
   p->flush_ns = p->flush_ns - p->flush_ns / 8 + flush_ns / 8;
 }
 
+static void note_commit(da_sched *s, uint64_t ns)
+{
+  note_flush(&s->patience, ns);
+  (void)atomic_fetch_add_explicit(&s->commit_ns, ns, memory_order_relaxed);
+  if (ns > atomic_load_explicit(&s->commit_ns_max, memory_order_relaxed))
+    atomic_store_explicit(&s->commit_ns_max, ns, memory_order_relaxed);
+}
+
 static da_status commit(da_sched *s, da_batch *batch, da_err *err)
 {
   batch->dirty = da_store_dirty(s->store);
@@ -315,7 +323,7 @@ static da_status commit(da_sched *s, da_batch *batch, da_err *err)
   uint64_t begin_ns = da_clock_mono_ns();
   da_status status = da_store_commit(s->store, err);
   if (status != DA_OK) return status;
-  if (batch->dirty) note_flush(&s->patience, da_clock_mono_ns() - begin_ns);
+  if (batch->dirty) note_commit(s, da_clock_mono_ns() - begin_ns);
   if (batch->dirty) da_kill_at(DA_KILL_COMMIT_AFTER);
   if (batch->dirty && s->full_said) da_log(DA_LOG_WARN, "store.writes_again", "ops=%zu", batch->count);
   if (batch->dirty) s->full_said = false;

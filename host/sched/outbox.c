@@ -358,6 +358,7 @@ static void walk_page(da_sched *s, const da_message *after)
   da_op *op = da_op_new();
   da_request *request = da_op_request(op, DA_REQ_CLAIM);
   request->limit = DA_CLAIM_MAX;
+  request->keeps_all = atomic_load(&s->instants_given); /* no age can be told by the clock */
   request->address = da_arena_dup(&op->arena, da_buf_slice(&s->outbox.prefix));
   if (after != NULL) {
     request->after_message = *after;

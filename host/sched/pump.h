@@ -72,6 +72,7 @@ typedef struct da_op_queue {
   bool refusing; /* from a full batch until the loop has told it */
   bool telling;  /* the store thread waits a moment for the loop to tell the last batch; it signals when it has */
   bool closed;
+  uint64_t refused; /* found it full */
 } da_op_queue;
 
 /* How long the store thread waits for the loop to tell a batch before it cuts the next one (batch.c). */
@@ -163,15 +164,16 @@ struct da_sched {
   da_op_list fore; /* taken from the queue, not yet in a batch */
   da_op_list back;
   bool dues_known;
-  bool instants_given; /* an op had its own: records may lie ahead of the clock */
-  da_err skipped;      /* words of the row that was told last as passed over */
-  bool full_said;      /* in the log; it is said again only after a batch got through */
+  da_err skipped; /* words of the row that was told last as passed over */
+  bool full_said; /* in the log; it is said again only after a batch got through */
   da_patience patience;
   da_arena scratch;
   da_batch *lost; /* of a trial that died: told when the sched is deleted */
   _Atomic uint64_t ops;
   _Atomic uint64_t commits;
   _Atomic uint64_t empty_commits;
+  _Atomic uint64_t commit_ns;
+  _Atomic uint64_t commit_ns_max;
 
   /* The loop thread's own. */
   uv_loop_t loop;
@@ -184,9 +186,10 @@ struct da_sched {
   da_outbox outbox;
 
   atomic_bool stop_wanted;
-  atomic_bool paused;        /* set by the loop */
-  atomic_bool died;          /* set by the store thread */
-  _Atomic uint64_t not_told; /* ops between their submission and done() */
+  atomic_bool paused;         /* set by the loop */
+  atomic_bool instants_given; /* set by the store thread: an op had its own; records may lie ahead of the clock */
+  atomic_bool died;           /* set by the store thread */
+  _Atomic uint64_t not_told;  /* ops between their submission and done() */
 };
 
 /* batch.c */
@@ -212,6 +215,7 @@ void da_trial_hand_lost(da_sched *sched);
 /* sweep.c */
 void da_sweep_start(da_sched *sched); /* asks what falls due */
 void da_sweep_heard(da_sched *sched, int64_t due_at);
+void da_sweep_pause(da_sched *sched); /* or goes on: as sched->paused says */
 void da_sweep_close(da_sched *sched);
 
 /* outbox.c */

@@ -31,6 +31,8 @@ static da_status enqueue(da_sched *s, da_op *op, bool bounded)
     status = DA_ECLOSED;
   else if (bounded && queue->count >= DA_QUEUE_OPS_MAX)
     status = DA_EQUEUE;
+  if (status == DA_EQUEUE)
+    queue->refused++;
   else if (op->waiter != NULL && queue->refusing)
     status = DA_EFULL;
   if (status == DA_OK) {
@@ -412,12 +414,28 @@ void da_sched_delete(da_sched *s)
   release_sigpipe(&before);
 }
 
-da_sched_stats da_sched_get_stats(const da_sched *s)
+static uint64_t read_count(const _Atomic uint64_t *count)
 {
-  return (da_sched_stats){.ops = atomic_load_explicit(&s->ops, memory_order_relaxed),
-                          .commits = atomic_load_explicit(&s->commits, memory_order_relaxed),
-                          .empty_commits = atomic_load_explicit(&s->empty_commits, memory_order_relaxed),
+  return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+da_sched_stats da_sched_get_stats(da_sched *s)
+{
+  da_sched_stats stats = {.ops = read_count(&s->ops),
+                          .commits = read_count(&s->commits),
+                          .empty_commits = read_count(&s->empty_commits),
+                          .commit_ns = read_count(&s->commit_ns),
+                          .commit_ns_max = read_count(&s->commit_ns_max),
+                          .executes = s->outbox.taken[DA_EXECUTE],
+                          .unblocks = s->outbox.taken[DA_UNBLOCK],
+                          .dropped = s->outbox.dropped,
+                          .messages_waiting = s->outbox.deliveries.count,
                           .fired = s->sweep.fired};
+  (void)pthread_mutex_lock(&s->queue.lock);
+  stats.queued = s->queue.count;
+  stats.refused = s->queue.refused;
+  (void)pthread_mutex_unlock(&s->queue.lock);
+  return stats;
 }
 
 struct uv_loop_s *da_sched_loop(da_sched *s)

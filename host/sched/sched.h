@@ -68,6 +68,7 @@ typedef struct da_sched_events {
   void (*settled)(void *user, const da_promise *promise);
   void (*execute)(void *user, const da_message *message); /* a message whose `local` is set */
   void (*recovered)(void *user, da_slice id);             /* a task that a dead process held was taken back */
+  void (*reset)(void *user);                              /* nothing is in the store any more */
   void *user;
 } da_sched_events;
 
@@ -132,14 +133,37 @@ void da_timer_stop(da_timer *timer); /* frees it; also from its own fn; after fn
  * deleted, and the store holds what it held at the death. */
 bool da_sched_died(const da_sched *sched);
 
+/* ---- for tests of a whole server: the protocol's debug requests (debug.c) ------------------------------- */
+
+/* While it is paused nothing falls due and no message leaves, not even for the worker in this process: they wait in the
+ * outbox, and go when it goes on. */
+void da_sched_pause(da_sched *sched, bool paused);
+/* All that is due at an instant: deadlines, retries, leases, schedules, in bounded pieces until nothing is left. done
+ * is told once, on the loop. */
+void da_sched_tick(da_sched *sched, int64_t at_ms, void (*done)(void *user, da_status status, const da_err *err),
+                   void *user);
+/* Deletes all there is but bundles; events.reset is told first. */
+void da_sched_reset(da_sched *sched, void (*done)(void *user, da_status status, const da_err *err), void *user);
+/* What is stored: borrowed until done returns, NULL with a failure. */
+void da_sched_snapshot(da_sched *sched, void (*done)(void *user, const da_snapshot *snapshot, const da_err *err),
+                       void *user);
+
 /* For metrics, bench and tests. */
 typedef struct da_sched_stats {
-  uint64_t ops;
+  uint64_t ops;     /* applied */
   uint64_t commits; /* with at least one write */
   uint64_t empty_commits;
-  uint64_t fired; /* promises that schedules made */
+  uint64_t commit_ns;      /* spent in those with writes, all together */
+  uint64_t commit_ns_max;  /* the longest */
+  size_t queued;           /* ops that wait for the store thread */
+  uint64_t refused;        /* ops that found the queue full */
+  uint64_t executes;       /* messages a transport has taken */
+  uint64_t unblocks;       /* the same */
+  uint64_t dropped;        /* messages that nobody could take, or came for in time */
+  size_t messages_waiting; /* under way, or not deleted yet */
+  uint64_t fired;          /* promises that schedules made */
 } da_sched_stats;
-da_sched_stats da_sched_get_stats(const da_sched *sched);
+da_sched_stats da_sched_get_stats(da_sched *sched); /* the loop thread */
 
 struct uv_loop_s;
 struct uv_loop_s *da_sched_loop(da_sched *sched);

@@ -25,10 +25,10 @@ static void on_due(void *arg)
 static void arm_at(da_sched *s, int64_t at_ms)
 {
   da_sweep *sweep = &s->sweep;
-  if (sweep->timer != NULL && sweep->armed_at == at_ms) return;
+  if (sweep->timer != NULL && sweep->armed_at == at_ms && !atomic_load(&s->paused)) return;
   da_timer_stop(sweep->timer);
   sweep->timer = NULL;
-  if (at_ms >= DA_TIME_MAX) return;
+  if (at_ms >= DA_TIME_MAX || atomic_load(&s->paused)) return;
   sweep->armed_at = at_ms;
   sweep->timer = da_timer_start(s, at_ms, on_due, s);
 }
@@ -98,7 +98,7 @@ static void on_swept(da_op *op)
   bool idle = op->status == DA_OK && op->outcomes[0].reply.count == 0 && sweep->due_at <= s->told_now_ms;
   if (op->status != DA_OK) {
     swept_badly(s, op);
-  } else if (op->outcomes[0].reply.more) {
+  } else if (op->outcomes[0].reply.more && !atomic_load(&s->paused)) {
     submit_sweep(s);
   } else if (idle) {
     /* A row that a sweep does not take would have this loop spin. */
@@ -130,6 +130,56 @@ static void submit_sweep(da_sched *s)
 void da_sweep_start(da_sched *s)
 {
   da_sched_submit(s, da_op_new(), false);
+}
+
+void da_sweep_pause(da_sched *s)
+{
+  if (!s->sweep.running) arm_at(s, s->sweep.due_at);
+}
+
+/* ---- one sweep at an instant --------------------------------------------------------------------------- */
+
+typedef struct tick {
+  da_sched *sched;
+  int64_t at_ms;
+  void (*done)(void *user, da_status status, const da_err *err);
+  void *user;
+} tick;
+
+static void submit_tick(const tick *t);
+
+static void on_ticked(da_op *op)
+{
+  const tick *t = op->user;
+  if (op->status == DA_OK) t->sched->sweep.fired += op->outcomes[0].reply.fired;
+  bool damaged = is_damage(op) && !t->sched->closing && leave_alone(t->sched, op);
+  if (damaged || (op->status == DA_OK && op->outcomes[0].reply.more))
+    submit_tick(t);
+  else
+    t->done(t->user, op->status, op->status != DA_OK ? &op->err : NULL);
+  da_op_delete(op);
+}
+
+static void submit_tick(const tick *t)
+{
+  da_op *op = da_op_new();
+  da_request *request = da_op_request(op, DA_REQ_SWEEP);
+  tick *copy = da_arena_alloc(&op->arena, sizeof *copy);
+  *copy = *t;
+  request->fires = true;
+  add_damaged(t->sched, op, request);
+  if (t->sched->sweep.damaged_count > 0) request->limit = 1; /* which one is damaged is known of one row alone */
+  op->has_now = true;
+  op->now_ms = t->at_ms;
+  op->user = copy;
+  op->done = on_ticked;
+  da_sched_submit(t->sched, op, false);
+}
+
+void da_sched_tick(da_sched *s, int64_t at_ms, void (*done)(void *user, da_status status, const da_err *err),
+                   void *user)
+{
+  submit_tick(&(tick){s, at_ms, done, user});
 }
 
 /* ---- recovery ------------------------------------------------------------------------------------------ */

@@ -7,7 +7,7 @@
  * that begin so, when somebody has come for them or has room again Nothing is offered a second time while it is under
  * way, and nobody asks again and again: a transport that said DA_LATER owes a da_sched_offer(). What is kept does not
  * grow for ever: an execute goes when its task is not pending any more (its retry timer sends it anew, and then it is
- * offered anew), an unblock DA_UNBLOCK_KEEP_MS after its promise settled. Threads: the loop thread.
+ * offered anew), an unblock DA_UNBLOCK_KEEP_MS after it was made. Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_SCHED_TRANSPORT_H

@@ -16,7 +16,10 @@ enum {
   KIND_QUEUE,
   KIND_QUEUE_ROW
 };
-enum { VERSION = 1 };
+enum {
+  VERSION = 1,
+  OUT_DATED = 2 /* of an unblock: says when it was made */
+};
 
 /* Flags of a promise, beside the state in the low three bits. */
 enum { P_ARMED = 0x08, P_CALL = 0x10, P_TEXT = 0x20, P_NO_DEADLINE = 0x40, P_TAGS = 0x80 };
@@ -128,13 +131,18 @@ static void take_digest(reader *r, da_slice bytes, da_digest *digest)
 }
 
 /* Checks the first byte: DA_ECORRUPT for another kind, DA_EVERSION for this kind in a version not known here. */
-static da_status open_record(reader *r, da_slice record, unsigned kind)
+static da_status open_record_of(reader *r, da_slice record, unsigned kind, unsigned version)
 {
   const uint8_t *p = (const uint8_t *)record.ptr;
   *r = (reader){.at = p, .end = p + record.len};
   unsigned first = get_byte(r);
   if (r->bad || first >> 4 != kind) return DA_ECORRUPT;
-  return (first & 0x0f) == VERSION ? DA_OK : DA_EVERSION;
+  return (first & 0x0f) == version ? DA_OK : DA_EVERSION;
+}
+
+static da_status open_record(reader *r, da_slice record, unsigned kind)
+{
+  return open_record_of(r, record, kind, VERSION);
 }
 
 static da_status close_record(const reader *r)
@@ -632,8 +640,12 @@ da_status da_codec_schedule_get(da_slice record, da_slice id, const da_words *wo
 
 void da_codec_out_put(da_buf *out, const da_message *message, da_slice text)
 {
-  put_head(out, KIND_OUT);
-  if (message->kind == DA_EXECUTE) put_number(out, (uint64_t)message->version);
+  bool dated = message->kind == DA_UNBLOCK;
+  put_byte(out, KIND_OUT << 4 | (dated ? OUT_DATED : VERSION));
+  if (dated)
+    put_number(out, (uint64_t)message->at_ms);
+  else
+    put_number(out, (uint64_t)message->version);
   put_text(out, message->address);
   da_buf_add_slice(out, text);
 }
@@ -643,8 +655,11 @@ da_status da_codec_out_get(da_slice record, da_message_kind kind, da_message *ou
   reader r;
   *out = (da_message){.kind = kind};
   *text = DA_NONE;
-  da_status status = open_record(&r, record, KIND_OUT);
+  da_status status = kind == DA_UNBLOCK ? open_record_of(&r, record, KIND_OUT, OUT_DATED) : DA_EVERSION;
+  bool dated = status == DA_OK;
+  if (status == DA_EVERSION) status = open_record(&r, record, KIND_OUT);
   if (status != DA_OK) return status;
+  if (dated) out->at_ms = (int64_t)get_number(&r);
   if (kind == DA_EXECUTE) out->version = (int64_t)get_number(&r);
   out->address = get_text(&r);
   *text = get_bytes(&r, left(&r));

@@ -13,7 +13,8 @@
  *             | [timeout - created] | [settled - created, settle_seq] | [tags] | param | value | [call]
  *   anchor    kind+version | text of the root. Holds the place of a root promise that does not exist.
  *   task      kind+version | state, flags | version | [resumes] | [ttl] | [timer] | [pid] | [text]
- *   out       kind+version | version of the task (execute) | address | [text]
+ *   out       kind+version | version of the task (execute), when it was made (unblock; not in version 1) | address
+ *             | [text]
  *   schedule  kind+version | flags | flags of param | created | [next - created] | [last - created] | cron
  *             | [zone, its bytes] | template | time-out | [tags] | param | [call]
  *   bundle    kind+version | length | bytes, unless they are in `blob`

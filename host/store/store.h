@@ -98,6 +98,11 @@ da_status DA_MUST_USE da_store_scan_ids(da_store *store, da_slice prefix, da_sli
  * stay: their rows keep the numbers of their texts. */
 da_status DA_MUST_USE da_store_drop(da_store *store, da_slice id, da_err *err);
 
+/* All of it, in arena; for tests, which hold little. In an open transaction. */
+da_status DA_MUST_USE da_store_snapshot(da_store *store, da_arena *arena, da_snapshot *out, da_err *err);
+/* Deletes all of it but bundles, the secret and what numbers were given. In an open transaction; row by row. */
+da_status DA_MUST_USE da_store_reset(da_store *store, da_err *err);
+
 /* All queues, in no order that means anything. visit as above; it may not read the store. */
 typedef bool da_store_queue_visit(void *user, const da_queue *queue);
 da_status DA_MUST_USE da_store_scan_queues(da_store *store, da_arena *arena, da_store_queue_visit *visit, void *user,

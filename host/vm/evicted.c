@@ -54,5 +54,7 @@ void da_evicted_delete(da_worker *worker)
 {
   for (size_t i = 0; worker->evicted_ring != NULL && i < DA_EVICTED_MAX; i++) free(worker->evicted_ring[i]);
   free(worker->evicted_ring);
+  worker->evicted_ring = NULL;
+  worker->evicted_next = 0;
   da_table_free(&worker->evicted);
 }

@@ -164,9 +164,20 @@ static void on_recovered(void *user, da_slice id)
   if (worker->options.after_death && !worker->closing) da_crash_note(worker, id);
 }
 
+/* What runs here is of a store that is no more. Its ops under way are answered, and mean nothing. */
+static void on_reset(void *user)
+{
+  da_worker *worker = user;
+  void *value;
+  if (worker->closing) return;
+  for (size_t i = 0; da_table_next(&worker->executions, &i, &value);) da_execution_drop(value);
+  da_evicted_delete(worker);
+}
+
 da_sched_events da_worker_events(da_worker *worker)
 {
-  return (da_sched_events){.settled = on_settled, .execute = on_execute, .recovered = on_recovered, .user = worker};
+  return (da_sched_events){
+      .settled = on_settled, .execute = on_execute, .recovered = on_recovered, .reset = on_reset, .user = worker};
 }
 
 void da_worker_drive(da_worker *worker, bool all)

@@ -5,10 +5,11 @@
  * One command a line, one answer, in which "." ends what was told meanwhile. A transport takes addresses that begin
  * with "t:" and says of each message what `say` wants of its address:
  *
- *     create ID ADDRESS | listen ID ADDRESS | settle ID | acquire ID VERSION | release ID VERSION |
+ *     create ID [ADDRESS [TIMEOUT]] | listen ID ADDRESS | settle ID | acquire ID VERSION | release ID VERSION |
  *     get ID | search STATE
  *     say ADDRESS taken|later|never|way      end ID taken|later|never      busy 0|1      offer PREFIX
  *     at MS          the requests from here on happen at this instant; "at -" by the clock
+ *     pause 0|1 | tick MS | reset | snap      snap: ids, then counts of deadlines, timers, waits, messages
  *     kept           how many messages the outbox holds
  *     sync           ends when nothing is on its way any more
  *
@@ -119,15 +120,15 @@ static da_op *op_of(da_req_kind kind, const char *id, da_request **request)
   return op;
 }
 
-static void create(const char *id, const char *address)
+static void create(const char *id, const char *address, int64_t timeout_at)
 {
   da_request *r;
   da_op *op = op_of(DA_REQ_PROMISE_CREATE, id, &r);
   da_pair *tag = da_arena_alloc(&op->arena, sizeof *tag);
   *tag = (da_pair){DA_LIT("resonate:target"), da_arena_dup(&op->arena, da_slice_of(address))};
-  r->tags = (da_map){tag, address[0] != '\0' ? 1 : 0};
+  r->tags = (da_map){tag, address[0] == 't' ? 1 : 0};
   r->param = (da_value){.has_data = true, .data = DA_LIT("param")};
-  r->timeout_at = DA_TIME_MAX;
+  r->timeout_at = timeout_at;
   da_sched_submit(sched, op, false);
 }
 
@@ -156,6 +157,48 @@ static void sync_turn(da_op *done)
   op->background = true;
   op->done = sync_turn;
   da_sched_submit(sched, op, false);
+}
+
+static void ended(void *user, da_status status, const da_err *err)
+{
+  (void)user;
+  if (err != NULL) printf("%s %s ", da_status_name(status), err->text);
+  say(".");
+}
+
+static void looked(void *user, const da_snapshot *s, const da_err *err)
+{
+  (void)user;
+  (void)err;
+  for (size_t i = 0; s != NULL && i < s->promise_count; i++)
+    printf("%.*s=%s ", DA_FMT(s->promises[i].id), da_promise_state_name(s->promises[i].state));
+  if (s != NULL)
+    printf("| %zu %zu %zu %zu ", s->deadline_count, s->timer_count, s->callback_count + s->listener_count,
+           s->message_count);
+  say(".");
+}
+
+static void on_reset(void *user)
+{
+  (void)user;
+  puts("reset");
+}
+
+static bool debug(const char *const *w)
+{
+  if (strcmp(w[0], "pause") == 0) {
+    da_sched_pause(sched, w[1][0] == '1');
+    say(".");
+  } else if (strcmp(w[0], "tick") == 0) {
+    da_sched_tick(sched, strtoll(w[1], NULL, 10), ended, NULL);
+  } else if (strcmp(w[0], "reset") == 0) {
+    da_sched_reset(sched, ended, NULL);
+  } else if (strcmp(w[0], "snap") == 0) {
+    da_sched_snapshot(sched, looked, NULL);
+  } else {
+    return false;
+  }
+  return true;
 }
 
 static da_verdict verdict_of(const char *word)
@@ -212,7 +255,7 @@ static void obey(char *text)
   size_t count = 0;
   for (char *at = strtok(text, " "); at != NULL && count < WORDS_MAX; at = strtok(NULL, " ")) w[count++] = at;
   if (strcmp(w[0], "create") == 0) {
-    create(w[1], w[2]);
+    create(w[1], w[2], w[3][0] != '\0' ? strtoll(w[3], NULL, 10) : DA_TIME_MAX);
   } else if (strcmp(w[0], "say") == 0) {
     (void)snprintf(rules[rule_count].address, sizeof rules[0].address, "%s", w[1]);
     rules[rule_count++].verdict = verdict_of(w[2]);
@@ -234,7 +277,7 @@ static void obey(char *text)
   } else if (strcmp(w[0], "sync") == 0) {
     sync_left = SYNC_TURNS;
     sync_turn(NULL);
-  } else {
+  } else if (!debug(w)) {
     ask(w);
   }
 }
@@ -279,6 +322,7 @@ int main(int argc, char **argv)
     (void)fprintf(stderr, "%s\n", err.text);
     return 1;
   }
+  da_sched_set_events(sched, &(da_sched_events){.reset = on_reset});
   da_transport transport = {accepts, deliver, busy, NULL};
   da_sched_add_transport(sched, &transport);
   (void)uv_pipe_init(da_sched_loop(sched), &input, 0);
