@@ -75,6 +75,13 @@ static bool is_waited(const facts *f)
   return f->callbacks + f->listeners != 0;
 }
 
+static bool only_external_listened(const facts *f)
+{
+  const da_profile *p = f->profile;
+  if (p->listener_external_only == DA_LISTENER_FOLLOWS) return p->await_internal_reject;
+  return p->listener_external_only == DA_LISTENER_EXTERNAL;
+}
+
 static bool must_be_armed(const facts *f)
 {
   return f->profile->arm == DA_ARM_EXTERNAL && is_pending(f) && f->p.timeout_at < DA_TIME_MAX &&
@@ -110,7 +117,9 @@ static bool task_rests(const facts *f)
   X(armed_has_row, "armed exactly when a deadline row is there", f->p.armed == f->deadline_row)                  \
   X(waiters_have_deadline, "external or waited for: armed", !must_be_armed(f) || f->p.armed)                     \
   X(waited_is_external, "only external promises are waited for (await_internal=reject)",                         \
-    !f->profile->await_internal_reject || !is_waited(f) || da_rule_is_external(&f->p))                           \
+    !f->profile->await_internal_reject || f->callbacks == 0 || da_rule_is_external(&f->p))                           \
+  X(listened_is_external, "only external promises have listeners (listener_external_only)",                      \
+    !only_external_listened(f) || f->listeners == 0 || da_rule_is_external(&f->p))                               \
   X(timer_without_target, "no timer has a target (timer_target=reject)",                                         \
     !f->profile->timer_target_reject || !da_rule_is_timer(&f->p) || !has_target(f))                              \
   X(settled_has_no_waiters, "no callbacks, no listeners once settled", is_pending(f) || !is_waited(f))           \

@@ -255,8 +255,8 @@ return {
   {
     words = "a search forgets what an earlier turn of it found",
     file = "search.c",
-    from = "  if (search == NULL) {",
-    to = "  if (search == NULL || search->count > 0) {",
+    from = "  t->search->at = walk->after;\n",
+    to = "  t->search->at = walk->after;\n  t->search->count = 0;\n",
   },
   {
     words = "a search of tasks does not know that they end with their promises",
