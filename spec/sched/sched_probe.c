@@ -10,6 +10,7 @@
  *     say ADDRESS taken|later|never|way      end ID taken|later|never      busy 0|1      offer PREFIX
  *     at MS          the requests from here on happen at this instant; "at -" by the clock
  *     pause 0|1 | tick MS | reset | snap      snap: ids, then counts of deadlines, timers, waits, messages
+ *     turns          batches without a write so far
  *     kept           how many messages the outbox holds
  *     sync           ends when nothing is on its way any more
  *
@@ -191,6 +192,9 @@ static bool debug(const char *const *w)
     say(".");
   } else if (strcmp(w[0], "tick") == 0) {
     da_sched_tick(sched, strtoll(w[1], NULL, 10), ended, NULL);
+  } else if (strcmp(w[0], "turns") == 0) {
+    printf("%llu ", (unsigned long long)da_sched_get_stats(sched).empty_commits);
+    say(".");
   } else if (strcmp(w[0], "reset") == 0) {
     da_sched_reset(sched, ended, NULL);
   } else if (strcmp(w[0], "snap") == 0) {
