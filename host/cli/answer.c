@@ -36,7 +36,7 @@ static void read_head(da_json_item item, da_arena *arena, head *out)
 static const char *read_envelope(cli_answer *answer, const char *kind, da_slice corr_id, da_arena *arena)
 {
   da_json_item whole = da_json_item_of(da_buf_slice(&answer->text));
-  if (whole.kind != DA_JSON_OBJECT) return "it is JSON, but no object";
+  if (whole.kind != DA_JSON_OBJECT) return "JSON, but no object";
   da_json_walk walk = da_json_walk_of(whole);
   da_slice name, answered = DA_NONE;
   da_json_item member;
@@ -48,20 +48,20 @@ static const char *read_envelope(cli_answer *answer, const char *kind, da_slice 
     if (da_slice_eq(name, DA_LIT("head")) && member.kind == DA_JSON_OBJECT) read_head(member, arena, &h);
     if (da_slice_eq(name, DA_LIT("data"))) answer->data = member.text;
   }
-  if (answered.len == 0) return "it has no kind";
-  if (!h.has_status || h.status < 100 || h.status > 599) return "it has no head with a status";
-  if (answer->data.len == 0) return "it has no data";
+  if (answered.len == 0) return "JSON without a kind";
+  if (!h.has_status || h.status < 100 || h.status > 599) return "JSON without a head that has a status";
+  if (answer->data.len == 0) return "JSON without data";
   answer->status = (int)h.status;
   /* A refusal may come from before kind and corrId could be read. */
   bool ours = da_slice_eq(answered, da_slice_of(kind)) && da_slice_eq(h.corr_id, corr_id);
-  return ours || h.status >= 400 ? NULL : "it is the answer to another request";
+  return ours || h.status >= 400 ? NULL : "the answer to another request";
 }
 
-const char *cli_answer_read(cli_answer *answer, const char *kind, da_slice corr_id)
+da_status cli_answer_read(cli_answer *answer, const char *kind, da_slice corr_id, da_err *err)
 {
   da_arena arena = {0};
-  if (da_json_check(da_buf_slice(&answer->text), NULL) != DA_OK) return "it is not JSON";
+  if (da_json_check(da_buf_slice(&answer->text), err) != DA_OK) return DA_EINVAL;
   const char *fault = read_envelope(answer, kind, corr_id, &arena);
   da_arena_free(&arena);
-  return fault;
+  return fault == NULL ? DA_OK : da_fail(err, DA_EINVAL, "%s", fault);
 }

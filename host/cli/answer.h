@@ -16,7 +16,7 @@ typedef struct cli_answer {
 
 /* Appends a whole request. token may be empty. */
 void cli_envelope_text(da_buf *out, const char *kind, da_slice corr_id, da_slice token, da_slice data);
-/* Takes an answer apart, once text holds it. NULL, or what it lacks. kind, corr_id: of the request. */
-const char *cli_answer_read(cli_answer *answer, const char *kind, da_slice corr_id);
+/* Takes an answer apart, once text holds it. DA_EINVAL: err says what it lacks. kind, corr_id: of the request. */
+da_status DA_MUST_USE cli_answer_read(cli_answer *answer, const char *kind, da_slice corr_id, da_err *err);
 
 #endif

@@ -41,8 +41,9 @@ static int ask_store(const cli_command *command, const char *kind, da_slice data
   int code = cli_reach(&ask, &client);
   if (code == CLI_EXIT_OK) {
     da_buf_add_slice(&answer->text, da_json_text(cJSON_GetArrayItem(client.rows, 0), "$answer"));
-    const char *fault = cli_answer_read(answer, kind, corr_id);
-    if (fault != NULL) code = cli_fail(CLI_EXIT_FAILED, "what holds the store answers none of the protocol: %s", fault);
+    da_err fault = {{0}};
+    if (cli_answer_read(answer, kind, corr_id, &fault) != DA_OK)
+      code = cli_fail(CLI_EXIT_FAILED, "what holds the store answers none of the protocol: %s", fault.text);
   }
   cJSON_Delete(json);
   cJSON_Delete(client.rows);

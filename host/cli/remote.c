@@ -74,7 +74,7 @@ static int explain(const cli_remote *r, const da_http_reply *reply, const char *
   else if (status == 429 || status >= 500)
     cli_fail(CLI_EXIT_FAILED, "%s, or a proxy in front of it, cannot answer now (%.*s)", r->server, DA_FMT(seen));
   else
-    cli_fail(CLI_EXIT_FAILED, "%s is no Resonate server: what it answers is none of the protocol, %s (%.*s)", r->server,
+    cli_fail(CLI_EXIT_FAILED, "%s is no Resonate server, it answers what is none of the protocol: %s (%.*s)", r->server,
              fault, DA_FMT(seen));
   da_buf_free(&what);
   return CLI_EXIT_FAILED;
@@ -94,8 +94,9 @@ static void on_done(void *user, const da_http_reply *reply, const da_err *err)
   }
   da_buf_clear(&r->answer->text);
   da_buf_add_slice(&r->answer->text, reply->body);
-  const char *fault = cli_answer_read(r->answer, r->kind, da_buf_slice(&r->corr_id));
-  r->code = fault == NULL ? CLI_EXIT_OK : explain(r, reply, fault);
+  da_err fault = {{0}};
+  bool good = cli_answer_read(r->answer, r->kind, da_buf_slice(&r->corr_id), &fault) == DA_OK;
+  r->code = good ? CLI_EXIT_OK : explain(r, reply, fault.text);
 }
 
 int cli_remote_ask(cli_remote *r, const char *kind, da_slice data, cli_answer *answer)
@@ -137,6 +138,10 @@ static bool read_url(cli_remote *r)
     return false;
   }
   da_http_url_free(&url);
+  if (da_slice_find(given, '?') >= 0 || da_slice_find(given, '#') >= 0) {
+    cli_fail(CLI_EXIT_USAGE, "--server: a URL without '?' and '#' is wanted, not '%s'", r->server);
+    return false;
+  }
   while (given.ptr[given.len - 1] == '/') given.len--;
   da_buf_addf(&r->url, "%.*s/", DA_FMT(given));
   return true;

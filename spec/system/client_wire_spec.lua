@@ -444,7 +444,7 @@ describe("a verb with --server", function()
 
     it("what is no URL", function()
       for url, said in pairs({ ["localhost:8001"] = "is http://localhost:8001 meant?", ["ftp://x/"] = "http://",
-        ["http://"] = "--server: ", [""] = "--server wants a URL, not nothing" }) do
+        ["http://"] = "--server: ", ["http://x/?a=b"] = "without '?' and '#'", [""] = "--server wants a URL, not nothing" }) do
         local got = with({}, "promise", "get", "p", "--server", url)
         assert.are.equal(2, got.code)
         assert.matches(said, got.err, 1, true)
@@ -453,7 +453,7 @@ describe("a verb with --server", function()
 
     it("a web page", function()
       answer = function() return fake.page(200, "text/html", "<html>hello</html>") end
-      says("is no Resonate server", "it is not JSON (HTTP 200, text/html)")
+      says("is no Resonate server", "not JSON: no value at byte 1 (HTTP 200, text/html)")
       answer = function() return fake.page(404, "text/plain; charset=utf-8", "404 page not found\nx") end
       says("is no Resonate server", "(HTTP 404, text/plain; charset=utf-8: 404 page not found)")
       answer = function() return fake.page(404, "text/html", "") end
@@ -461,11 +461,12 @@ describe("a verb with --server", function()
     end)
 
     it("other JSON", function()
-      for body, fault in pairs({ ["[]"] = "no object", ["{}"] = "no kind", ['{"kind":"x"}'] = "no head with a status",
-        ['{"kind":"promise.get","head":{"corrId":"x","status":"200"},"data":{}}'] = "no head with a status",
-        ['{"kind":"promise.get","head":{"corrId":"x","status":200}}'] = "no data",
+      for body, fault in pairs({ ["[]"] = "JSON, but no object", ["{}"] = "JSON without a kind", ['{"kind":"x"}'] = "without a head that has a status",
+        [("["):rep(300)] = "nested too deep",
+        ['{"kind":"promise.get","head":{"corrId":"x","status":"200"},"data":{}}'] = "without a head that has a status",
+        ['{"kind":"promise.get","head":{"corrId":"x","status":200}}'] = "JSON without data",
         ['{"kind":"promise.get","head":{"corrId":"x","status":200},"data":{}}'] = "the answer to another request",
-        ['{"error":"This endpoint is no longer supported."}'] = "no kind" }) do
+        ['{"error":"This endpoint is no longer supported."}'] = "JSON without a kind" }) do
         answer = function() return fake.page(200, "application/json", body) end
         says("is no Resonate server", fault)
       end
