@@ -63,6 +63,7 @@ void da_envelope_write_data(da_buf *out, const da_envelope *envelope, int status
 void da_envelope_write_error(da_buf *out, const da_envelope *envelope, int status, da_slice message);
 void da_envelope_write_promise(da_buf *out, const da_promise *promise);
 void da_envelope_write_task(da_buf *out, const da_task *task);
+void da_envelope_write_schedule(da_buf *out, const da_schedule *schedule);
 /* One line of JSON, as a message to a worker. promise: of an unblock. server_url may be empty. */
 void da_envelope_write_message(da_buf *out, const da_message *message, const da_promise *promise, da_slice server_url);
 

@@ -107,7 +107,7 @@ void da_envelope_write_task(da_buf *out, const da_task *task)
   da_buf_add_byte(out, '}');
 }
 
-static void write_schedule(da_buf *out, const da_schedule *schedule)
+void da_envelope_write_schedule(da_buf *out, const da_schedule *schedule)
 {
   put_int(out, "{\"createdAt\":", schedule->created_at);
   put_text(out, ",\"cron\":", schedule->cron);
@@ -197,7 +197,7 @@ static void write_schedules(da_buf *out, const da_reply *reply)
   begin_rows(out, "\"schedules\":[", more, more ? reply->schedules[reply->schedule_count - 1].id : DA_NONE);
   for (size_t i = 0; i < reply->schedule_count; i++) {
     if (i > 0) da_buf_add_byte(out, ',');
-    write_schedule(out, &reply->schedules[i]);
+    da_envelope_write_schedule(out, &reply->schedules[i]);
   }
   put(out, "]}");
 }
@@ -257,7 +257,7 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
   case DA_REQ_SCHEDULE_CREATE:
     DA_ASSERT(reply->schedule != NULL);
     put(out, "{\"schedule\":");
-    write_schedule(out, reply->schedule);
+    da_envelope_write_schedule(out, reply->schedule);
     da_buf_add_byte(out, '}');
     break;
   case DA_REQ_PROMISE_SEARCH:

@@ -53,7 +53,6 @@ typedef struct durations {
 struct da_metrics {
   uint64_t answered[KINDS][STATUSES];
   durations durations[KINDS];
-  uint64_t messages[2]; /* by da_message_kind */
 };
 
 da_metrics *da_metrics_new(void)
@@ -89,11 +88,6 @@ void da_metrics_request(da_metrics *metrics, da_slice kind_text, int status, uin
   took->buckets[bucket]++;
   took->sum_ns += took_ns;
   metrics->answered[kind][find_status(status)]++;
-}
-
-void da_metrics_message(da_metrics *metrics, da_message_kind kind)
-{
-  metrics->messages[kind]++;
 }
 
 /* ---- the text format ----------------------------------------------------------------------------------- */
@@ -182,13 +176,9 @@ static bool was_asked(const uint64_t answered[STATUSES])
 
 void da_metrics_write(const da_metrics *metrics, da_buf *out)
 {
-  static const char messages[] = "resonate_messages_total";
   write_answered(metrics, out);
   da_metrics_family(out, "resonate_request_duration_seconds", "histogram",
                     "From the whole request to its answer, the flush included.");
   for (size_t kind = 0; kind < KINDS; kind++)
     if (was_asked(metrics->answered[kind])) write_duration(&metrics->durations[kind], kinds[kind], out);
-  da_metrics_family(out, messages, "counter", "Messages taken out of the outbox.");
-  da_buf_addf(out, "%s{kind=\"execute\"} %" PRIu64 "\n", messages, metrics->messages[DA_EXECUTE]);
-  da_buf_addf(out, "%s{kind=\"unblock\"} %" PRIu64 "\n", messages, metrics->messages[DA_UNBLOCK]);
 }

@@ -18,8 +18,6 @@ void da_metrics_delete(da_metrics *metrics);
 
 /* One request of the protocol was answered. */
 void da_metrics_request(da_metrics *metrics, da_slice kind, int status, uint64_t took_ns);
-/* One message left the outbox. */
-void da_metrics_message(da_metrics *metrics, da_message_kind kind);
 void da_metrics_write(const da_metrics *metrics, da_buf *out);
 
 /* ---- the text format ----------------------------------------------------------------------------------- */

@@ -7,18 +7,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "envelope.h"
 #include "server_parts.h"
 
 #define JSON_TYPE "application/json"
 
-typedef struct ask {
-  da_waiting waiting;
-  da_envelope envelope;
-} ask;
-
-/* Owns the op from here on. `body` is in the server's text buffer. */
-static void end(ask *a, da_op *op, int status)
+void da_ask_end(da_ask *a, da_op *op, int status)
 {
   da_server *s = a->waiting.server;
   da_access *access = &a->waiting.access;
@@ -35,11 +28,11 @@ static void end(ask *a, da_op *op, int status)
   da_op_delete(op);
 }
 
-static void refuse(ask *a, da_op *op, int status, da_slice words)
+void da_ask_refuse(da_ask *a, da_op *op, int status, da_slice words)
 {
   da_buf_clear(&a->waiting.server->text);
   da_envelope_write_error(&a->waiting.server->text, &a->envelope, status, words);
-  end(a, op, status);
+  da_ask_end(a, op, status);
 }
 
 void da_server_write_refusal(da_buf *out, int status, da_slice words)
@@ -50,41 +43,40 @@ void da_server_write_refusal(da_buf *out, int status, da_slice words)
 
 /* ---- what came back ------------------------------------------------------------------------------------ */
 
-static void refuse_failed(ask *a, da_op *op)
+void da_ask_refuse_failed(da_ask *a, da_op *op)
 {
   da_slice words;
   switch (op->status) {
   case DA_EQUEUE:
-    a->waiting.server->refused_queue++;
-    refuse(a, op, 503, DA_LIT("Too many requests are waiting; try again"));
+    da_ask_refuse(a, op, 503, DA_LIT("Too many requests are waiting; try again"));
     return;
   case DA_ECLOSED:
-    refuse(a, op, 503, DA_LIT("The server is ending"));
+    da_ask_refuse(a, op, 503, DA_LIT("The server is ending"));
     return;
   case DA_EFULL:
-    refuse(a, op, 503, DA_LIT("Storage full: nothing of the request was kept"));
+    da_ask_refuse(a, op, 503, DA_LIT("Storage full: nothing of the request was kept"));
     return;
   default:
     da_log(DA_LOG_ERROR, "request.failed", "kind=%.*s status=%s text=\"%s\"", DA_FMT(a->envelope.kind),
            da_status_name(op->status), op->err.text);
     words = da_arena_printf(&op->arena, "Internal error: %s",
                             op->err.text[0] != '\0' ? op->err.text : da_status_text(op->status));
-    refuse(a, op, 500, words);
+    da_ask_refuse(a, op, 500, words);
     return;
   }
 }
 
 static void on_done(da_op *op)
 {
-  ask *a = op->user;
+  da_ask *a = op->user;
   da_server *s = a->waiting.server;
   if (op->status != DA_OK) {
-    refuse_failed(a, op);
+    da_ask_refuse_failed(a, op);
   } else {
     const da_reply *reply = &op->outcomes[0].reply;
     da_buf_clear(&s->text);
     da_envelope_write(&s->text, &a->envelope, reply);
-    end(a, op, reply->status);
+    da_ask_end(a, op, reply->status);
   }
   da_server_heard(s);
 }
@@ -92,7 +84,7 @@ static void on_done(da_op *op)
 /* ---- what was asked ------------------------------------------------------------------------------------ */
 
 /* Answers, and returns false, if this may not be asked by whoever asks it. */
-static bool is_allowed(ask *a, da_op *op)
+static bool is_allowed(da_ask *a, da_op *op)
 {
   da_server *s = a->waiting.server;
   da_claims claims;
@@ -101,16 +93,16 @@ static bool is_allowed(ask *a, da_op *op)
   da_slice token = a->envelope.has_auth ? a->envelope.auth : DA_NONE;
   if (token.len == 0 || !da_auth_check(s->auth, token, da_clock_now_ms(), &claims, &why)) {
     da_log(DA_LOG_INFO, "auth.refused", "peer=%.*s why=\"%s\"", DA_FMT(a->waiting.access.peer), why);
-    refuse(a, op, 401, DA_LIT("Unauthorized"));
+    da_ask_refuse(a, op, 401, DA_LIT("Unauthorized"));
     return false;
   }
   da_envelope_read_scope(&a->envelope, &op->arena);
   if (da_auth_allows(&claims, a->envelope.scope, a->envelope.scope_count, a->envelope.searches)) return true;
-  refuse(a, op, 403, DA_LIT("Forbidden"));
+  da_ask_refuse(a, op, 403, DA_LIT("Forbidden"));
   return false;
 }
 
-static void submit(ask *a, da_op *op)
+static void submit(da_ask *a, da_op *op)
 {
   const da_envelope *envelope = &a->envelope;
   op->requests = &a->envelope.request;
@@ -127,23 +119,25 @@ static void submit(ask *a, da_op *op)
 void da_server_ask(da_server *s, da_http_exchange *exchange, const da_access *access)
 {
   da_op *op = da_op_new();
-  ask *a = da_arena_zalloc(&op->arena, sizeof *a);
+  da_ask *a = da_arena_zalloc(&op->arena, sizeof *a);
   da_slice text = da_arena_dup(&op->arena, da_http_exchange_request(exchange)->body);
   op->user = a;
   da_server_wait(s, op, exchange, access, &a->waiting);
   da_envelope *envelope = &a->envelope;
   if (!da_envelope_read(text, &op->arena, envelope)) {
-    refuse(a, op, envelope->status, envelope->message);
+    da_ask_refuse(a, op, envelope->status, envelope->message);
     return;
   }
   if (!is_allowed(a, op)) return;
   bool read = da_envelope_read_request(envelope, &op->arena);
   if (envelope->debug != DA_DEBUG_NONE && !s->debug)
-    refuse(a, op, 403, DA_LIT("Debug operations are disabled"));
+    da_ask_refuse(a, op, 403, DA_LIT("Debug operations are disabled"));
   else if (!read)
-    refuse(a, op, envelope->status, envelope->message);
+    da_ask_refuse(a, op, envelope->status, envelope->message);
   else if (s->stopping)
-    refuse(a, op, 503, DA_LIT("The server is ending"));
+    da_ask_refuse(a, op, 503, DA_LIT("The server is ending"));
+  else if (envelope->debug != DA_DEBUG_NONE)
+    da_ask_debug(a, op);
   else
     submit(a, op);
 }

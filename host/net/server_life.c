@@ -13,38 +13,6 @@
 
 /* ---- messages ------------------------------------------------------------------------------------------ */
 
-static bool counted_accepts(void *user, da_slice address)
-{
-  const da_counted *counted = user;
-  return counted->behind.accepts(counted->behind.user, address);
-}
-
-static da_verdict counted_deliver(void *user, da_delivery *delivery, const da_message *message,
-                                  const da_promise *promise)
-{
-  const da_counted *counted = user;
-  da_message_kind kind = message->kind;
-  da_verdict verdict = counted->behind.deliver(counted->behind.user, delivery, message, promise);
-  if (verdict == DA_TAKEN || verdict == DA_UNDER_WAY) da_metrics_message(counted->metrics, kind);
-  return verdict;
-}
-
-static bool counted_busy(void *user)
-{
-  const da_counted *counted = user;
-  return counted->behind.busy(counted->behind.user);
-}
-
-static void add_transport(da_server *s, da_counted *counted, da_transport behind)
-{
-  *counted = (da_counted){.behind = behind, .metrics = s->metrics};
-  const da_transport transport = {.accepts = counted_accepts,
-                                  .deliver = counted_deliver,
-                                  .busy = behind.busy != NULL ? counted_busy : NULL,
-                                  .user = counted};
-  da_sched_add_transport(s->sched, &transport);
-}
-
 /* In one go, since what none of them accepts is given up. */
 static da_status open_transports(da_server *s, const da_server_options *options, da_err *err)
 {
@@ -65,8 +33,11 @@ static da_status open_transports(da_server *s, const da_server_options *options,
     if (status != DA_OK) return status;
   }
   s->poll = da_poll_new(&poll);
-  add_transport(s, &s->poll_counted, da_poll_transport(s->poll));
-  if (s->push != NULL) add_transport(s, &s->push_counted, da_push_transport(s->push));
+  const da_transport streams = da_poll_transport(s->poll);
+  da_sched_add_transport(s->sched, &streams);
+  if (s->push == NULL) return DA_OK;
+  const da_transport posts = da_push_transport(s->push);
+  da_sched_add_transport(s->sched, &posts);
   return DA_OK;
 }
 
@@ -169,10 +140,10 @@ static void close_all(da_server *s)
 {
   if (s->push != NULL) {
     s->open++;
-    da_sched_remove_transport(s->sched, &s->push_counted);
+    da_sched_remove_transport(s->sched, s->push);
     da_push_delete(s->push, on_closed, s);
   }
-  if (s->poll != NULL) da_sched_remove_transport(s->sched, &s->poll_counted);
+  if (s->poll != NULL) da_sched_remove_transport(s->sched, s->poll);
   if (s->metrics_http != NULL) {
     s->open++;
     da_http_server_delete(s->metrics_http, on_closed, s);

@@ -36,15 +36,30 @@ static void write_connections(const da_server *s, da_buf *out)
   da_metrics_counter(out, "dahost_answers_lost_total", "Answers whose asker had gone.", s->lost_answers);
 }
 
-static void write_store(const da_server *s, da_buf *out)
+static void write_messages(const da_sched_stats *stats, da_buf *out)
 {
-  da_sched_stats stats = da_sched_get_stats(s->sched);
-  da_metrics_counter(out, "resonate_schedule_promises_total", "Promises that schedules made.", stats.fired);
-  da_metrics_counter(out, "dahost_operations_total", "Operations applied by the store thread.", stats.ops);
-  da_metrics_counter(out, "dahost_commits_total", "Commits flushed to disk.", stats.commits);
+  static const char name[] = "resonate_messages_total";
+  da_metrics_family(out, name, "counter", "Messages that were taken by a stream, or by an http address.");
+  da_buf_addf(out, "%s{kind=\"execute\"} %" PRIu64 "\n", name, stats->executes);
+  da_buf_addf(out, "%s{kind=\"unblock\"} %" PRIu64 "\n", name, stats->unblocks);
+  da_metrics_counter(out, "dahost_messages_dropped_total", "Messages nobody could take, or came for in time.",
+                     stats->dropped);
+  da_metrics_gauge(out, "dahost_messages_under_way", "Messages offered, and not yet out of the outbox.",
+                   stats->messages_waiting);
+}
+
+static void write_store(const da_server *s, const da_sched_stats *stats, da_buf *out)
+{
+  static const char seconds[] = "dahost_commit_seconds_total";
+  da_metrics_counter(out, "resonate_schedule_promises_total", "Promises that schedules made.", stats->fired);
+  da_metrics_counter(out, "dahost_operations_total", "Operations applied by the store thread.", stats->ops);
+  da_metrics_counter(out, "dahost_commits_total", "Commits flushed to disk.", stats->commits);
+  da_metrics_family(out, seconds, "counter", "Time spent in these.");
+  da_buf_addf(out, "%s %.6f\n", seconds, (double)stats->commit_ns / 1e9);
+  da_metrics_gauge(out, "dahost_queue_length", "Operations that wait for the store thread.", stats->queued);
+  da_metrics_counter(out, "dahost_queue_refused_total", "Operations refused because the queue was full.",
+                     stats->refused);
   da_metrics_gauge(out, "dahost_requests_under_way", "Requests that wait for their commit.", s->asked);
-  da_metrics_counter(out, "dahost_queue_refused_total", "Requests refused because the queue was full.",
-                     s->refused_queue);
 }
 
 void da_server_write_metrics(da_server *s, da_buf *out)
@@ -53,6 +68,8 @@ void da_server_write_metrics(da_server *s, da_buf *out)
   write_deliveries(s, out);
   write_streams(s, out);
   write_connections(s, out);
-  write_store(s, out);
+  da_sched_stats stats = da_sched_get_stats(s->sched);
+  write_messages(&stats, out);
+  write_store(s, &stats, out);
   if (s->more_metrics != NULL) s->more_metrics(s->user, out);
 }

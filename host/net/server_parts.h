@@ -7,6 +7,7 @@
 #define DA_NET_SERVER_PARTS_H
 
 #include "cors.h"
+#include "envelope.h"
 #include "metrics.h"
 #include "poll.h"
 #include "push.h"
@@ -16,12 +17,6 @@
 
 enum { DA_LISTENERS_MAX = 16 };
 
-/* A transport whose messages are counted on their way to it. */
-typedef struct da_counted {
-  da_transport behind;
-  da_metrics *metrics;
-} da_counted;
-
 struct da_server {
   da_sched *sched;
   da_http_server *http;
@@ -30,8 +25,6 @@ struct da_server {
   da_auth *auth;
   da_poll *poll;
   da_push *push;
-  da_counted poll_counted;
-  da_counted push_counted;
   da_cors cors;
   da_metrics *metrics;
   da_buf bound[DA_LISTENERS_MAX]; /* owned texts of addresses */
@@ -46,7 +39,6 @@ struct da_server {
   void (*more_metrics)(void *user, da_buf *text);
   void *user;
   uint64_t lost_answers; /* their peer had gone */
-  uint64_t refused_queue;
 
   bool stopping;
   size_t asked; /* ops whose done() is to come */
@@ -91,8 +83,22 @@ void da_server_gone(void *server, da_http_exchange *exchange);
 void da_server_refused(void *server, int status, const char *why, da_slice peer);
 bool da_server_refusal_body(void *server, int status, const char *why, const char **content_type, da_buf *body);
 
-/* server_ask.c: POST /. */
+/* ---- POST / -------------------------------------------------------------------------------------------- */
+
+/* One request of the protocol, in the arena of its op. */
+typedef struct da_ask {
+  da_waiting waiting;
+  da_envelope envelope;
+} da_ask;
+
+/* server_ask.c */
 void da_server_ask(da_server *server, da_http_exchange *exchange, const da_access *access);
+/* Each answers, and deletes the op: what the server's `text` holds; a refusal; that the op failed. */
+void da_ask_end(da_ask *ask, da_op *op, int status);
+void da_ask_refuse(da_ask *ask, da_op *op, int status, da_slice words);
+void da_ask_refuse_failed(da_ask *ask, da_op *op);
+/* server_debug.c: the op is not submitted, it only owns the request. */
+void da_ask_debug(da_ask *ask, da_op *op);
 /* Appends the envelope that refuses a request which could not be read. */
 void da_server_write_refusal(da_buf *out, int status, da_slice words);
 

@@ -329,6 +329,52 @@ describe("the server", function()
       assert(data.promise.createdAt > 1e12)
       serve.stop(process)
     end)
+
+    it("lets time stand, pass and be given, shows all there is, and forgets it", function()
+      start("--debug")
+      local connection = http.connect(process.address)
+      local function ok(kind, data, head)
+        local status, answer = connection:call(kind, data, head)
+        assert.equal(200, status, kind)
+        return answer
+      end
+      local function at(ms) return { ["resonate:debug_time"] = ms } end
+      ok("debug.start")
+      ok("debug.reset")
+      local created = ok("promise.create", promise("w", { timeoutAt = 5000,
+        tags = { ["resonate:target"] = "poll://any@elsewhere" } }), at(1000)).promise
+      assert.equal(1000, created.createdAt)
+      ok("promise.create", promise("x", { timeoutAt = 3000 }), at(1000))
+      ok("promise.register_listener", { awaited = "x", address = "poll://uni@elsewhere/me" }, at(1000))
+      ok("task.create", { pid = "p", ttl = 700, action = { kind = "promise.create", head = { corrId = "a",
+        version = http.VERSION }, data = promise("y", { tags = { ["resonate:target"] = "poll://any@elsewhere" } }) } },
+        at(1100))
+      local function ids(list)
+        local found = {}
+        for i, row in ipairs(list) do found[i] = row.id or row.address end
+        return table.concat(found, " ")
+      end
+      local snap = ok("debug.snap")
+      assert.are.same({ "w x y", "w x", "w y", "x", "poll://any@elsewhere" }, { ids(snap.promises),
+        ids(snap.promiseTimeouts), ids(snap.tasks), ids(snap.listeners), ids(snap.messages) })
+      assert.are.same({ 1000 + 30000, 0, 1100 + 700, 1 }, { snap.taskTimeouts[1].timeout, snap.taskTimeouts[1].type,
+        snap.taskTimeouts[2].timeout, snap.taskTimeouts[2].type })
+      assert.are.same({}, ok("debug.tick", { time = 3000 }, at(3000)))
+      snap = ok("debug.snap")
+      assert.are.same({ "pending", "rejected_timedout", "pending" }, { snap.promises[1].state, snap.promises[2].state,
+        snap.tasks[2].state })
+      local words = select(2, connection:call("debug.tick", { time = 4000 }, at(3000)))
+      assert.equal("resonate:debug_time must equal data.time", words)
+      assert.equal("Missing or invalid 'time' field", (select(2, connection:call("debug.tick", {}))))
+      ok("debug.reset")
+      assert.equal("", ids(ok("debug.snap").promises))
+      ok("debug.stop")
+      ok("promise.create", promise("soon", { timeoutAt = os.time() * 1000 + 100 }))
+      repeat local state = ok("promise.get", { id = "soon" }).promise.state until state == "rejected_timedout"
+      connection:close()
+      serve.stop(process)
+      assert.equal(0, place:run("verify").code)
+    end)
   end)
 
   describe("writes", function()
