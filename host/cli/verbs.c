@@ -257,9 +257,9 @@ static const char help_help[] = "This overview, or the help of one verb.\n";
 
 static const char remote_help[] =
     "\n"
-    "A server is asked in the Resonate protocol. Success: the data of its answer as JSON, indented (--json: on one\n"
+    "It is a request of the Resonate protocol. Success: the data of the answer as JSON, indented (--json: on one\n"
     "line), exit code 0. An answer that says no: `Error: ` and its data on stderr, exit code 1. No answer, or none of\n"
-    "this protocol: exit code 74. Durations are 90 (seconds), 250ms, 1h30m, 3d.\n";
+    "the protocol: exit code 74; what was asked may have been done. Durations are 90 (seconds), 250ms, 1h30m, 3d.\n";
 #define VALUES                                                                                              \
   "A value of the protocol is {\"data\":..., \"headers\":{...}}: data is sent as base64, of a string its\n" \
   "characters, of anything else its JSON text.\n"

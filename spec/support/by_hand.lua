@@ -1,6 +1,7 @@
 -- by_hand.lua - what a worker does, typed on the command line: from an invocation to a result, each request and refusal.
 --
--- Here:    play(run, id): run(words...) has the program ask whoever it is that answers; data_of(), refuses(), action().
+-- Here:    play(run, id): run(words...) has the program ask whoever it is that answers; data_of(), refuses(), action(),
+--          decode().
 --
 -- SPDX-License-Identifier: Apache-2.0
 local assert = require("luassert")
@@ -23,6 +24,18 @@ end
 -- A request in a request, as JSON text.
 function M.action(kind, data)
   return json.encode({ kind = kind, head = setmetatable({}, { __jsontype = "object" }), data = data })
+end
+
+local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+-- The bytes that base64 text spells.
+function M.decode(base64)
+  local bytes = base64:gsub("=", ""):gsub("..?.?.?", function(group)
+    local bits = 0
+    for i = 1, 4 do bits = bits << 6 | (i <= #group and ALPHABET:find(group:sub(i, i), 1, true) - 1 or 0) end
+    return (">I3"):pack(bits):sub(1, #group - 1)
+  end)
+  return bytes
 end
 
 local data_of, refuses, action = M.data_of, M.refuses, M.action

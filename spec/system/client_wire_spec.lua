@@ -2,19 +2,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 local uv = require("luv")
 local json = require("dkjson")
+local by_hand = require("spec.support.by_hand")
 local fake = require("spec.support.http_fake")
 local program = require("spec.support.program")
-
-local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-local function decode(base64)
-  local bytes = base64:gsub("=", ""):gsub("..?.?.?", function(group)
-    local bits = 0
-    for i = 1, 4 do bits = bits << 6 | (i <= #group and ALPHABET:find(group:sub(i, i), 1, true) - 1 or 0) end
-    return (">I3"):pack(bits):sub(1, #group - 1)
-  end)
-  return bytes
-end
 
 local NEVER = "9007199254740991"
 
@@ -172,7 +162,7 @@ describe("a verb with --server", function()
     local function sent(...)
       run(...)
       local data = server:asked().data.value.data
-      return decode(data)
+      return by_hand.decode(data)
     end
     assert.are.equal("no stock", json.decode(sent("promise", "reject", "p", "no stock")).message)
     assert.are.equal("lost", json.decode(sent("promise", "reject", "p", '{"code":"lost"}')).name)
@@ -461,7 +451,8 @@ describe("a verb with --server", function()
     end)
 
     it("other JSON", function()
-      for body, fault in pairs({ ["[]"] = "JSON, but no object", ["{}"] = "JSON without a kind", ['{"kind":"x"}'] = "without a head that has a status",
+      for body, fault in pairs({ ["[]"] = "JSON, but no object", ["{}"] = "JSON without a kind",
+        ['{"kind":"x"}'] = "without a head that has a status",
         [("["):rep(300)] = "nested too deep",
         ['{"kind":"promise.get","head":{"corrId":"x","status":"200"},"data":{}}'] = "without a head that has a status",
         ['{"kind":"promise.get","head":{"corrId":"x","status":200}}'] = "JSON without data",
