@@ -21,6 +21,8 @@ enum {
   DA_SEARCH_MAX = 1000,        /* records in one answer to a search */
   DA_SEARCH_LOOK = 500,        /* records looked at in one turn of a search, so that it holds up no batch */
   DA_SEARCH_BYTES_MAX = 16 << 20, /* bytes of values in one answer: beyond it ends before its limit */
+  DA_PRELOAD_MAX = 1000, /* records read for one preload, which is a hint that each fence of a worker asks for */
+  DA_PRELOAD_BYTES_MAX = 4 << 20, /* bytes of values in one */
   DA_CLAIM_MAX = 100, /* messages in one claim of the outbox: what a transport can be made to buffer at once */
   DA_CONTROL_LINE_MAX = 20 << 20,  /* bytes of a request on the control socket: a value of DA_VALUE_MAX and its words */
   DA_CONTROL_QUEUE_MAX = 64 << 20, /* bytes a slow reader of the control socket may owe before it is dropped */

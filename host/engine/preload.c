@@ -1,17 +1,20 @@
 /* preload.c - the records a worker gets along with a task: those that share its branch.
  *
- * A hint that saves the worker reads; any part of it would do. It shows the state behind the request at hand.
+ * A hint that saves the worker reads; any part of it would do, so of a long branch it is a part: each step of a worker
+ * asks for it anew. It shows the state behind the request at hand.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
 #include "../base/id.h"
+#include "../base/limits.h"
 #include "handlers.h"
 
 typedef struct collection {
   da_promise *items;
   size_t count;
   size_t cap;
+  size_t bytes; /* of their values */
 } collection;
 
 static void collect(da_change *c, collection *all, const da_promise *promise)
@@ -23,6 +26,7 @@ static void collect(da_change *c, collection *all, const da_promise *promise)
     all->items = bigger;
   }
   all->items[all->count++] = da_rule_projected(promise, c->env->now_ms);
+  all->bytes += promise->param.data.len + promise->value.data.len;
 }
 
 static bool belongs(const da_promise *promise, da_slice branch, da_slice self)
@@ -41,8 +45,10 @@ static void collect_stored(da_change *c, collection *all, da_slice branch, da_sl
 {
   da_promise promise;
   da_slice after = DA_NONE;
+  size_t read = 0;
   int rc;
-  while (c->status == DA_OK && (rc = c->view->ops->below_next(c->view, branch, after, c->arena, &promise)) != 0) {
+  while (c->status == DA_OK && read++ < DA_PRELOAD_MAX && all->bytes < DA_PRELOAD_BYTES_MAX &&
+         (rc = c->view->ops->below_next(c->view, branch, after, c->arena, &promise)) != 0) {
     if (rc < 0) {
       c->status = (da_status)rc;
       return;

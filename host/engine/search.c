@@ -8,10 +8,12 @@
  * on. Each row is right at the instant of its turn.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "../base/limits.h"
 #include "handlers.h"
 
-enum { FOUND_DEFAULT = 100, SCHEDULES_DEFAULT = 10 };
+enum { FOUND_DEFAULT = 100, SCHEDULES_DEFAULT = 10, TAGS_FEW = 16 };
 
 /* In the arena of the request, which the turns share. */
 struct da_search {
@@ -88,16 +90,51 @@ static da_slice start_of(const turn *t)
   return da_slice_cmp(before, t->search->at) > 0 ? before : t->search->at;
 }
 
-static bool tags_fit(da_change *c, const da_promise *promise, da_map wanted)
+static int by_key(const void *a, const void *b)
 {
+  return da_slice_cmp(((const da_pair *)a)->key, ((const da_pair *)b)->key);
+}
+
+/* Both a record and a request may have tags by the ten thousand: they are not to be compared each with each. */
+typedef struct tag_index {
+  da_map tags;
+  bool sorted;
+} tag_index;
+
+static tag_index index_tags(da_map tags, da_map wanted, da_arena *temp)
+{
+  if (tags.count <= TAGS_FEW || wanted.count <= TAGS_FEW) return (tag_index){tags, false};
+  da_pair *items = da_arena_alloc(temp, tags.count * sizeof *items);
+  memcpy(items, tags.items, tags.count * sizeof *items);
+  qsort(items, tags.count, sizeof *items, by_key);
+  return (tag_index){{items, tags.count}, true};
+}
+
+static const da_slice *find_tag(const tag_index *index, da_slice key)
+{
+  if (!index->sorted) return da_map_get(index->tags, key);
+  da_pair wanted = {.key = key};
+  const da_pair *found = bsearch(&wanted, index->tags.items, index->tags.count, sizeof wanted, by_key);
+  return found != NULL ? &found->value : NULL;
+}
+
+static bool is_published(da_change *c, da_slice id, const da_pair *tag)
+{
+  int there = c->view->ops->published(c->view, id, tag->key, tag->value);
+  if (there < 0) c->status = (da_status)there;
+  return there > 0;
+}
+
+/* id: of a promise, which may have published what no tag of it says; else empty. */
+static bool tags_fit(da_change *c, da_slice id, da_map tags, da_map wanted, da_arena *temp)
+{
+  if (wanted.count > tags.count + DA_LIVE_KEYS_MAX) return false;
+  tag_index index = index_tags(tags, wanted, temp);
   for (size_t i = 0; i < wanted.count; i++) {
     const da_pair *tag = &wanted.items[i];
-    const da_slice *own = da_map_get(promise->tags, tag->key);
-    if (own != NULL && da_slice_eq(*own, tag->value)) continue;
-    if (own != NULL || c->status != DA_OK) return false;
-    int published = c->view->ops->published(c->view, promise->id, tag->key, tag->value);
-    if (published < 0) c->status = (da_status)published;
-    if (published <= 0) return false;
+    const da_slice *own = find_tag(&index, tag->key);
+    bool fits = own != NULL ? da_slice_eq(*own, tag->value) : id.len != 0 && is_published(c, id, tag);
+    if (!fits) return false;
   }
   return true;
 }
@@ -129,7 +166,8 @@ static bool see_promise(void *user, const da_promise *stored)
   if (!da_slice_starts(stored->id, t->req->search_begins)) return true;
   da_promise shown = da_rule_projected(stored, c->env->now_ms);
   if (t->req->has_search_state && shown.state != t->req->state) return true;
-  if (!tags_fit(c, stored, t->req->tags)) return c->status == DA_OK;
+  bool fits = tags_fit(c, stored->id, stored->tags, t->req->tags, t->walk.temp);
+  if (!fits || c->status != DA_OK) return c->status == DA_OK;
   da_promise *row = add(t, sizeof *row);
   if (row == NULL) return false;
   int rc = c->view->ops->promise(c->view, stored->id, c->arena, row);
@@ -214,7 +252,7 @@ void da_schedule_search(da_change *c, const da_request *req)
   while (c->status == DA_OK && (rc = c->view->ops->schedule_next(c->view, t.search->at, c->arena, &s)) > 0) {
     t.search->at = s.id;
     read += schedule_bytes(&s);
-    if (da_rule_tags_hold(s.promise_tags, req->tags)) {
+    if (tags_fit(c, DA_NONE, s.promise_tags, req->tags, c->arena)) {
       da_schedule *row = add(&t, sizeof *row);
       if (row == NULL) break;
       *row = s;

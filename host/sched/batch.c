@@ -227,6 +227,13 @@ static void tell_skipped(da_sched *s)
   da_log(DA_LOG_ERROR, "store.damaged", "text=\"%s\"", words);
 }
 
+/* What the engine calculates with. */
+static int64_t instant_of(const da_op *op)
+{
+  if (op->now_ms < 0) return 0;
+  return op->now_ms < DA_TIME_MAX ? op->now_ms : DA_TIME_MAX;
+}
+
 /* *again: an op that had written met a damaged row, so that all but it is to be applied anew. */
 static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *err)
 {
@@ -240,7 +247,7 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
     uint64_t seq = env.next_seq;
     bool wrote = false;
     env.at = DA_NONE;
-    env.now_ms = op->has_now ? op->now_ms : batch->now_ms;
+    env.now_ms = op->has_now ? instant_of(op) : batch->now_ms;
     if (op->has_now) atomic_store(&s->instants_given, true);
     da_status status = op->call != NULL ? apply_call(s, op, err) : apply_requests(s, &env, op, &wrote, err);
     if (is_own_damage(op, status)) {

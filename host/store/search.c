@@ -27,8 +27,9 @@ typedef struct search {
   da_walk *walk; /* NULL: a scan */
   bool tasks;    /* a walk over them */
   bool stopped;
-  da_slice prefix; /* only this id and what lies below it; empty: all */
-  da_slice after;  /* only ids behind this one; empty: all */
+  size_t last_bytes; /* of the row visit_key() read */
+  da_slice prefix;   /* only this id and what lies below it; empty: all */
+  da_slice after;    /* only ids behind this one; empty: all */
   waiting stack[DA_ID_ROOT_MAX + 1];
   size_t depth;
   size_t reading; /* of text: the root whose rows are being read */
@@ -83,11 +84,13 @@ static void pause_at(search *s, da_slice rest)
   s->stopped = true;
 }
 
-/* One more row was looked at. */
-static void count_row(search *s, da_slice rest)
+/* One more row was looked at; a long one counts as many as it has pages. */
+static void count_row(search *s, da_slice rest, size_t bytes)
 {
-  if (s->walk == NULL || s->stopped || --s->walk->rows > 0) return;
-  pause_at(s, rest);
+  size_t rows = 1 + bytes / DA_BLOB_PIECE;
+  if (s->walk == NULL || s->stopped) return;
+  s->walk->rows -= rows < s->walk->rows ? rows : s->walk->rows;
+  if (s->walk->rows == 0) pause_at(s, rest);
 }
 
 static int show_task(search *s, const da_prom_row *row, da_slice id)
@@ -138,8 +141,10 @@ static int visit_key(search *s, da_kv_table table, da_slice key)
   da_prom_row row;
   da_slice value;
   if (s->walk != NULL) da_arena_reset(s->arena);
+  s->last_bytes = 0;
   int there = da_rows_get(s->store, table, key, &value);
   if (there <= 0) return there;
+  s->last_bytes = value.len;
   there = open_row(s, key, value, &row);
   return there < 0 ? pass_over(s, there) : visit_row(s, &row);
 }
@@ -216,7 +221,7 @@ static int visit_group(search *s, const da_key *head, const da_subtree *tree, bo
     status = gather(s, head, da_buf_slice(&bound), tree, &temp, g);
     for (size_t i = 0; i < g->count && status > 0 && !s->stopped; i++) {
       status = visit_key(s, table_of(s, false), g->items[i].key);
-      count_row(s, g->items[i].rest);
+      count_row(s, g->items[i].rest, s->last_bytes);
       if (i + 1 < g->count) continue;
       da_buf_clear(&bound);
       da_buf_add_slice(&bound, g->items[i].rest);
@@ -265,12 +270,13 @@ static int visit_range(search *s, uint64_t root, da_slice prefix, bool resume)
     }
     if (!row.id.is_long) {
       char rest[DA_ID_REST_KEY_MAX]; /* the row dies with the visit */
+      size_t bytes = value.len;
       da_slice kept = da_slice_make(rest, row.id.rest.len);
       memcpy(rest, row.id.rest.ptr, kept.len);
       status = visit_row(s, &row);
       if (status < 0) return status;
       bool behind = !resume || da_slice_cmp(kept, da_id_rest(s->after)) > 0; /* else it would go no further */
-      if (behind) count_row(s, kept);
+      if (behind) count_row(s, kept, bytes);
       there = da_rows_next(s->store, table, &key, &value);
       continue;
     }
@@ -334,7 +340,7 @@ static int visit_root(search *s, uint64_t root)
   da_key key;
   da_key_id(&key, root, DA_NONE, s->store->seed);
   int status = visit_key(s, table_of(s, true), da_key_slice(&key));
-  count_row(s, DA_NONE);
+  count_row(s, DA_NONE, s->last_bytes);
   return status < 0 ? status : 1;
 }
 

@@ -133,4 +133,16 @@ describe("edge cases", function()
       fence X 0 create Y  -> 404
     ]])
   end)
+
+  it("instants and versions beyond 2^53 are kept as they are", function()
+    run([[
+      create D timeout=9223372036854775807 target=w1 delay=9007199254740999
+        -> 200 pending, task D pending retry=9007199254740999
+      acquire D 0 ttl=9223372036854775807  -> 200 acquired v1 ttl=9223372036854775807
+      heartbeat w D@1  -> 200
+      release D 1  -> 200, execute D v1
+      acquire D 9223372036854775807  -> 409
+      settle D resolved  -> 200
+    ]])
+  end)
 end)

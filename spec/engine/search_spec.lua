@@ -144,6 +144,22 @@ describe("what a search tells", function()
     kit.clean()
   end)
 
+  it("is found by tags however many there are of them", function()
+    local w = kit.open("memory")
+    local own = {}
+    for i = 1, 300 do own["key " .. i] = "value " .. i end
+    create(w, "a", { tags = own })
+    create(w, "b", { tags = { ["key 1"] = "value 1" } })
+    local wanted = {}
+    for i = 1, 290 do wanted["key " .. i] = "value " .. i end
+    assert.same({ "a" }, search(w, "promise.search", { tags = wanted }))
+    wanted["key 200"] = "value"
+    assert.same({}, search(w, "promise.search", { tags = wanted }))
+    wanted["key 200"], wanted["other"] = nil, "value"
+    assert.same({}, search(w, "promise.search", { tags = wanted }))
+    kit.clean()
+  end)
+
   it("finds by what an execution published, under the name of a tag", function()
     local w = kit.open("memory")
     create(w, "a")
