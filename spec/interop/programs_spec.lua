@@ -4,6 +4,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 local json = require("dkjson")
 local interop = require("spec.support.interop")
+local program = require("spec.support.program")
+local serve = require("spec.support.serve")
 
 local file = assert(io.open("spec/interop/expected.json"))
 local expected = assert(json.decode(file:read("a"), 1, json.null))
@@ -55,4 +57,17 @@ print(interop.versions())
 
 describe_cases("the SDK's own server", function()
   return results(interop.node("client", {}))
+end)
+
+describe_cases("this server", function()
+  local place = program.place()
+  local server = serve.start(place, { "--listen", "127.0.0.1:0" })
+  local url = "http://" .. server.address
+  local worker = interop.node("worker", { url })
+  worker:said("serving")
+  local got = results(interop.node("client", { url }))
+  serve.stop(server)
+  assert.are.equal(0, place:run("verify").code)
+  place:remove()
+  return got
 end)

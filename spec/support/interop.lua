@@ -67,11 +67,51 @@ function Node:kill()
   self.process:signal_with("sigkill"):wait()
 end
 
--- The lines that programs wrote into the ledger of a place, in order.
+-- Starts job.mjs and waits until it serves. options: place, ttl, prefix.
+function M.worker(address, group, pid, options)
+  local ttl = tostring(options.ttl or 60000)
+  local worker = M.node("job", { "http://" .. address, group, pid, ttl, options.prefix }, options)
+  worker:said("serving")
+  return worker
+end
+
+-- What a client started with call.mjs says of each id: id -> value or {error=}; raises if one is missing.
+function M.results(client, count)
+  local got = {}
+  for _ = 1, count do
+    local one = client:said("id")
+    got[one.id] = one.error and { error = one.error } or one.value
+  end
+  client.process:wait()
+  return got
+end
+
+-- What job.mjs wrote into the ledger of a place: a list of { id=, what= "begin" or "end", pid= }, in order.
 function M.ledger(place)
   local lines = {}
-  for line in (place:read("ledger") or ""):gmatch("([^\n]*)\n") do lines[#lines + 1] = line end
+  for id, what, pid in (place:read("ledger") or ""):gmatch("(%S+) (%S+) (%S+)\n") do
+    lines[#lines + 1] = { id = id, what = what, pid = pid }
+  end
   return lines
+end
+
+-- How often each step began: id -> count; with pid, in that process alone.
+function M.begun(place, pid)
+  local counts = {}
+  for _, line in ipairs(M.ledger(place)) do
+    if line.what == "begin" and (not pid or line.pid == pid) then counts[line.id] = (counts[line.id] or 0) + 1 end
+  end
+  return counts
+end
+
+-- Waits until the ledger of a place is as wanted: test(ledger) is true.
+function M.wait_ledger(place, test)
+  local timer = uv.new_timer()
+  timer:start(5, 5, function() end)
+  program.turn_until(function() return "the wanted ledger; it is\n" .. (place:read("ledger") or "") end, function()
+    return test(M.ledger(place))
+  end)
+  timer:close()
 end
 
 return M

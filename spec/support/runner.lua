@@ -344,8 +344,10 @@ end
 
 -- A spec that starts the program is run a second time with DA_WARM=0: each program it starts then evicts its executions
 -- at every await, which must make no difference. Those that do both by themselves (random programs, lives.lua) do not,
--- nor do tests of tests, which have no such setting, nor what starts a program without executions.
+-- nor do tests of tests, which have no such setting, nor what starts a program without executions, or with those of
+-- other processes.
 local function starts_programs(path)
+  if path:find("^spec/interop/") and not path:find("/lua_spec") then return false end
   local file = io.open(path)
   if not file or path:find("/random_%d_spec") or path:find("/evicted_spec") or
     path:find("/test_run_spec") or path:find("^spec/net/") or not path:find("^spec/%l+/") then return false end
