@@ -1,11 +1,13 @@
 /* poll.c - the registry of connected workers, and the way of a message to one of them.
  *
  * Who is asked for by id is found in one table; who is asked for by group is the top of that group's heap: the
- * connection with the fewest unsent messages, among equals the one that was chosen the longest ago. A message whose
- * bytes the kernel has not all taken is under way (da_delivery); it is kept for the next connection if this one ends
- * first. How far a stream has come nobody tells, so those that hold something are looked at every LOOK_MS, and before
- * somebody is told that there is no room. Cost: a message is O(log connections of its group), whatever their number; a
- * comment O(1). Threads: the loop thread.
+ * connection with the fewest unsent messages, among equals the one that was chosen the longest ago.
+ *
+ * A message whose bytes the kernel has not all taken is under way (da_delivery); it is kept for the next connection if
+ * this one ends first. How far a stream has come nobody tells, so those that hold something are looked at after
+ * SENT_MS, by when all is sent but to a slow reader, and then every LOOK_MS.
+ *
+ * Cost: a message is O(log connections of its group), whatever their number; a comment O(1).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "poll.h"
@@ -20,6 +22,7 @@
 enum {
   CONNECTIONS = 1000,
   BUFFER = 100,
+  SENT_MS = 1,
   LOOK_MS = 10,
   COMMENTS_MAX = 256, /* in one turn of the loop: some 10 us each */
   COMMENT_PARTS = 64  /* the timer of comments runs at most so often in keepalive_ms */
@@ -50,10 +53,8 @@ struct worker {
   uint64_t written; /* bytes */
   held *ring;       /* owned; NULL while nothing is held */
   size_t ring_first, ring_cap;
-  size_t load;  /* messages in the ring */
-  bool short_;  /* somebody was told that there is no room here */
-  bool writing; /* ended() must not free it */
-  bool gone;
+  size_t load; /* messages in the ring */
+  bool short_; /* somebody was told that there is no room here */
 };
 
 /* Lives as long as one connection of it does. */
@@ -231,6 +232,11 @@ static void same_remove(da_poll *poll, worker *w)
 
 static void on_look(void *arg);
 
+static void look_in(da_poll *poll, int64_t ms)
+{
+  if (poll->look == NULL) poll->look = da_timer_start(poll->options.sched, da_clock_now_ms() + ms, on_look, poll);
+}
+
 static void hold(worker *w, da_delivery *delivery)
 {
   da_poll *poll = w->poll;
@@ -319,8 +325,7 @@ static void on_look(void *arg)
     look_at(w);
     if ((w->short_ || w->group->short_) && w->load <= poll->options.buffer_max / 2) offer_room(poll, w);
   }
-  if (poll->loaded_first != NULL)
-    poll->look = da_timer_start(poll->options.sched, da_clock_now_ms() + LOOK_MS, on_look, poll);
+  if (poll->loaded_first != NULL) look_in(poll, LOOK_MS);
 }
 
 /* ---- connections come and go --------------------------------------------------------------------------- */
@@ -358,29 +363,17 @@ static void free_worker(worker *w)
 }
 
 /* What it holds did not reach its peer, as far as is known: somebody else may be there for it. */
-static void give_back(worker *w)
-{
-  da_poll *poll = w->poll;
-  if (w->load == 0) return;
-  while (w->load > 0) da_delivery_end(let_go(w), DA_LATER);
-  if (da_table_get(&poll->workers, w->key) != NULL) offer_id(poll, w);
-  if (da_table_get(&poll->groups, group_name(w)) != NULL) offer_group(poll, w);
-}
-
-static void bury(void *arg)
-{
-  worker *w = arg;
-  give_back(w);
-  free_worker(w);
-}
-
 static void on_ended(void *user)
 {
   worker *w = user;
+  da_poll *poll = w->poll;
   da_log(DA_LOG_DEBUG, "poll.ended", "group=%.*s id=%.*s", DA_FMT(group_name(w)), DA_FMT(id_of(w)));
+  bool offers = w->load > 0 || w->short_ || w->group->short_;
   unlink_worker(w);
-  w->gone = true;
-  if (!w->writing) bury(w);
+  while (w->load > 0) da_delivery_end(let_go(w), DA_LATER);
+  if (offers && da_table_get(&poll->workers, w->key) != NULL) offer_id(poll, w);
+  if (offers && da_table_get(&poll->groups, group_name(w)) != NULL) offer_group(poll, w);
+  free_worker(w);
 }
 
 static void on_comments(void *arg);
@@ -425,18 +418,11 @@ int da_poll_connect(da_poll *poll, da_http_exchange *exchange, da_slice group_gi
 
 /* ---- what is written ----------------------------------------------------------------------------------- */
 
-/* False: there is no room in the stream, or it has just ended; then w->gone. */
+/* False: there is no room in the stream, or it is about to end. */
 static bool write_bytes(worker *w, da_slice bytes)
 {
   da_poll *poll = w->poll;
-  w->writing = true;
-  bool written = da_http_stream_write(w->stream, bytes);
-  w->writing = false;
-  if (w->gone) {
-    da_sched_post(poll->options.sched, bury, w); /* a delivery is not ended from inside of another */
-    return false;
-  }
-  if (!written) return false;
+  if (!da_http_stream_write(w->stream, bytes)) return false;
   w->written += bytes.len;
   w->written_ms = da_clock_now_ms();
   quiet_remove(poll, w);
@@ -455,7 +441,7 @@ static void on_comments(void *arg)
   while (poll->quiet_first != NULL && poll->quiet_first->written_ms + every <= now && written < COMMENTS_MAX) {
     worker *w = poll->quiet_first;
     written++;
-    if (write_bytes(w, DA_LIT(":\n\n")) || w->gone) continue;
+    if (write_bytes(w, DA_LIT(":\n\n"))) continue;
     w->written_ms = now; /* it holds more than it takes: no comment is missing */
     quiet_remove(poll, w);
     quiet_add(poll, w);
@@ -490,8 +476,7 @@ static void note_short(worker *w, const address *to)
     w->group->short_ = true;
   else
     w->short_ = true;
-  if (w->poll->look == NULL) /* its own bytes alone may fill it */
-    w->poll->look = da_timer_start(w->poll->options.sched, da_clock_now_ms() + LOOK_MS, on_look, w->poll);
+  look_in(w->poll, LOOK_MS);
 }
 
 static da_verdict write_message(worker *w, da_delivery *delivery, const da_message *message, const da_promise *promise)
@@ -525,7 +510,7 @@ static da_verdict deliver(void *user, da_delivery *delivery, const da_message *m
   da_verdict verdict = has_room(w) ? write_message(w, delivery, message, promise) : DA_LATER;
   if (verdict != DA_LATER) return verdict;
   poll->stats.lost++;
-  if (!w->gone) note_short(w, &to);
+  note_short(w, &to);
   return DA_LATER;
 }
 
