@@ -280,8 +280,9 @@ void da_change_callback_del(da_change *c, da_slice awaited, da_slice awaiter)
 
 /* ---- messages ------------------------------------------------------------------------------------------ */
 
-bool da_change_is_local(const da_change *c, da_slice address)
+bool da_change_is_local(const da_change *c, da_slice address, bool pinned)
 {
+  if (c->env->pinned_only && !pinned) return false;
   for (size_t i = 0; i < c->env->local_target_count; i++) {
     da_slice local = c->env->local_targets[i];
     if (da_slice_starts(address, local) && (address.len == local.len || address.ptr[local.len] == '/')) return true;
@@ -310,21 +311,20 @@ void da_change_execute(da_change *c, const da_entity *e)
 {
   const da_slice *target = da_map_get(e->promise.tags, DA_TAG_TARGET);
   DA_ASSERT(target != NULL);
+  bool pinned = e->promise.call.has_bundle;
   da_message message = {.kind = DA_EXECUTE,
                         .id = e->promise.id,
                         .version = e->task.version,
                         .address = *target,
-                        .local = da_change_is_local(c, *target)};
+                        .local = da_change_is_local(c, *target, pinned),
+                        .pinned = pinned};
   message_put(c, &c->executes, TAG_EXECUTE, &message);
 }
 
 void da_change_unblock(da_change *c, da_slice id, da_slice address)
 {
-  da_message message = {.kind = DA_UNBLOCK,
-                        .id = id,
-                        .at_ms = c->env->now_ms,
-                        .address = address,
-                        .local = da_change_is_local(c, address)};
+  /* Nobody in this process listens. */
+  da_message message = {.kind = DA_UNBLOCK, .id = id, .at_ms = c->env->now_ms, .address = address};
   message_put(c, &c->unblocks, TAG_UNBLOCK, &message);
 }
 

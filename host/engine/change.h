@@ -124,7 +124,8 @@ void da_change_callback_del(da_change *c, da_slice awaited, da_slice awaiter);
 /* Messages. A second execute of one task replaces the first. */
 void da_change_execute(da_change *c, const da_entity *e);
 void da_change_unblock(da_change *c, da_slice id, da_slice address);
-bool da_change_is_local(const da_change *c, da_slice address);
+/* Does an execute go to the worker in this process? pinned: its promise names a bundle. */
+bool da_change_is_local(const da_change *c, da_slice address, bool pinned);
 
 /* Notes a promise that was settled now, for the outcome. */
 void da_change_settled(da_change *c, const da_promise *promise);

@@ -195,7 +195,7 @@ static void recover_retry(da_change *c, da_entity *e)
   const da_slice *target = da_map_get(e->promise.tags, DA_TAG_TARGET);
   const da_slice *delay = da_map_get(e->promise.tags, DA_TAG_DELAY);
   bool delayed = delay != NULL && da_rule_delay(*delay) > c->env->now_ms;
-  if (da_change_is_local(c, *target) && !delayed) da_turn_dispatch(c, e);
+  if (da_change_is_local(c, *target, e->promise.call.has_bundle) && !delayed) da_turn_dispatch(c, e);
 }
 
 static void recover_lease(da_change *c, da_entity *e, da_slice pid)
@@ -254,21 +254,34 @@ static void keep_message(da_change *c, const da_message *message, da_promise *re
 {
   da_outcome *out = c->out;
   if (record != NULL) records[out->message_count] = *record;
-  out->messages[out->message_count] = *message;
-  out->messages[out->message_count++].local = da_change_is_local(c, message->address);
+  out->messages[out->message_count++] = *message;
   out->reply.promise_count = out->message_count;
 }
 
+/* One that a process wrote which served other groups. */
+static void take_home(da_change *c, da_message *message)
+{
+  da_promise promise;
+  const da_view_ops *ops = c->view->ops;
+  if (!da_change_is_local(c, message->address, true)) return;
+  int rc = (ops->promise_head != NULL ? ops->promise_head : ops->promise)(c->view, message->id, c->arena, &promise);
+  if (passed_over(c, rc)) return;
+  message->pinned = rc > 0 && promise.call.has_bundle;
+  message->local = da_change_is_local(c, message->address, message->pinned);
+}
+
 /* Who has its task already, or will never have it, needs no message. */
-static void claim_execute(da_change *c, const da_message *message, da_promise *records)
+static void claim_execute(da_change *c, da_message *message, da_promise *records)
 {
   da_task task;
   int rc = c->view->ops->task(c->view, message->id, c->arena, &task);
   if (passed_over(c, rc)) return;
-  if (rc > 0 && task.state == DA_TASK_PENDING && task.version == message->version)
-    keep_message(c, message, records, NULL);
-  else
+  if (rc <= 0 || task.state != DA_TASK_PENDING || task.version != message->version) {
     drop_message(c, message);
+    return;
+  }
+  take_home(c, message);
+  keep_message(c, message, records, NULL);
 }
 
 /* Gives the size of what was read. */

@@ -253,7 +253,8 @@ typedef struct da_message {
   int64_t version; /* execute only */
   int64_t at_ms;   /* unblock only: when it was made; 0: not known */
   da_slice address;
-  bool local; /* for the worker in this process: handed over after the commit, not kept in `out` */
+  bool local;  /* for the worker in this process: handed over after the commit, not kept in `out` */
+  bool pinned; /* of a local execute: its promise is known to name the bundle that it runs from. Not kept either */
 } da_message;
 
 /* All there is, as it is stored: what the protocol calls a snapshot. Everything is sorted by id, then by the other

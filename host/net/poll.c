@@ -522,15 +522,19 @@ static bool accepts(void *user, da_slice to)
   return da_slice_starts(to, DA_LIT("poll://"));
 }
 
-da_transport da_poll_transport(da_poll *poll)
+static bool reaches(void *user, da_slice to, bool exactly)
 {
-  return (da_transport){.accepts = accepts, .deliver = deliver, .user = poll};
+  da_poll *poll = user;
+  address parts;
+  if (!read_address(to, &parts)) return false;
+  if (exactly || !parts.any)
+    return parts.id.len > 0 && da_table_get(&poll->workers, make_key(poll, parts.group, parts.id)) != NULL;
+  return da_table_get(&poll->groups, parts.group) != NULL;
 }
 
-bool da_poll_has_group(const da_poll *poll, da_slice to)
+da_transport da_poll_transport(da_poll *poll)
 {
-  address parts;
-  return read_address(to, &parts) && da_table_get(&poll->groups, parts.group) != NULL;
+  return (da_transport){.accepts = accepts, .deliver = deliver, .reaches = reaches, .user = poll};
 }
 
 da_poll *da_poll_new(const da_poll_options *options)

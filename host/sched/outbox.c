@@ -27,6 +27,7 @@ struct da_delivery {
   da_sched *sched;
   da_message message; /* its slices are owned */
   bool gone;
+  bool rowless;      /* of da_sched_hand_on(): the store knows nothing of it */
   da_delivery *next; /* among the gone ones */
   da_slice key;      /* of `deliveries`, owned; message's slices point into it */
 };
@@ -95,11 +96,15 @@ static void end_later(da_delivery *d)
 static void end_gone(da_delivery *d, bool taken)
 {
   da_outbox *outbox = &d->sched->outbox;
-  d->gone = true;
   if (taken)
     outbox->taken[d->message.kind]++;
   else
     outbox->dropped++;
+  if (d->rowless) {
+    forget(d);
+    return;
+  }
+  d->gone = true;
   if (taken) da_kill_at(DA_KILL_OUTBOX_AFTER);
   *outbox->gone_end = d;
   outbox->gone_end = &d->next;
@@ -135,7 +140,7 @@ void da_delivery_end(da_delivery *d, da_verdict verdict)
 }
 
 /* What a transport said, or DA_LATER: it has no room. */
-static da_verdict offer(da_sched *s, const da_message *message, const da_promise *promise)
+static da_verdict offer_as(da_sched *s, const da_message *message, const da_promise *promise, bool rowless)
 {
   if (find(s, message) != NULL) return DA_UNDER_WAY;
   for (size_t i = 0; i < s->outbox.count; i++) {
@@ -143,6 +148,7 @@ static da_verdict offer(da_sched *s, const da_message *message, const da_promise
     if (!t->accepts(t->user, message->address)) continue;
     da_delivery *d = begin(s, message);
     da_verdict verdict = DA_LATER;
+    d->rowless = rowless;
     if (t->busy == NULL || !t->busy(t->user)) {
       da_kill_at(DA_KILL_OUTBOX_BEFORE);
       verdict = t->deliver(t->user, d, message, promise);
@@ -150,8 +156,29 @@ static da_verdict offer(da_sched *s, const da_message *message, const da_promise
     end_with(d, verdict);
     return verdict;
   }
-  end_with(begin(s, message), DA_NEVER);
+  da_delivery *d = begin(s, message);
+  d->rowless = rowless;
+  end_with(d, DA_NEVER);
   return DA_NEVER;
+}
+
+static da_verdict offer(da_sched *s, const da_message *message, const da_promise *promise)
+{
+  return offer_as(s, message, promise, false);
+}
+
+da_verdict da_sched_hand_on(da_sched *s, const da_message *message)
+{
+  return s->outbox.count > 0 && !s->closing ? offer_as(s, message, NULL, true) : DA_LATER;
+}
+
+bool da_sched_reaches(const da_sched *s, da_slice address, bool exactly)
+{
+  for (size_t i = 0; i < s->outbox.count; i++) {
+    const da_transport *t = &s->outbox.transports[i];
+    if (t->accepts(t->user, address)) return t->reaches != NULL && t->reaches(t->user, address, exactly);
+  }
+  return false;
 }
 
 /* ---- out of the store ---------------------------------------------------------------------------------- */
@@ -403,6 +430,7 @@ void da_sched_offer(da_sched *s, da_slice prefix)
   da_outbox *outbox = &s->outbox;
   da_buf *wanted = &outbox->wanted_prefix;
   if (s->closing) return;
+  if (s->events.offered != NULL) s->events.offered(s->events.user, prefix);
   if (!outbox->wanted) {
     da_buf_clear(wanted);
     da_buf_add_slice(wanted, prefix);

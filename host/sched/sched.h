@@ -69,6 +69,7 @@ typedef struct da_sched_events {
   void (*execute)(void *user, const da_message *message); /* a message whose `local` is set */
   void (*recovered)(void *user, da_slice id);             /* a task that a dead process held was taken back */
   void (*reset)(void *user);                              /* nothing is in the store any more */
+  void (*offered)(void *user, da_slice prefix); /* somebody has come, or has room, for addresses that begin so */
   void *user;
 } da_sched_events;
 
@@ -90,6 +91,7 @@ typedef struct da_sched_options {
   da_profile profile;
   const da_slice *local_targets; /* addresses of the worker in this process; borrowed as long as the sched lives */
   size_t local_target_count;
+  bool pinned_only;            /* of what goes to them, only executions that name their bundle stay here (engine.h) */
   const char *pid;             /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
   const da_sched_trial *trial; /* copied; NULL: none */
   bool fires;                  /* schedules fire: a process that stays up; else their rows rest */

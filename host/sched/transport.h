@@ -32,6 +32,8 @@ typedef struct da_transport {
   da_verdict (*deliver)(void *user, da_delivery *delivery, const da_message *message, const da_promise *promise);
   /* May be NULL. While it says true it is offered nothing; it then owes a da_sched_offer(). */
   bool (*busy)(void *user);
+  /* May be NULL: nobody is there. Is somebody there for the address; exactly: just the one it names? */
+  bool (*reaches)(void *user, da_slice address, bool exactly);
   void *user;
 } da_transport;
 
@@ -47,5 +49,11 @@ void da_delivery_end(da_delivery *delivery, da_verdict verdict);
 /* Offers what is kept for addresses that begin with `prefix` (copied; empty: all), soon. Ends early at the first
  * DA_LATER for an address that is just the prefix. */
 void da_sched_offer(da_sched *sched, da_slice prefix);
+
+/* For who was told a local execute (sched.h) that it cannot act on. */
+bool da_sched_reaches(const da_sched *sched, da_slice address, bool exactly);
+/* Offers it once. Nothing of it is kept here: DA_LATER is the caller's, who hears of those that come by the `offered`
+ * event; once it is under way or taken, the retry timer of its task sees to the rest. Not from inside deliver(). */
+da_verdict da_sched_hand_on(da_sched *sched, const da_message *message);
 
 #endif

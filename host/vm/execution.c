@@ -300,7 +300,7 @@ static void find_bundle(da_execution *execution, const da_promise *promise)
 
 /* A timer with a target, as the protocol's clients make them to sleep: nothing is to be run, its deadline ends it. Its
  * task stays acquired, so that nobody is asked again. */
-static bool is_timer(const da_promise *promise)
+bool da_execution_is_timer(const da_promise *promise)
 {
   const da_slice *timer = da_map_get(promise->tags, DA_LIT("resonate:timer"));
   return timer != NULL && da_slice_eq(*timer, DA_LIT("true"));
@@ -317,7 +317,7 @@ static void loaded(da_op *op)
   da_execution *execution = context.execution;
   const da_promise *promise = da_replay_promise(op);
   bool again = execution->worker->options.rehearse; /* what has ended, too */
-  if (promise == NULL || (promise->state != DA_PENDING && !again) || is_timer(promise)) {
+  if (promise == NULL || (promise->state != DA_PENDING && !again) || da_execution_is_timer(promise)) {
     da_execution_drop(execution);
     da_op_delete(op);
   } else {

@@ -409,8 +409,13 @@ struct da_worker {
   da_step_pool *steps;
   da_watch *watch;
   int64_t span_limit_ms;
-  struct da_group *groups; /* as many as options.targets */
-  da_execution *codeless;  /* wait for a bundle that defines their function */
+  struct da_group *groups;                      /* as many as options.targets */
+  da_execution *codeless;                       /* wait for a bundle that defines their function */
+  da_table abroad;                              /* id -> da_abroad: nobody took it so far */
+  struct da_abroad *abroad_first, *abroad_last; /* in the order in which they are offered */
+  size_t abroad_left;                           /* still to be offered by the walk under way */
+  da_buf abroad_prefix;                         /* of the addresses it offers to */
+  bool abroad_walks;                            /* it is posted */
   da_slice pid;
   da_table executions; /* id -> da_execution */
   da_table interest;   /* id -> da_interest */
@@ -611,8 +616,26 @@ void da_group_find_code(da_execution *execution);
 /* The version of the function that its parameters name; 0: none. */
 int64_t da_group_version(const da_execution *execution);
 void da_group_lose(da_execution *execution); /* it waits no longer */
+/* What a promise calls: the function, and its version, or 0. In the arena. False: it is no call that a script could get.
+ */
+bool da_group_read_call(const da_promise *promise, da_arena *arena, da_slice *func, int64_t *version);
+/* Tells that the task `id` waits for a worker of another process: no script here has its function. */
+void da_group_tell_abroad(da_worker *worker, da_slice id, da_slice address, da_slice func, int64_t version);
 /* Tells that the task `id` waits for a group that is not of this worker. */
 void da_group_tell_unserved(da_worker *worker, da_slice id, da_slice address);
+
+/* execution.c */
+bool da_execution_is_timer(const da_promise *promise);
+
+/* abroad.c */
+/* An execute of an execution that this worker does not know, and that may be for others. */
+void da_abroad_consider(da_worker *worker, const da_message *message);
+void da_abroad_offered(da_worker *worker, da_slice prefix); /* somebody has come for addresses that begin so */
+void da_abroad_reconsider(da_worker *worker);               /* a bundle has come */
+/* A claimed execution whose code is not here: true if a connected worker is to have it; then it is dropped. */
+bool da_abroad_give_back(da_execution *execution);
+void da_abroad_settled(da_worker *worker, da_slice id);
+void da_abroad_free(da_worker *worker);
 
 /* crash.c */
 /* A dead process held the task of execution `id`. */
@@ -696,6 +719,8 @@ da_status DA_MUST_USE da_schedules_learn(lua_State *L, da_served *served, da_err
 
 /* start.c */
 void da_start_tell_follows(da_worker *worker, const da_promise *promise);
+/* Releases a task that this worker acquired and will not run. */
+void da_start_give_back(da_worker *worker, da_slice id, int64_t version);
 void da_start_free_follows(da_worker *worker);
 /* Somebody here waits for it: it is driven here too, with what it awaits, unless every execution is. */
 void da_start_attach(da_worker *worker, da_slice id);

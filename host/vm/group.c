@@ -201,6 +201,13 @@ da_slice da_group_function(da_execution *execution)
   return func;
 }
 
+bool da_group_read_call(const da_promise *promise, da_arena *arena, da_slice *func, int64_t *version)
+{
+  const char *fault = read_call(da_call_json(arena, &promise->param), arena, func, version);
+  if (promise->call.func.len > 0) *func = promise->call.func;
+  return fault == NULL;
+}
+
 /* ---- waiting for code ---------------------------------------------------------------------------------- */
 
 void da_group_lose(da_execution *execution)
@@ -260,42 +267,52 @@ static da_served *find_code(const da_execution *execution)
   return group != NULL ? da_group_find(group, execution->func, &version, NULL) : NULL;
 }
 
-/* The versions of the function that the group has: "1, 2", or nothing. */
-static void list_versions(const da_execution *execution, da_buf *out)
+/* A function that is asked for, and where. */
+typedef struct wanted {
+  const da_group *group; /* NULL: this worker has none of that name */
+  da_slice target, func;
+  int64_t version;
+} wanted;
+
+static wanted wanted_by(const da_execution *execution)
 {
-  const da_group *group = da_worker_group(execution->worker, execution->target);
-  for (const serving *s = group != NULL ? group->newest : NULL; s != NULL; s = s->older)
+  return (wanted){da_worker_group(execution->worker, execution->target), execution->target, execution->func,
+                  execution->func_version};
+}
+
+/* The versions of the function that the group has: "1, 2", or nothing. */
+static void list_versions(const wanted *w, da_buf *out)
+{
+  for (const serving *s = w->group != NULL ? w->group->newest : NULL; s != NULL; s = s->older)
     for (size_t i = 0; i < s->served->function_count && !s->replaced; i++) {
       const da_function *f = &s->served->functions[i];
-      if (f->workflow && da_slice_eq(f->name, execution->func))
+      if (f->workflow && da_slice_eq(f->name, w->func))
         da_buf_addf(out, "%s%lld", out->len > 0 ? ", " : "", (long long)f->version);
     }
 }
 
 /* What the group has instead: ", but a, b, c". */
-static void list_workflows(const da_execution *execution, da_buf *out)
+static void list_workflows(const wanted *w, da_buf *out)
 {
   enum { LISTED = 20 };
   int listed = 0;
-  const da_group *group = da_worker_group(execution->worker, execution->target);
-  for (const serving *s = group != NULL ? group->newest : NULL; s != NULL; s = s->older)
+  for (const serving *s = w->group != NULL ? w->group->newest : NULL; s != NULL; s = s->older)
     for (size_t i = 0; i < s->served->function_count && !s->replaced && listed < LISTED; i++)
       if (s->served->functions[i].workflow)
         da_buf_addf(out, "%s%.*s", listed++ == 0 ? ", but " : ", ", DA_FMT(s->served->functions[i].name));
 }
 
-static void describe_lack(const da_execution *execution, da_buf *out)
+static void describe_lack(const wanted *w, da_buf *out)
 {
   da_buf versions = {0};
-  list_versions(execution, &versions);
-  da_slice group = da_group_name(execution->target);
+  list_versions(w, &versions);
+  da_slice group = da_group_name(w->target);
   if (versions.len > 0) {
-    da_buf_addf(out, "workflow '%.*s' has no version %lld in group '%.*s'; it has %.*s", DA_FMT(execution->func),
-                (long long)execution->func_version, DA_FMT(group), DA_FMT(da_buf_slice(&versions)));
+    da_buf_addf(out, "workflow '%.*s' has no version %lld in group '%.*s'; it has %.*s", DA_FMT(w->func),
+                (long long)w->version, DA_FMT(group), DA_FMT(da_buf_slice(&versions)));
   } else {
-    da_buf_addf(out, "no file that serves group '%.*s' defines a workflow '%.*s'", DA_FMT(group),
-                DA_FMT(execution->func));
-    list_workflows(execution, out);
+    da_buf_addf(out, "no file that serves group '%.*s' defines a workflow '%.*s'", DA_FMT(group), DA_FMT(w->func));
+    list_workflows(w, out);
   }
   da_buf_free(&versions);
 }
@@ -318,8 +335,9 @@ static void give_up(void *arg)
 {
   da_execution *execution = arg;
   da_buf words = {0};
+  wanted lack = wanted_by(execution);
   da_group_lose(execution);
-  describe_lack(execution, &words);
+  describe_lack(&lack, &words);
   reject(execution, "unknown_function", &words);
 }
 
@@ -337,7 +355,8 @@ static void wait_for_code(da_execution *execution)
   execution->next_codeless = worker->codeless;
   worker->codeless = execution;
   execution->code_timer = da_timer_start(worker->sched, da_clock_now_ms() + DA_CODE_WAIT_MS, give_up, execution);
-  describe_lack(execution, &words);
+  wanted lack = wanted_by(execution);
+  describe_lack(&lack, &words);
   da_buf_addf(&words, " (it is waited for %d s, then the call is rejected)", DA_CODE_WAIT_MS / 1000);
   tell(worker, execution->id, execution->func, &words);
   da_buf_free(&words);
@@ -357,7 +376,7 @@ void da_group_find_code(da_execution *execution)
   const da_served *served = find_code(execution);
   if (served != NULL)
     pin_to(execution, served);
-  else
+  else if (!da_abroad_give_back(execution))
     wait_for_code(execution);
 }
 
@@ -371,6 +390,17 @@ static void look_for_code(da_worker *worker)
     da_group_lose(execution);
     pin_to(execution, served);
   }
+  da_abroad_reconsider(worker);
+}
+
+void da_group_tell_abroad(da_worker *worker, da_slice id, da_slice address, da_slice func, int64_t version)
+{
+  da_buf words = {0};
+  wanted lack = {da_worker_group(worker, address), address, func, version};
+  describe_lack(&lack, &words);
+  da_buf_addf(&words, "; it waits for a worker that does");
+  tell(worker, id, func, &words);
+  da_buf_free(&words);
 }
 
 void da_group_tell_unserved(da_worker *worker, da_slice id, da_slice address)

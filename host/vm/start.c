@@ -72,13 +72,12 @@ static void given_back(da_op *op)
   da_worker_unref(worker);
 }
 
-/* An execution that was there, waiting for a worker, was acquired by the way: whoever asked may want something else. */
-static void give_back(da_worker *worker, const da_task *task)
+void da_start_give_back(da_worker *worker, da_slice id, int64_t version)
 {
   da_op *op = da_op_new();
   da_request *request = da_op_request(op, DA_REQ_TASK_RELEASE);
-  request->id = da_arena_dup(&op->arena, task->id);
-  request->version = task->version;
+  request->id = da_arena_dup(&op->arena, id);
+  request->version = version;
   op->done = given_back;
   op->user = worker;
   da_worker_ref(worker);
@@ -96,8 +95,8 @@ static void start_made(da_op *op)
   }
   const da_reply *before = &op->outcomes[0].reply, *reply = &op->outcomes[1].reply;
   bool held = reply->status == 200 && reply->task->state == DA_TASK_ACQUIRED;
-  if (before->status == 200 && held)
-    give_back(worker, reply->task);
+  if (before->status == 200 && held) /* it was there, waiting for a worker: whoever asked may want something else */
+    da_start_give_back(worker, reply->task->id, reply->task->version);
   else if (held)
     da_execution_begin(da_execution_new(worker, start->id), reply->task->version, reply->promise);
   tell_started(start, before->status == 200 ? before : reply, before->status != 200);

@@ -132,6 +132,7 @@ static void on_settled(void *user, const da_promise *promise)
 {
   da_worker *worker = user;
   if (worker->closing) return;
+  da_abroad_settled(worker, promise->id);
   tell_owner(worker, promise);
   tell_interest(worker, promise);
   tell_cancel(worker, promise);
@@ -149,13 +150,21 @@ static void on_execute(void *user, const da_message *message)
   if (worker->closing) return;
   da_execution *execution = da_table_get(&worker->executions, message->id);
   if (execution == NULL && admitted(worker, message->id)) {
-    da_execution_claim(da_execution_new(worker, message->id), message->version);
+    if (worker->options.shared && !message->pinned)
+      da_abroad_consider(worker, message);
+    else
+      da_execution_claim(da_execution_new(worker, message->id), message->version);
   } else if (execution != NULL && execution->state == DA_EXECUTION_SUSPENDED) {
     da_execution_claim(execution, message->version);
   } else if (execution != NULL && execution->state == DA_EXECUTION_SUSPENDING) {
     execution->recalled = true; /* by the very op that suspended it: its answer comes next */
     execution->recalled_version = message->version;
   }
+}
+
+static void on_offered(void *user, da_slice prefix)
+{
+  da_abroad_offered(user, prefix);
 }
 
 static void on_recovered(void *user, da_slice id)
@@ -172,12 +181,17 @@ static void on_reset(void *user)
   if (worker->closing) return;
   for (size_t i = 0; da_table_next(&worker->executions, &i, &value);) da_execution_drop(value);
   da_evicted_delete(worker);
+  da_abroad_free(worker);
 }
 
 da_sched_events da_worker_events(da_worker *worker)
 {
-  return (da_sched_events){
-      .settled = on_settled, .execute = on_execute, .recovered = on_recovered, .reset = on_reset, .user = worker};
+  return (da_sched_events){.settled = on_settled,
+                           .execute = on_execute,
+                           .recovered = on_recovered,
+                           .reset = on_reset,
+                           .offered = on_offered,
+                           .user = worker};
 }
 
 void da_worker_drive(da_worker *worker, bool all)
@@ -422,6 +436,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->told);
   da_table_free(&worker->noted);
   da_history_free(worker);
+  da_abroad_free(worker);
   da_evicted_delete(worker);
   da_groups_destroy(worker);
   free_served(worker);

@@ -101,6 +101,7 @@ typedef struct da_worker_options {
   /* Of a trial: is told of every attempt of a named step, before it is queued. True: it has taken the job, and calls
    * job->done() on the loop thread; not from within this call. NULL: none is taken. */
   bool (*take_step)(void *user, struct da_step_job *job);
+  bool shared;   /* workers of other processes may serve its groups too (abroad.c) */
   bool rehearse; /* only da_worker_rehearse(): nothing is claimed, nothing new carried out */
   void (*event)(void *user, const da_event *event); /* may be NULL */
   void *user;

@@ -90,7 +90,7 @@ describe("claim and sent", function()
     ]]):format(9 * DAY, 9 * DAY, DAY, DAY + 1))
   end)
 
-  it("know nothing of what is for the worker in this process", function()
+  it("know nothing of executes for the worker in this process; it listens to nothing", function()
     run([[
       create P1 target=poll://any@here
       create P2 target=poll://any@here/x
@@ -98,7 +98,7 @@ describe("claim and sent", function()
       create A
       listen A to=poll://any@here/y
       settle A resolved
-      claim  -> 200, execute P3 v0
+      claim  -> 200, execute P3 v0, unblock A to=poll://any@here/y
     ]], { local_target = "poll://any@here" })
   end)
 end)
