@@ -28,7 +28,7 @@ void da_poll_delete(da_poll *poll); /* its streams were ended before */
 int da_poll_connect(da_poll *poll, da_http_exchange *exchange, da_slice group, da_slice id, const da_http_field *fields,
                     size_t field_count);
 da_transport da_poll_transport(da_poll *poll); /* for da_sched_add_transport() */
-void da_poll_end(da_poll *poll); /* ends all streams */
+void da_poll_end(da_poll *poll);               /* ends all streams */
 
 typedef struct da_poll_stats {
   size_t connections;
