@@ -519,6 +519,8 @@ int cli_serve(const cli_command *command)
   }
   int code = cli_net_new(command, &s.net);
   if (code != 0) return code;
+  options.shared = cli_net_listens(s.net);
+  options.pinned_only = options.shared && s.count == 0;
   s.place = cli_store_place(command);
   set_log_level(command);
   code = serve(&s, &options);

@@ -141,6 +141,7 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
                               .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
                               .targets = options->targets,
                               .target_count = options->target_count,
+                              .shared = options->shared,
                               .pid = host->pid,
                               .secret = secret,
                               .step_threads = options->step_threads,
@@ -174,6 +175,7 @@ da_status cli_host_open(const cli_host_options *given, cli_host **out, da_err *e
                             .profile = options->profile != NULL ? *options->profile : da_profile_default,
                             .local_targets = options->targets,
                             .local_target_count = options->target_count,
+                            .pinned_only = options->pinned_only,
                             .fires = options->serve,
                             .pid = host->pid};
   da_status status = da_sched_new(&sched, &host->sched, err);

@@ -31,6 +31,11 @@ struct cli_net {
   void *user;
 };
 
+bool cli_net_listens(const cli_net *net)
+{
+  return net->options.adopted_count > 0 || (net->options.listen != NULL && net->options.listen[0] != NULL);
+}
+
 /* ---- settings ------------------------------------------------------------------------------------------ */
 
 /* What was said comes before the sockets that a service manager opened, these before what is built in. */

@@ -13,6 +13,8 @@ typedef struct cli_net cli_net;
 
 /* Reads the flags. Returns 0, or an exit code once it is said what is wrong. */
 int cli_net_new(const cli_command *command, cli_net **out);
+/* Does it want to listen? Then workers of other processes may come. */
+bool cli_net_listens(const cli_net *net);
 /* Listens. Returns 0, or an exit code once it is said why not. The worker may be NULL. */
 int cli_net_open(cli_net *net, da_sched *sched, da_worker *worker);
 /* Says where it listens, and who could listen, too. */
