@@ -4,11 +4,11 @@
  * Only where such workers may be (da_worker_options.shared). An execution that is pinned to a bundle runs here, always;
  * of any other the record is looked at before its task is claimed, since a claim is a version, and two flushes:
  *
- *   defined here                                      claimed, unless it was begun elsewhere and a worker is connected
- *   not defined, a worker of its group is connected   handed on to the transports
- *   not defined, none is, it came over the wire       kept in memory until one comes; its retry timer keeps it for good
- *   not defined, none is, it was called in here       claimed, and waited for its code (group.c); handed on when one
- * comes
+ *   defined here                        claimed; if it was begun elsewhere and a worker is connected: handed on
+ *   not defined, a worker is connected  handed on to the transports
+ *   not defined, none is, from the wire kept in memory until one comes; the retry timer of its task keeps it for good
+ *   not defined, none is, called here   claimed; its code is waited for, or a worker (group.c)
+ *   no call at all, none is             claimed, and rejected in words
  *
  * Threads: the loop thread, but for read_call().
  *

@@ -616,7 +616,8 @@ void da_group_find_code(da_execution *execution);
 /* The version of the function that its parameters name; 0: none. */
 int64_t da_group_version(const da_execution *execution);
 void da_group_lose(da_execution *execution); /* it waits no longer */
-/* What a promise calls: the function, and its version, or 0. In the arena. False: it is no call that a script could get.
+/* What a promise calls: the function, and its version, or 0. In the arena. False: it is no call that a script could
+ * get.
  */
 bool da_group_read_call(const da_promise *promise, da_arena *arena, da_slice *func, int64_t *version);
 /* Tells that the task `id` waits for a worker of another process: no script here has its function. */
