@@ -327,7 +327,7 @@ int main(int argc, char **argv)
     return 1;
   }
   da_sched_set_events(sched, &(da_sched_events){.reset = on_reset});
-  da_transport transport = {accepts, deliver, busy, NULL};
+  da_transport transport = {.accepts = accepts, .deliver = deliver, .busy = busy};
   da_sched_add_transport(sched, &transport);
   (void)uv_pipe_init(da_sched_loop(sched), &input, 0);
   (void)uv_pipe_open(&input, 0);
