@@ -173,7 +173,10 @@ cli_remote *cli_remote_new(const cli_command *command)
   cli_remote *r = da_xcalloc(1, sizeof *r);
   r->command = command;
   r->server = command->flags[CLI_SERVER];
-  if (!read_url(r) || !read_token(r) || !read_wait(r) || uv_loop_init(&r->loop) != 0) {
+  bool good = read_url(r) && read_token(r) && read_wait(r);
+  int code = good ? uv_loop_init(&r->loop) : 0;
+  if (code != 0) cli_fail(CLI_EXIT_USAGE, "cannot ask a server: %s", uv_strerror(code));
+  if (!good || code != 0) {
     da_buf_free(&r->url);
     free(r);
     return NULL;

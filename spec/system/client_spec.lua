@@ -144,6 +144,19 @@ describe("a server, asked from the command line,", function()
     assert.are.equal("pending", data_of(ask("promise", "get", "call-4")).promise.state)
   end)
 
+  it("settles what a workflow waits for", function()
+    data_of(ask("invoke", "asks", "--func", "waits"))
+    server:wait_for("waiting for asks:p.1")
+    while ask("promise", "get", "asks:p.1").code ~= 0 do end -- it says so before the record is flushed
+    data_of(ask("promise", "resolve", "asks:p.1", '{"ok":true}'))
+    assert.are.equal('{"ok":true}', by_hand.decode(ended("asks").value.data))
+    data_of(ask("invoke", "asks-2", "--func", "waits"))
+    server:wait_for("waiting for asks-2:p.1")
+    while ask("promise", "get", "asks-2:p.1").code ~= 0 do end
+    data_of(ask("promise", "reject", "asks-2:p.1", '{"code":"refused","message":"not now"}'))
+    assert.matches('"refused"', by_hand.decode(ended("asks-2").value.data), 1, true)
+  end)
+
   it("draws the tree of what was called", function()
     data_of(ask("invoke", "call-5", "--func", "works", "--arg", "1"))
     ended("call-5")
