@@ -7,29 +7,42 @@
 
 /* ---- heads --------------------------------------------------------------------------------------------- */
 
+/* RFC 9110, 15. The number is what counts, so one that is given nowhere here needs no words. */
 static const char *reason_of(int status)
 {
-  switch (status) {
-#define X(number, name, text) \
-  case number:                \
-    return #text;
-    HTTP_STATUS_MAP(X)
-#undef X
-  default:
-    return "UNKNOWN";
-  }
-}
-
-/* llhttp names them NOT_FOUND; on the wire they read Not Found. */
-static void add_reason(da_buf *out, int status)
-{
-  bool inside = false;
-  for (const char *at = reason_of(status); *at != '\0'; at++) {
-    char c = *at == '_' ? ' ' : *at;
-    bool acronym = status == 200; /* OK */
-    da_buf_add_byte(out, (uint8_t)(inside && !acronym && c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c));
-    inside = c != ' ';
-  }
+  static const struct reason {
+    int status;
+    const char *text;
+  } reasons[] = {
+      {200, "OK"},
+      {201, "Created"},
+      {202, "Accepted"},
+      {204, "No Content"},
+      {300, "Multiple Choices"},
+      {304, "Not Modified"},
+      {400, "Bad Request"},
+      {401, "Unauthorized"},
+      {403, "Forbidden"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {408, "Request Timeout"},
+      {409, "Conflict"},
+      {410, "Gone"},
+      {411, "Length Required"},
+      {413, "Content Too Large"},
+      {414, "URI Too Long"},
+      {417, "Expectation Failed"},
+      {422, "Unprocessable Content"},
+      {429, "Too Many Requests"},
+      {431, "Request Header Fields Too Large"},
+      {500, "Internal Server Error"},
+      {501, "Not Implemented"},
+      {503, "Service Unavailable"},
+      {505, "HTTP Version Not Supported"},
+  };
+  for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+    if (reasons[i].status == status) return reasons[i].text;
+  return "";
 }
 
 static void add_number(da_buf *out, size_t n)
@@ -90,7 +103,7 @@ static void begin_head(da_buf *out, const da_http_exchange *exchange, int status
   da_buf_add_slice(out, DA_LIT("HTTP/1.1 "));
   add_number(out, (size_t)status);
   da_buf_add_byte(out, ' ');
-  add_reason(out, status);
+  da_buf_add_slice(out, da_slice_of(reason_of(status)));
   da_buf_add_slice(out, DA_LIT("\r\n"));
   add_date(out);
   if (content_type != NULL) add_field(out, DA_LIT("content-type"), da_slice_of(content_type));
@@ -115,6 +128,7 @@ static void answered(da_http_exchange *exchange)
   exchange->answered = true;
   conn->request_bytes -= exchange->message.head.len + exchange->message.body.len;
   da_http_message_free(&exchange->message);
+  http_conn_hold(conn);
   if (conn->first == exchange) http_conn_advance(conn);
   http_conn_mark(conn);
 }
@@ -124,7 +138,9 @@ void da_http_answer(da_http_exchange *exchange, int status, const char *content_
 {
   DA_ASSERT(!exchange->answered);
   http_conn *conn = exchange->conn;
-  if (!http_conn_is_over(conn) && http_conn_unsent(conn) > conn->server->options.stream_bytes_max)
+  /* What this turn of the loop has added is not counted: nobody could have read it yet. */
+  if (!http_conn_is_over(conn) &&
+      uv_stream_get_write_queue_size(&conn->uv.stream) > conn->server->options.stream_bytes_max)
     http_conn_drop(conn, "it does not read its answers");
   if (http_conn_is_over(conn)) {
     exchange->answered = true;

@@ -59,11 +59,16 @@ void http_conn_unmark(http_conn *conn)
   conn->dirty_slot = NULL;
 }
 
-static void hold(http_conn *conn, size_t bytes)
+static void set_held(http_conn *conn, size_t bytes)
 {
   conn->server->held += bytes;
   conn->server->held -= conn->held;
   conn->held = bytes;
+}
+
+void http_conn_hold(http_conn *conn)
+{
+  set_held(conn, conn->request_bytes + conn->parser.message.head.len + conn->parser.message.body.len);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
@@ -81,7 +86,7 @@ static void on_closed(uv_handle_t *handle)
       server->options.handler.gone(server->options.handler.user, exchange);
     http_exchange_free(exchange);
   }
-  hold(conn, 0);
+  set_held(conn, 0);
   da_tls_session_delete(conn->tls);
   da_http_parser_destroy(&conn->parser);
   da_buf_free(&conn->in);
@@ -368,8 +373,8 @@ static void take_input(http_conn *conn, da_slice in)
     if (event == DA_HTTP_REFUSED) http_conn_refuse(conn, conn->parser.refused_status, conn->parser.refused_why);
   }
   conn->parsing = false;
-  hold(conn, conn->request_bytes + conn->parser.message.head.len + conn->parser.message.body.len);
-  if (conn->server->held > DA_HTTP_HELD_MAX && da_http_parser_is_busy(&conn->parser))
+  http_conn_hold(conn);
+  if (conn->server->held > conn->server->options.held_max && da_http_parser_is_busy(&conn->parser))
     http_conn_refuse(conn, 503, "too many requests at a time");
   if (conn->state == CONN_OPEN && event != DA_HTTP_MORE) {
     da_buf_add_slice(&conn->in, in);

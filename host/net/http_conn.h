@@ -138,6 +138,7 @@ void http_conn_close(http_conn *conn); /* at once; what is unsent is lost */
 void http_conn_last(http_conn *conn);  /* no further request is read */
 void http_conn_mark(http_conn *conn);  /* flush() is to look at it */
 void http_conn_unmark(http_conn *conn);
+void http_conn_hold(http_conn *conn);    /* counts its bytes that are not answered */
 void http_conn_advance(http_conn *conn); /* answers whose turn it is go into conn->out */
 void http_conn_sweep(http_conn *conn, uint64_t now);
 void http_conn_flush(http_conn *conn);

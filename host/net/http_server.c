@@ -94,6 +94,7 @@ da_status da_http_server_new(const da_http_options *options, da_http_server **ou
   if (server->options.header_ms == 0) server->options.header_ms = HEADER_MS;
   if (server->options.body_ms == 0) server->options.body_ms = BODY_MS;
   if (server->options.idle_ms == 0) server->options.idle_ms = IDLE_MS;
+  if (server->options.held_max == 0) server->options.held_max = DA_HTTP_HELD_MAX;
   server->limits = (da_http_limits){.target_max = DA_HTTP_TARGET_MAX,
                                     .head_max = DA_HTTP_HEAD_MAX,
                                     .fields_max = DA_HTTP_FIELDS_MAX,

@@ -3,12 +3,12 @@
  *
  *   http_echo [NAME=VALUE]... ADDRESS...     prints "listening ADDRESS" for each; an ADDRESS of digits is a descriptor
  *
- * NAME: body_max, connections_max, stream_bytes_max, header_ms, body_ms, idle_ms, certificate, key, files (ulimit -n)
- *   /echo         the request as text, its body behind it          /big?N      N bytes
- *   /hold?X       X, at the next /release                          /release    answers all that is held, last one first
- *   /stream       a stream; begins with a chunk "begun"            /tell?X     X to all streams; says how many took it
- *   /stop         ends the streams                                 /stats      counters
- *   /drain?MS     drains; prints "drained" and ends                /exit       cuts all and ends
+ * NAME: body_max, connections_max, stream_bytes_max, held_max, header_ms, body_ms, idle_ms, certificate, key, files
+ * (ulimit -n) /echo         the request as text, its body behind it          /big?N      N bytes /holdbig?N    N bytes,
+ * at the next /release /hold?X       X, at the next /release                          /release    answers all that is
+ * held, last one first /stream       a stream; begins with a chunk "begun"            /tell?X     X to all streams;
+ * says how many took it /stop         ends the streams                                 /stats      counters /drain?MS
+ * drains; prints "drained" and ends                /exit       cuts all and ends
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -123,6 +123,14 @@ static size_t number_of(da_slice s)
   return n;
 }
 
+static void big(da_http_exchange *exchange, size_t len)
+{
+  char *bytes = da_xcalloc(1, len + 1);
+  memset(bytes, 'x', len);
+  text(exchange, da_slice_make(bytes, len));
+  free(bytes);
+}
+
 static void on_request(void *user, da_http_exchange *exchange)
 {
   echo *all = user;
@@ -131,18 +139,17 @@ static void on_request(void *user, da_http_exchange *exchange)
   if (da_slice_eq(path, DA_LIT("/echo"))) {
     show_request(exchange, request);
   } else if (da_slice_eq(path, DA_LIT("/big"))) {
-    size_t len = number_of(request->query);
-    char *bytes = da_xcalloc(1, len + 1);
-    memset(bytes, 'x', len);
-    text(exchange, da_slice_make(bytes, len));
-    free(bytes);
-  } else if (da_slice_eq(path, DA_LIT("/hold")) && all->held_count < ITEMS_MAX) {
+    big(exchange, number_of(request->query));
+  } else if (da_slice_starts(path, DA_LIT("/hold")) && all->held_count < ITEMS_MAX) {
     all->held[all->held_count++] = exchange;
   } else if (da_slice_eq(path, DA_LIT("/release"))) {
     number(exchange, all->held_count);
     while (all->held_count > 0) {
       da_http_exchange *held = all->held[--all->held_count];
-      text(held, da_http_exchange_request(held)->query);
+      if (da_slice_eq(da_http_exchange_request(held)->path, DA_LIT("/holdbig")))
+        big(held, number_of(da_http_exchange_request(held)->query));
+      else
+        text(held, da_http_exchange_request(held)->query);
     }
   } else if (da_slice_eq(path, DA_LIT("/stream")) && all->stream_count < ITEMS_MAX) {
     open_stream(all, exchange);
@@ -215,6 +222,7 @@ static bool read_option(const char *word, da_http_options *options, const char *
   if (da_slice_eq(name, DA_LIT("body_max"))) options->body_max = value;
   if (da_slice_eq(name, DA_LIT("connections_max"))) options->connections_max = value;
   if (da_slice_eq(name, DA_LIT("stream_bytes_max"))) options->stream_bytes_max = value;
+  if (da_slice_eq(name, DA_LIT("held_max"))) options->held_max = value;
   if (da_slice_eq(name, DA_LIT("header_ms"))) options->header_ms = (int64_t)value;
   if (da_slice_eq(name, DA_LIT("body_ms"))) options->body_ms = (int64_t)value;
   if (da_slice_eq(name, DA_LIT("idle_ms"))) options->idle_ms = (int64_t)value;

@@ -66,6 +66,19 @@ describe("the HTTP server", function()
       echo:wait_stats("the drop", function(s) return s.dropped == 1 and s.ended == 1 and s.streams == 0 end)
     end)
 
+    it("not because many long answers come at once", function()
+      local echo = http_echo.start("stream_bytes_max=100000")
+      local c = echo:connect()
+      c:write(GET:format("/holdbig?1000000"):rep(20))
+      echo:wait_stats("all of them", function(s) return s.requests >= 21 end)
+      local count = 0
+      c.socket:read_stop()
+      c.socket:read_start(function(_, data) count = count + (data and #data or 0) end)
+      assert.equal("20", echo:ask("/release"))
+      c:wait_for("all of it", function() return count > 20 * 1000000 end)
+      assert.equal(0, echo:stats().dropped)
+    end)
+
     it("and reads no further requests of one that does not take its answers", function()
       local echo = http_echo.start("body_ms=60000")
       local c = echo:connect()
@@ -196,7 +209,7 @@ describe("the HTTP server", function()
 
     it("for others beside 2,000 who send a byte now and then", function()
       local count = sanitized and 300 or 2000
-      local echo = http_echo.start("header_ms=1500")
+      local echo = http_echo.start("header_ms=1000")
       local slow = {}
       for i = 1, count do
         slow[i] = echo:connect()
@@ -206,8 +219,38 @@ describe("the HTTP server", function()
       local begin = uv.hrtime()
       for _ = 1, 100 do assert.equal(200, c:ask({ path = "/echo" }).status) end
       assert((uv.hrtime() - begin) / 1e6 < 2000)
-      echo:wait_stats("their end", function(s) return s.connections <= 2 end)
+      for i = 1, count do slow[i]:wait_end() end
       assert.equal(200, c:ask({ path = "/echo" }).status)
+    end)
+
+    it("for so many bytes of requests, of all connections", function()
+      local echo = http_echo.start("held_max=1000000")
+      local body = ("x"):rep(100000)
+      local open = {}
+      for i = 1, 12 do
+        open[i] = echo:connect()
+        open[i]:write("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n" .. body)
+      end
+      echo:wait_stats("a refusal", function(s) return s.refused > 0 end)
+      local full, served = 0, 0
+      for i = 1, 12 do
+        open[i]:write("x")
+        open[i].owed = { "POST" }
+        local answer = open[i]:receive()
+        if answer.status == 200 then
+          served = served + 1
+        else
+          full = full + 1
+          assert.equal(503, answer.status)
+          assert.equal("too many requests at a time\n", answer.body)
+        end
+      end
+      assert(served >= 8 and full > 0, served .. " " .. full)
+      -- What was answered is not counted any more, though its connection is still there.
+      for i = 1, 30 do
+        local c = echo:connect()
+        assert.equal(200, c:ask({ method = "POST", path = "/echo", body = body .. i }).status)
+      end
     end)
 
     it("for many streams in little memory", function()
