@@ -193,6 +193,19 @@ static void say_exposed(const cli_net *net, da_slice address)
   if (o->debug) (void)cli_fail(0, "warning: whoever reaches %.*s may delete everything (--debug)", DA_FMT(address));
 }
 
+/* Signatures that nobody checks are no note that --quiet may hide. */
+static void say_auth(const cli_net *net)
+{
+  da_buf words = {0};
+  const char *key = net->auth.public_key;
+  da_server_describe_auth(net->server, &words);
+  if (key != NULL && strcmp(key, "none") == 0)
+    (void)cli_fail(0, "warning: %.*s", DA_FMT(words));
+  else if (words.len > 0)
+    cli_note(net->command, "demanding %.*s", DA_FMT(words));
+  da_buf_free(&words);
+}
+
 void cli_net_say(const cli_net *net)
 {
   size_t count;
@@ -208,6 +221,7 @@ void cli_net_say(const cli_net *net)
   if (metrics.len > 0) da_buf_addf(&words, "%shttp://%.*s/metrics", words.len > 0 ? ", " : "", DA_FMT(metrics));
   if (words.len > 0) cli_note(net->command, "listening on %.*s", DA_FMT(words));
   if (net->options.url != NULL) cli_note(net->command, "workers are told %s", net->options.url);
+  say_auth(net);
   for (size_t i = 0; i < count; i++)
     if (!is_near(addresses[i])) say_exposed(net, addresses[i]);
   da_buf_free(&words);

@@ -239,6 +239,11 @@ da_slice da_server_metrics_address(const da_server *s)
   return da_buf_slice(&s->metrics_bound);
 }
 
+void da_server_describe_auth(const da_server *s, da_buf *out)
+{
+  if (s->auth != NULL) da_auth_describe(s->auth, out);
+}
+
 da_slice da_server_url(const da_server *s)
 {
   return da_buf_slice(&s->url);
