@@ -194,6 +194,7 @@ static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, bool
     }
     status = write_out(s, out, wrote, err);
     if (status != DA_OK) return status;
+    if (out->reply.search != NULL) s->unfinished = true;
 #ifdef DA_CHECK
     check_touched(s, request, out, atomic_load(&s->instants_given) ? DA_TIME_MAX : env->now_ms);
 #endif
@@ -271,6 +272,7 @@ static void put_back_searches(da_sched *s, da_batch *batch, bool closed)
 {
   da_op_list all = batch->ops;
   batch->ops = (da_op_list){0};
+  s->unfinished = false;
   for (da_op *op; (op = da_op_list_pop(&all)) != NULL;) {
     da_search *search = op->outcomes != NULL && op->request_count == 1 ? op->outcomes[0].reply.search : NULL;
     if (search == NULL || closed) {
@@ -423,7 +425,7 @@ void *da_batch_thread(void *sched)
       continue;
     }
     (void)pthread_mutex_lock(&s->queue.lock);
-    put_back_searches(s, batch, s->queue.closed);
+    if (s->unfinished) put_back_searches(s, batch, s->queue.closed);
     s->queue.count -= batch->count;
     bool empty = batch->count == 0 && !batch->dues && !batch->full;
     if (!empty) begin_patience(s, batch);

@@ -165,8 +165,9 @@ struct da_sched {
   da_op_list fore; /* taken from the queue, not yet in a batch */
   da_op_list back;
   bool dues_known;
-  da_err skipped; /* words of the row that was told last as passed over */
-  bool full_said; /* in the log; it is said again only after a batch got through */
+  bool unfinished; /* the batch holds a search that has not come to its end */
+  da_err skipped;  /* words of the row that was told last as passed over */
+  bool full_said;  /* in the log; it is said again only after a batch got through */
   da_patience patience;
   da_arena scratch;
   da_batch *lost; /* of a trial that died: told when the sched is deleted */
