@@ -104,8 +104,13 @@ local ROWS = {
   { "schedule.get", { id = "s" }, 200 },
   { "schedule.get", { id = "nobody" }, 404 },
   { "schedule.search", { tags = { a = "b" } }, 200 },
+  { "debug.start", {}, 200 },
+  { "debug.tick", { time = 4102444800000 }, 200 },
+  { "debug.snap", {}, 200 },
   { "schedule.delete", { id = "s" }, 200 },
   { "schedule.delete", { id = "s" }, 404 },
+  { "debug.stop", {}, 200 },
+  { "debug.reset", {}, 200 },
   { "nobody.asks", {}, 400 },
 }
 
@@ -113,7 +118,7 @@ local ROWS = {
 local function ask_all()
   local place = program.place()
   answers.folder = answers.folder or place.dir
-  local server = serve.start(place, { "--listen", "127.0.0.1:0" })
+  local server = serve.start(place, { "--listen", "127.0.0.1:0", "--debug" })
   local ear = http.stream(server.address, "/poll/g/me")
   local connection = http.connect(server.address)
   for i, row in ipairs(ROWS) do

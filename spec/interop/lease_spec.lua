@@ -45,6 +45,15 @@ describe("a task of the SDK", function()
     serve.stop(server)
   end)
 
+  it("of the group of whoever names none is left to workers, as no file is served", function()
+    local client = interop.node("call", { "http://" .. server.address, "default", "job.square", "d*20", '["$n"]' })
+    client:said("called")
+    interop.worker(server.address, "default", "w1", { place = place })
+    local got = interop.results(client, 20)
+    for n = 1, 20 do assert.are.equal(n * n, got["d" .. n]) end
+    serve.stop(server)
+  end)
+
   it("waits for a worker that has its function", function()
     interop.worker(server.address, "odd", "w1", { place = place })
     local client = interop.node("call", { "http://" .. server.address, "odd", "rare.same", "odd", "[7]" })

@@ -2,6 +2,7 @@
 -- that the SDK brings along, word by word.
 --
 -- SPDX-License-Identifier: Apache-2.0
+local uv = require("luv")
 local json = require("dkjson")
 local interop = require("spec.support.interop")
 local program = require("spec.support.program")
@@ -59,15 +60,23 @@ describe_cases("the SDK's own server", function()
   return results(interop.node("client", {}))
 end)
 
-describe_cases("this server", function()
+-- Client and worker in processes of their own. files: that this server serves itself, too.
+local function served(group, files)
   local place = program.place()
-  local server = serve.start(place, { "--listen", "127.0.0.1:0" })
+  local server = serve.start(place, { "--listen", "127.0.0.1:0", table.unpack(files) })
   local url = "http://" .. server.address
-  local worker = interop.node("worker", { url })
+  local worker = interop.node("worker", { url, group })
   worker:said("serving")
-  local got = results(interop.node("client", { url }))
+  local got = results(interop.node("client", { url, group }))
   serve.stop(server)
   assert.are.equal(0, place:run("verify").code)
   place:remove()
   return got
+end
+
+describe_cases("this server", function() return served("workers", {}) end)
+
+-- The group of whoever names none, and that of timers.
+describe_cases("this server, in its own group", function()
+  return served("default", { uv.cwd() .. "/spec/interop/peer.lua" })
 end)
