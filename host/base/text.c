@@ -324,6 +324,7 @@ void da_text_base64(da_buf *out, da_slice bytes)
 {
   const unsigned char *b = (const unsigned char *)bytes.ptr;
   size_t len = bytes.len;
+  if (len == 0) return; /* the buffer may have no memory yet */
   da_buf_reserve(out, (len + 2) / 3 * 4);
   char *to = out->ptr + out->len;
   for (; len >= 3; b += 3, len -= 3) {
