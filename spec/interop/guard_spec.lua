@@ -122,11 +122,13 @@ local function ask_all()
   local ear = http.stream(server.address, "/poll/g/me")
   local connection = http.connect(server.address)
   for i, row in ipairs(ROWS) do
+    if row[1] == "debug.start" then -- from here on none is sent, and a reset forgets those that wait
+      for _, kind in ipairs { "execute", "unblock" } do
+        repeat until ear:message().kind == kind
+      end
+    end
     local status, data = connection:call(row[1], row[2])
     assert.are.equal(row[3], status, ("row %d, %s: %s"):format(i, row[1], tostring(data)))
-  end
-  for _, kind in ipairs { "execute", "unblock" } do
-    repeat until ear:message().kind == kind
   end
   ear:close()
   connection:close()
