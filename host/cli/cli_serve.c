@@ -361,8 +361,7 @@ static void on_hangup(uv_signal_t *signal, int number)
   cli_systemd_reloading();
   for (size_t i = 0; i < s->count; i++) reload(s, &s->sources[i]);
   tell_twins(s);
-  if (s->count == 0) cli_note(s->command, "no file is served: nothing to load again");
-  cli_net_reload(s->net);
+  if (!cli_net_reload(s->net) && s->count == 0) cli_note(s->command, "no file is served: nothing to load again");
   cli_systemd_notify("READY=1");
 }
 

@@ -227,14 +227,23 @@ void cli_net_say(const cli_net *net)
   da_buf_free(&words);
 }
 
-void cli_net_reload(cli_net *net)
+bool cli_net_reload(cli_net *net)
 {
   da_err err = {{0}};
-  if (net->server == NULL || net->options.auth == NULL) return;
-  if (da_server_reload(net->server, &err) == DA_OK)
-    cli_note(net->command, "the key of tokens was loaded again");
-  else
-    (void)cli_fail(0, "the key of tokens stays as it was: %s", err.text);
+  if (net->server == NULL) return false;
+  if (net->options.auth != NULL) {
+    if (da_server_reload_auth(net->server, &err) == DA_OK)
+      cli_note(net->command, "the key of tokens was loaded again");
+    else
+      (void)cli_fail(0, "the key of tokens stays as it was: %s", err.text);
+  }
+  if (net->options.tls_certificate != NULL) {
+    if (da_server_reload_tls(net->server, &err) == DA_OK)
+      cli_note(net->command, "the certificate and its key were loaded again");
+    else
+      (void)cli_fail(0, "the certificate and its key stay as they were: %s", err.text);
+  }
+  return net->options.auth != NULL || net->options.tls_certificate != NULL;
 }
 
 int64_t cli_net_stop_ms(const cli_net *net)

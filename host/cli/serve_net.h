@@ -20,8 +20,8 @@ int cli_net_open(cli_net *net, da_sched *sched, da_worker *worker);
 /* Says where it listens, and who could listen, too. */
 void cli_net_say(const cli_net *net);
 void cli_net_count(cli_net *net, const da_event *event);
-/* The key of tokens is read again; says what came of it. */
-void cli_net_reload(cli_net *net);
+/* The key of tokens, the certificate and its key are read again; says what came of it. False: there are none. */
+bool cli_net_reload(cli_net *net);
 /* The longest that cli_net_stop() may take. */
 int64_t cli_net_stop_ms(const cli_net *net);
 /* Also of one that was never opened. */

@@ -53,8 +53,10 @@ const da_slice *da_server_addresses(const da_server *server, size_t *count);
 da_slice da_server_metrics_address(const da_server *server); /* empty: none */
 da_slice da_server_url(const da_server *server);             /* empty: no listener that a worker could name by one */
 void da_server_describe_auth(const da_server *server, da_buf *out); /* da_auth_describe(); nothing without tokens */
-/* Reads the file of the tokens' key again; what cannot be read stays as it was. */
-da_status DA_MUST_USE da_server_reload(da_server *server, da_err *err);
+/* Read the file of the tokens' key, and those of the certificate, again; what cannot be read stays as it was. Without
+ * tokens, or TLS, they do nothing. */
+da_status DA_MUST_USE da_server_reload_auth(da_server *server, da_err *err);
+da_status DA_MUST_USE da_server_reload_tls(da_server *server, da_err *err);
 /* Streams first, then requests under way, within shutdown_ms; stopped() is told on the loop when nothing is left. */
 void da_server_stop(da_server *server, void (*stopped)(void *user), void *user);
 void da_server_delete(da_server *server); /* after stopped() */

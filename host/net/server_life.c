@@ -249,7 +249,12 @@ da_slice da_server_url(const da_server *s)
   return da_buf_slice(&s->url);
 }
 
-da_status da_server_reload(da_server *s, da_err *err)
+da_status da_server_reload_auth(da_server *s, da_err *err)
 {
   return s->auth != NULL ? da_auth_reload(s->auth, err) : DA_OK;
+}
+
+da_status da_server_reload_tls(da_server *s, da_err *err)
+{
+  return s->tls != NULL ? da_tls_reload(s->tls, err) : DA_OK;
 }

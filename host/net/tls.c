@@ -17,7 +17,9 @@ enum { READ_STEP = 16 * 1024 }; /* one record of TLS */
 
 struct da_tls {
   const da_openssl *o;
-  SSL_CTX *ctx;
+  SSL_CTX *ctx;      /* counted by OpenSSL: a session keeps the one it was made of */
+  char *certificate; /* owned paths; of a client's side NULL */
+  char *key;
 };
 
 struct da_tls_session {
@@ -91,6 +93,8 @@ da_status da_tls_server_new(const char *certificate, const char *key, da_tls **o
   if (status != DA_OK) return status;
   da_tls *tls = new_side(true, err);
   if (tls == NULL) return DA_EIO;
+  tls->certificate = da_xstrndup(da_slice_of(certificate));
+  tls->key = da_xstrndup(da_slice_of(key));
   tls->o->ERR_clear_error();
   if (tls->o->SSL_CTX_use_certificate_chain_file(tls->ctx, certificate) != 1)
     status = da_fail(err, DA_EINVAL, "no certificate in PEM in %s: %s", certificate, da_openssl_reason(tls->o));
@@ -102,6 +106,18 @@ da_status da_tls_server_new(const char *certificate, const char *key, da_tls **o
   else
     da_tls_delete(tls);
   return status;
+}
+
+da_status da_tls_reload(da_tls *tls, da_err *err)
+{
+  da_tls *now;
+  da_status status = da_tls_server_new(tls->certificate, tls->key, &now, err);
+  if (status != DA_OK) return status;
+  SSL_CTX *before = tls->ctx;
+  tls->ctx = now->ctx;
+  now->ctx = before;
+  da_tls_delete(now);
+  return DA_OK;
 }
 
 da_status da_tls_client_new(da_tls **out, da_err *err)
@@ -123,6 +139,8 @@ void da_tls_delete(da_tls *tls)
 {
   if (tls == NULL) return;
   tls->o->SSL_CTX_free(tls->ctx);
+  free(tls->certificate);
+  free(tls->key);
   free(tls);
 }
 

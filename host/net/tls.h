@@ -17,6 +17,9 @@ typedef struct da_tls_session da_tls_session;
 
 /* Paths of PEM files: the certificate (with those that lead to its root behind it), and its key. */
 da_status DA_MUST_USE da_tls_server_new(const char *certificate, const char *key, da_tls **out, da_err *err);
+/* Reads both files of a server's side again: sessions made from then on show what is there now, those that exist go on
+ * with what they have. On failure all is as it was. */
+da_status DA_MUST_USE da_tls_reload(da_tls *tls, da_err *err);
 /* Trusts what the system trusts (SSL_CERT_FILE and SSL_CERT_DIR as OpenSSL has them). */
 da_status DA_MUST_USE da_tls_client_new(da_tls **out, da_err *err);
 void da_tls_delete(da_tls *tls); /* NULL is allowed */
