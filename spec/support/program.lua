@@ -158,9 +158,11 @@ end
 local Place = {}
 Place.__index = Place
 
--- A fresh directory: `data` in it is a store to be, and files can be written.
-function M.place()
-  local dir = assert(uv.fs_mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/dahost-spec-XXXXXX"))
+-- A fresh directory: `data` in it is a store to be, and files can be written. in_memory: on a file system that no flush
+-- waits for, if there is one; a killed process leaves the same behind there.
+function M.place(in_memory)
+  local dir = in_memory and uv.fs_mkdtemp("/dev/shm/dahost-spec-XXXXXX")
+  dir = dir or assert(uv.fs_mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/dahost-spec-XXXXXX"))
   return setmetatable({ dir = dir, data = dir .. "/store" }, Place)
 end
 
