@@ -345,12 +345,15 @@ end
 -- A spec that starts the program is run a second time with DA_WARM=0: each program it starts then evicts its executions
 -- at every await, which must make no difference. Those that do both by themselves (random programs, lives.lua) do not,
 -- nor do tests of tests, which have no such setting, nor what starts a program without executions, or with those of
--- other processes.
+-- other processes, nor what is about that setting.
+local ONCE = { "/random_%d_spec", "/evicted_spec", "/test_run_spec", "^spec/net/", "/client_%l*_?spec", "/config_spec" }
 local function starts_programs(path)
   if path:find("^spec/interop/") and not path:find("/lua_spec") then return false end
   local file = io.open(path)
-  if not file or path:find("/random_%d_spec") or path:find("/evicted_spec") or
-    path:find("/test_run_spec") or path:find("^spec/net/") or not path:find("^spec/%l+/") then return false end
+  if not file or not path:find("^spec/%l+/") then return false end
+  for _, pattern in ipairs(ONCE) do
+    if path:find(pattern) then file:close() return false end
+  end
   local text = file:read("a")
   file:close()
   return text:find("spec%.support%.harness") or text:find("spec%.support%.script")

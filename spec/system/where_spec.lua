@@ -312,8 +312,8 @@ describe("promise search", function()
       assert.matches(row[3], got.err, 1, true)
     end
     local many = {}
-    for i = 1, 33 do many[i] = "--tag=k" .. i .. "=v" end
-    assert.matches("more than 32 times --tag", place:run("promise", "search", table.unpack(many)).err, 1, true)
+    for i = 1, 257 do many[i] = "--tag=k" .. i .. "=v" end
+    assert.matches("more than 256 times --tag", place:run("promise", "search", table.unpack(many)).err, 1, true)
     assert.matches("names that begin with 'resonate:' or 'dahost:' are the runtime's own",
       place:run("start", script, "order", "1", "--tags", '{"resonate:target":"x"}').err, 1, true)
     assert.matches("--tags wants a JSON object whose values are strings",
