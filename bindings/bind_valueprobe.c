@@ -2,7 +2,8 @@
  *
  * Here:     encode, encode_args, encode_results, encode_error, decode, decode_array, decode_results, each answering
  *           values, or nil, words, status name; da.array, da.object, da.null; error_new, is_error, error_of; promises
- * and durable functions that are nothing but a userdata with an id. May not:  be part of the program.
+ *           and durable functions that are nothing but a userdata with an id.
+ * May not:  be part of the program.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>

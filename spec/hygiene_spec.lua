@@ -86,6 +86,17 @@ rules["a head comment says what the file is for, and its licence"] = function(pa
   return found
 end
 
+-- clang-format runs paragraphs together when a line of them is too long: a label ends up within a line.
+rules["a label of a head comment begins its line"] = function(path, text)
+  if not has_extension(path, "c", "h") then return {} end
+  local found = {}
+  for i, line in ipairs(lines_of(text:match("^/%*.-%*/") or "")) do
+    local words = line:gsub("^ %*%s+%u[%l ]*:", "")
+    if words:find("%S %u%l[%l ]*:  +%S") then found[#found + 1] = i .. ": a label within a line" end
+  end
+  return found
+end
+
 rules["a file has at most " .. FILE_LINES_MAX .. " lines"] = function(path, text)
   if not has_extension(path, "c", "h", "lua") or not below(path, "host", "lua", "bindings") then return {} end
   local count = #lines_of(text)
@@ -232,6 +243,7 @@ describe("the rules", function()
     return #rule(path, text)
   end
   local HEAD = "a head comment says what the file is for, and its licence"
+  local LABEL = "a label of a head comment begins its line"
   local LONG = "a file has at most " .. FILE_LINES_MAX .. " lines"
   local FUNCTION = "a C function has at most " .. FUNCTION_LINES_MAX .. " lines"
   local GUARD = "a header has a guard with its own name"
@@ -252,6 +264,13 @@ describe("the rules", function()
     assert.equal(0, breaks(HEAD, "examples/x.lua", "local da\n\n-- x.lua - small things.\n-- " .. SPDX))
     assert.equal(2, breaks(HEAD, "examples/x.lua", "local da = require 'da'\n"))
     assert.equal(0, breaks(HEAD, "README.md", ""))
+  end)
+
+  it("know a label that begins its line", function()
+    assert.equal(0, breaks(LABEL, "x.h", "/* x.h - things.\n *\n * Here:     words.\n * Threads:  any.\n */\n"))
+    assert.equal(1, breaks(LABEL, "x.h", "/* x.h - things.\n *\n * Here:     words. Threads:  any.\n */\n"))
+    assert.equal(1, breaks(LABEL, "x.h", "/* x.h - things.\n *\n * words and words. May not:  know.\n */\n"))
+    assert.equal(0, breaks(LABEL, "x.h", "/* x.h - things. */\n/* so. Threads:  any. */\n"))
   end)
 
   it("know long files and long functions", function()

@@ -1,13 +1,14 @@
 /* cron.h - cron expressions: what they allow, and what comes next.
  *
  * Fields:   minute hour day month weekday, or the seconds in front of them. Lists, ranges, steps, names; @hourly and
- * the like, @every 10m. Styles:   UNIX is crontab(5): Sunday is 0 and 7, and where both day fields are restricted
- * either of them will do. QUARTZ is what servers of the protocol take: Sunday is 1, both day fields must match, a
- * seventh field may name years, and there is no @every, @annually, @midnight. Zones:    an expression that allows every
- * hour follows elapsed time: it comes at each instant whose local clock it matches, so in both of two repeated hours.
- * Any other names times of the wall clock: one that a change of the clock leaves out comes at the first moment after
- * the gap, one that is repeated comes the first time. May not:  know a clock, a file or the process' own zone. Pure
- * functions.
+ *           the like, @every 10m.
+ * Styles:   UNIX is crontab(5): Sunday is 0 and 7, and where both day fields are restricted either of them will do.
+ *           QUARTZ is what servers of the protocol take: Sunday is 1, both day fields must match, a seventh field may
+ *           name years, and there is no @every, @annually, @midnight.
+ * Zones:    an expression that allows every hour follows elapsed time: it comes at each instant whose local clock it
+ *           matches, so in both of two repeated hours. Any other names times of the wall clock: one that a change of
+ *           the clock leaves out comes at the first moment after the gap, one that is repeated comes the first time.
+ * May not:  know a clock, a file or the process' own zone. Pure functions.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_BASE_CRON_H

@@ -1,9 +1,11 @@
 /* json.h - envelopes, configuration and command lines as JSON: cJSON behind a strict door.
  *
  * Here:     a check of text against RFC 8259 (cJSON alone takes "01", "1." and control bytes in strings), parsing,
- * reading members, building and printing. May not:  carry user values: cJSON knows no integers beyond 2^53. Those stay
- * text (bindings have their codec) and travel as strings, or raw with da_json_put_raw(). Memory:   a parsed or built
- * tree is the caller's, ended with cJSON_Delete(); slices point into the tree. Threads:  any; one tree at a time.
+ *           reading members, building and printing.
+ * May not:  carry user values: cJSON knows no integers beyond 2^53. Those stay text (bindings have their codec) and
+ *           travel as strings, or raw with da_json_put_raw().
+ * Memory:   a parsed or built tree is the caller's, ended with cJSON_Delete(); slices point into the tree.
+ * Threads:  any; one tree at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_BASE_JSON_H

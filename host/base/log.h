@@ -3,7 +3,9 @@
  * Logged at the edges (sched, net, vm, cli), once, where a thing is handled. Engine and store stay silent and
  * return what a logger needs. One write(2) per line, so that lines of threads do not mix; what came from outside (ids,
  * paths) can neither break a line nor be taken for another key. Nobody logs a token or a value.
- * Level from DAHOST_LOG (debug, info, warn, error); default warn. Threads: any.
+ * Level from DAHOST_LOG (debug, info, warn, error); default warn.
+ *
+ * Threads:  any.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_BASE_LOG_H

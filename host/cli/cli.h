@@ -4,8 +4,9 @@
  * Rule:     results go to stdout, everything else to stderr; a flag stands before or after operands and has an
  *           environment variable (--step-threads: DAHOST_STEP_THREADS).
  * Walk:     cli.c parses; a verb's file (cli_*.c) asks reach.c to have a request answered, by the process that holds
- * the store or, when nobody does, here (host.c); either way service*.c answers it, and the verb shows the answer. To
- * add a verb: its line and help in verbs.c, its function here, its handler in service.c if it touches the store.
+ *           the store or, when nobody does, here (host.c); either way service*.c answers it, and the verb shows the
+ *           answer.
+ * To add a verb: its line and help in verbs.c, its function here, its handler in service.c if it touches the store.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_CLI_H

@@ -1,9 +1,10 @@
 /* model.h - what is known of the executions under way from the events they told: a tree of calls.
  *
  * Here:     the nodes and how events change them. A node is an execution, a branch, or a call; its parent is the
- * nearest known node whose id it extends, else the execution that made the call. Bounds:   of settled calls without
- * calls of their own a parent keeps the last CLI_MODEL_SETTLED; older ones are counted. Pending ones are kept all: they
- * cost their process more elsewhere. Threads:  one at a time.
+ *           nearest known node whose id it extends, else the execution that made the call.
+ * Bounds:   of settled calls without calls of their own a parent keeps the last CLI_MODEL_SETTLED; older ones are
+ *           counted. Pending ones are kept all: they cost their process more elsewhere.
+ * Threads:  one at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_MODEL_H

@@ -3,7 +3,8 @@
  * Here:     the data of a request, member by member from operands and flags; the answer, shown.
  * May not:  judge what the server, or the engine, judges: ids, limits, states of tasks.
  * Walk:     cli_data_begin(), members, cli_data_ask(). A member whose flag is wrong says so and makes the rest do
- * nothing. Threads:  one.
+ *           nothing.
+ * Threads:  one.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_PROTOCOL_H

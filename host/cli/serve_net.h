@@ -1,5 +1,6 @@
 /* serve_net.h - the network side of `serve`: what the flags say of it, what is told of it, its metrics.
- * Threads: the loop thread.
+ *
+ * Threads:  the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_SERVE_NET_H

@@ -1,10 +1,11 @@
 /* service.h - the one implementation of every verb that touches the store.
  *
  * Here:     a request (a JSON object with a "verb") in, rows of JSON and events out. Requests come from the command
- * line of this very process (reach.c), or over the control socket from another one (host.c); the service does not know
- * which. Answers:  any number of rows, then the end. {"error":words,"code":exit code} is a refusal. In rows, a member
- * whose name begins with '$' is a string that holds JSON text (cJSON would not keep its integers). Threads:  the loop
- * thread; what reads the store runs on the store thread through da_op.call.
+ *           line of this very process (reach.c), or over the control socket from another one (host.c); the service
+ *           does not know which.
+ * Answers:  any number of rows, then the end. {"error":words,"code":exit code} is a refusal. In rows, a member whose
+ *           name begins with '$' is a string that holds JSON text (cJSON would not keep its integers).
+ * Threads:  the loop thread; what reads the store runs on the store thread through da_op.call.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_SERVICE_H

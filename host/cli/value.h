@@ -2,7 +2,8 @@
  *
  * Here:     ARG to JSON, the canonical text of JSON, the error object of a rejection, results as one line.
  * How:      through the codec of bindings in a Lua state of its own, so that a value typed here has the very bytes it
- * would have had coming from a script. Threads:  any; each call has its own state.
+ *           would have had coming from a script.
+ * Threads:  any; each call has its own state.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_CLI_VALUE_H

@@ -2,10 +2,11 @@
  * --quiet.
  *
  * Here:     drawing, and where the bytes that steps write to file descriptor 1 go meanwhile (stdout holds the result
- * alone). Terminal: the tree stands below everything else and is drawn anew at most ten times a second; what the script
- * prints scrolls above it. No mode of the terminal is changed (no hidden cursor, no alternate screen), so that a
- *           process killed in the middle leaves nothing to mend. A terminal is one when stderr is, TERM is not "dumb".
- *           NO_COLOR (https://no-color.org) is honoured.
+ *           alone).
+ * Terminal: the tree stands below everything else and is drawn anew at most ten times a second; what the script
+ *           prints scrolls above it. No mode of the terminal is changed (no hidden cursor, no alternate screen), so
+ *           that a process killed in the middle leaves nothing to mend. A terminal is one when stderr is, TERM is not
+ *           "dumb". NO_COLOR (https://no-color.org) is honoured.
  * Threads:  one.
  *
  * SPDX-License-Identifier: Apache-2.0 */

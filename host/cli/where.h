@@ -1,11 +1,17 @@
 /* where.h - conditions on executions: "func=order, state=suspended, tag.customer=ada, older=1h".
  *
  * Terms joined by commas or by the word `and`, all of which hold. NAME=VALUE or NAME!=VALUE; a '*' in a value stands
- * for any text; a value with commas or blanks at its ends stands in single or double quotes. id, func          of the
- * execution state             running, suspended, completed, parked, all; or how it ended: resolved, rejected,
- * canceled, timedout parked            code of the reason: nondeterminism, memory... awaits            the id of a
- * promise that it awaits older, younger    a duration since it was created tag.KEY           of its promise
+ * for any text; a value with commas or blanks at its ends stands in single or double quotes.
+ *
+ *   id, func          of the execution
+ *   state             running, suspended, completed, parked, all; or how it ended: resolved, rejected, canceled,
+ *                     timedout
+ *   parked            code of the reason: nondeterminism, memory...
+ *   awaits            the id of a promise that it awaits
+ *   older, younger    a duration since it was created
+ *   tag.KEY           of its promise
  *   published.KEY     what it published: a string, or JSON
+ *
  * Without a `state=`: those that are not finished. With a `parked`, or state=parked: functions at any depth, else
  * executions that nobody called, unless `id` names a part of one (it holds a ':').
  *

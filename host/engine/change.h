@@ -5,8 +5,10 @@
  * Reads:    every read sees what this apply has changed so far. A read that fails is remembered in `status` and looks
  *           like "absent" from then on, so that handlers need not ask after each; da_change_flush() returns it.
  * Due rows: nobody writes them by hand. A promise's deadline row follows from `armed`, a task's timer row from its
- * state and `timer_at`; the flush compares with what was stored. Memory:   the apply's arena, all of it. Cost: linear
- * in the rows touched, also when one settlement wakes ten thousand awaiters: everything is found by hash.
+ *           state and `timer_at`; the flush compares with what was stored.
+ * Memory:   the apply's arena, all of it.
+ * Cost:     linear in the rows touched, also when one settlement wakes ten thousand awaiters: everything is found by
+ *           hash.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_ENGINE_CHANGE_H

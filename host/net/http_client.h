@@ -2,8 +2,8 @@
  *
  * Here:     resolving names, connections kept alive and shared, TLS with the system's certificates (or those that
  *           SSL_CERT_FILE and SSL_CERT_DIR name), one deadline each, bounds on the answer. Redirections are answers
- * like any other: a 300 of the protocol is one. Threads:  the loop thread. done() is never called from inside
- * da_http_client_send().
+ *           like any other: a 300 of the protocol is one.
+ * Threads:  the loop thread. done() is never called from inside da_http_client_send().
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_HTTP_CLIENT_H

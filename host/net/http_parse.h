@@ -8,8 +8,8 @@
  * Bounds:   da_http_limits; a body takes memory as it arrives, not as it is announced.
  * Split:    the same bytes give the same messages and the same refusal, in whatever pieces they come.
  * Walk:     feed() until it says MORE. HEAD: the message has its head, its body is to come (always said, also for a
- * message without a body). DONE: it is whole; da_http_parser_take() it. A refused parser takes nothing more. Threads:
- * one at a time.
+ *           message without a body). DONE: it is whole; da_http_parser_take() it. A refused parser takes nothing more.
+ * Threads:  one at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_HTTP_PARSE_H

@@ -2,7 +2,8 @@
  *
  * Addresses come from other people's promises, so nothing of one can add a line to a request: what may not stand in a
  * request's target is percent-encoded, what may not stand in a host is refused.
- * Threads: any.
+ *
+ * Threads:  any.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_HTTP_URL_H

@@ -3,8 +3,9 @@
  * Here:     the functions of libssl and libcrypto that the room uses, by name, in one table. Linking the two would cost
  *           every start of the program 2 ms and 2 MB, also of those that never speak TLS nor check a token.
  * Use:      const da_openssl *o = da_openssl_load(&err); o->SSL_new(...). OpenSSL's own macros call functions by name,
- * so what they stand for is called (SSL_CTX_set_mode() is o->SSL_CTX_ctrl()). To add a function: its name in one of the
- * lists. Its header must declare it and it must be no macro. Threads:  da_openssl_load(): one at a time.
+ *           so what they stand for is called (SSL_CTX_set_mode() is o->SSL_CTX_ctrl()).
+ * To add a function: its name in one of the lists. Its header must declare it and it must be no macro.
+ * Threads:  da_openssl_load(): one at a time.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_OPENSSL_H

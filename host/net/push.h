@@ -1,13 +1,14 @@
 /* push.h - messages to addresses http://... and https://...: one POST of JSON each, whatever 2xx says is "taken".
  *
  * Here:     at most `concurrency` deliveries under way, shared fairly by hosts (http_client.h), connections that are
- * kept, deadlines. When twice as many wait, the outbox is told to (busy); nothing is thrown away. Failures: nobody
- * there, too busy (408, 425, 429, 5xx): the outbox keeps the message, and all that is kept for the address is offered
- * anew after 1 s, then 2, 4... up to DA_PUSH_PAUSE_MS; the outbox bounds how long (transport.h). Any other answer is a
- * refusal: the message goes, with a line in the log. An address that could not be connected to is sent nothing
- * meanwhile. Care:     addresses come from whoever may create promises or register listeners, and a push goes wherever
- * this process can go: to its own machine, to the network behind it. Where those are not trusted with that, pushes are
- *           switched off (transports.http_push.enabled = false); redirections are never followed.
+ *           kept, deadlines. When twice as many wait, the outbox is told to (busy); nothing is thrown away.
+ * Failures: nobody there, too busy (408, 425, 429, 5xx): the outbox keeps the message, and all that is kept for the
+ *           address is offered anew after 1 s, then 2, 4... up to DA_PUSH_PAUSE_MS; the outbox bounds how long
+ *           (transport.h). An address that could not be connected to is sent nothing meanwhile. Any other answer is a
+ *           refusal: the message goes, with a line in the log.
+ * Care:     addresses come from whoever may create promises or register listeners, and a push goes wherever this
+ *           process can go: to its own machine, to the network behind it. Where those are not trusted with that, pushes
+ *           are switched off (transports.http_push.enabled = false); redirections are never followed.
  * Threads:  the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */

@@ -4,9 +4,10 @@
  *           order of an end.
  * Walk:     http_server.c gives a whole request; route.c finds what it is; server_ask.c reads the envelope, checks the
  *           token, submits one op (bounded: a full queue is 503) and writes its outcome once it is flushed. Nobody
- * waits for one op before submitting the next: what one read of a connection brought shares a batch. Life:
- * da_server_new() --> requests as long as the loop runs --> da_server_stop() --> stopped() --> da_server_delete(). The
- * sched outlives it. Threads:  the loop thread.
+ *           waits for one op before submitting the next: what one read of a connection brought shares a batch.
+ * Life:     da_server_new() --> requests as long as the loop runs --> da_server_stop() --> stopped() -->
+ *           da_server_delete(). The sched outlives it.
+ * Threads:  the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_SERVER_H

@@ -1,6 +1,6 @@
 /* server_parts.h - the inside of the server: one struct, and which file answers what.
  *
- * May not: be included outside of server*.c.
+ * May not:  be included outside of server*.c.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_SERVER_PARTS_H

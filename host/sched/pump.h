@@ -4,7 +4,8 @@
  *
  * Two locks, never held together and never across a callback: `queue` guards what waits for the store thread, `hand`
  * what waits for the loop. Both sides take all there is in one go, so a lock is taken twice per batch, not per op.
- * May not: be included outside this room.
+ *
+ * May not:  be included outside this room.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_SCHED_PUMP_H

@@ -2,8 +2,9 @@
  *
  * The loop has one wake-up (uv_async) for everything that comes from other threads: flushed batches, ops that were
  * never queued, posted calls, the wish to stop. It is sent when the hand goes from empty to full.
+ *
  * Threads:  da_sched_submit(), _submit_wait(), _post(), _stop() from any; da_hand_batch() on the store thread; the rest
- * on the loop thread.
+ *           on the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "sched.h"

@@ -6,7 +6,7 @@
  *           told in commit order.
  * May not:  know JSON, HTTP or Lua.
  * Threads:  da_sched_submit(), da_sched_post() and da_op_new() from any; everything else, and every callback, on the
- * loop thread (the one that calls da_sched_run()).
+ *           loop thread (the one that calls da_sched_run()).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_SCHED_SCHED_H

@@ -1,13 +1,20 @@
 /* transport.h - what the scheduler asks of something that carries messages out of the process.
  *
  * Messages for the worker in this process never come here: they are the execute event of sched.h. All others lie in
- * the store's outbox until a transport has taken them, or nobody can: delivery is at least once. A message is offered
- * to the first transport that accepts its address, after the flush that made it: at once           when it is made;
- * when the first transport is added, all that is left of earlier processes da_sched_offer()  what is kept for addresses
- * that begin so, when somebody has come for them or has room again Nothing is offered a second time while it is under
- * way, and nobody asks again and again: a transport that said DA_LATER owes a da_sched_offer(). What is kept does not
- * grow for ever: an execute goes when its task is not pending any more (its retry timer sends it anew, and then it is
- * offered anew), an unblock DA_UNBLOCK_KEEP_MS after it was made. Threads: the loop thread.
+ * the store's outbox until a transport has taken them, or nobody can: delivery is at least once.
+ *
+ * A message is offered to the first transport that accepts its address, after the flush that made it:
+ *
+ *   at once           when it is made
+ *   all that is left  of earlier processes, when the first transport is added
+ *   what was kept     for addresses that begin so, at da_sched_offer(): somebody has come for them, or has room again
+ *
+ * Nothing is offered a second time while it is under way, and nobody asks again and again: a transport that said
+ * DA_LATER owes a da_sched_offer(). What is kept does not grow for ever: an execute goes when its task is not pending
+ * any more (its retry timer sends it anew, and then it is offered anew), an unblock DA_UNBLOCK_KEEP_MS after it was
+ * made.
+ *
+ * Threads:  the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_SCHED_TRANSPORT_H

@@ -1,9 +1,10 @@
 /* worker.h - who drives executions: claims their tasks, runs their Lua, records what they did, lets them go.
  *
  * Here:     the registry of served bundles and their functions, the executions under way, the warm cache, the way from
- * an execute message to a fulfilled task. May:      speak to the store through da_sched_submit() only. May not:  decide
- * what a promise means (the engine does), encode a Lua value (bindings do). Threads:  the loop thread; steps run on
- * threads of step_pool.c and come back through da_sched_post().
+ *           an execute message to a fulfilled task.
+ * May:      speak to the store through da_sched_submit() only.
+ * May not:  decide what a promise means (the engine does), encode a Lua value (bindings do).
+ * Threads:  the loop thread; steps run on threads of step_pool.c and come back through da_sched_post().
  *
  * An execution, as the worker sees it (execution.c performs each arrow):
  *

@@ -4,11 +4,19 @@
  *   http_echo [NAME=VALUE]... ADDRESS...     prints "listening ADDRESS" for each; an ADDRESS of digits is a descriptor
  *
  * NAME: body_max, connections_max, stream_bytes_max, held_max, header_ms, body_ms, idle_ms, certificate, key, files
- * (ulimit -n) /echo         the request as text, its body behind it          /big?N      N bytes /holdbig?N    N bytes,
- * at the next /release /hold?X       X, at the next /release                          /release    answers all that is
- * held, last one first /stream       a stream; begins with a chunk "begun"            /tell?X     X to all streams;
- * says how many took it /stop         ends the streams                                 /stats      counters /drain?MS
- * drains; prints "drained" and ends                /exit       cuts all and ends
+ * (ulimit -n)
+ *
+ *   /echo         the request as text, its body behind it
+ *   /big?N        N bytes
+ *   /holdbig?N    N bytes, at the next /release
+ *   /hold?X       X, at the next /release
+ *   /release      answers all that is held, last one first
+ *   /stream       a stream; begins with a chunk "begun"
+ *   /tell?X       X to all streams; says how many took it
+ *   /stop         ends the streams
+ *   /stats        counters
+ *   /drain?MS     drains; prints "drained" and ends
+ *   /exit         cuts all and ends
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
