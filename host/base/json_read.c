@@ -102,8 +102,9 @@ bool da_json_walk_next(da_json_walk *walk, da_arena *arena, da_slice *name, da_j
   const char *at = walk->at;
   if (at == walk->end) return false;
   if (walk->members) {
-    *name = da_json_item_string(item_at(at, walk->end), arena);
-    at = skip_space(skip_string(at, walk->end), walk->end);
+    da_json_item text = item_at(at, walk->end);
+    *name = da_json_item_string(text, arena);
+    at = skip_space(at + text.text.len, walk->end);
     at = skip_space(at + 1, walk->end); /* the colon */
   }
   *item = item_at(at, walk->end);

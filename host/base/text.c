@@ -192,8 +192,8 @@ static const unsigned char kinds[256] = {
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
-/* The high bit of each byte of w that is below 0x20, '"', '\\' or above ASCII. May also mark bytes behind the first
- * such one (a borrow runs upwards only), which is why only "is it zero" is asked. */
+/* The high bit of each byte of w that is below 0x20, '"', '\\' or above ASCII. May also mark bytes above the lowest
+ * such one (a borrow runs upwards only), so only that one says where it is. */
 static inline uint64_t marks(uint64_t w)
 {
   uint64_t quote = w ^ (ONES * '"');
@@ -207,7 +207,12 @@ size_t da_text_plain(const char *s, size_t len)
   while (len - at >= 8) {
     uint64_t w = 0;
     memcpy(&w, s + at, 8);
-    if (marks(w) != 0) break;
+    uint64_t marked = marks(w);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (marked != 0) return at + (size_t)__builtin_ctzll(marked) / 8;
+#else
+    if (marked != 0) break;
+#endif
     at += 8;
   }
   while (at < len && kinds[(unsigned char)s[at]] == 0) at++;
@@ -329,7 +334,10 @@ void da_text_base64(da_buf *out, da_slice bytes)
   char *to = out->ptr + out->len;
   for (; len >= 3; b += 3, len -= 3) {
     uint32_t bits = (uint32_t)b[0] << 16 | (uint32_t)b[1] << 8 | b[2];
-    for (int shift = 18; shift >= 0; shift -= 6) *to++ = base64_digits[bits >> shift & 63];
+    *to++ = base64_digits[bits >> 18];
+    *to++ = base64_digits[bits >> 12 & 63];
+    *to++ = base64_digits[bits >> 6 & 63];
+    *to++ = base64_digits[bits & 63];
   }
   if (len != 0) {
     uint32_t bits = (uint32_t)b[0] << 16 | (len == 2 ? (uint32_t)b[1] << 8 : 0);
@@ -341,12 +349,20 @@ void da_text_base64(da_buf *out, da_slice bytes)
   out->len = (size_t)(to - out->ptr);
 }
 
+/* What a digit stands for, and one; 0: it is none. */
+static const unsigned char base64_values[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64};
+
 static int base64_value(char c)
 {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  return c == '+' ? 62 : c == '/' ? 63 : -1;
+  return base64_values[(unsigned char)c] - 1;
 }
 
 static size_t padding(da_slice text)
@@ -363,11 +379,19 @@ ptrdiff_t da_text_base64_len(da_slice text)
 
 bool da_text_base64_read(da_slice text, char *out)
 {
+  const char *at = text.ptr;
   size_t digits = text.len - padding(text);
-  uint32_t bits = 0;
+  for (; digits >= 4; at += 4, digits -= 4) {
+    int quad[4] = {base64_value(at[0]), base64_value(at[1]), base64_value(at[2]), base64_value(at[3])};
+    if ((quad[0] | quad[1] | quad[2] | quad[3]) < 0) return false;
+    *out++ = (char)(quad[0] << 2 | quad[1] >> 4);
+    *out++ = (char)(quad[1] << 4 | quad[2] >> 2);
+    *out++ = (char)(quad[2] << 6 | quad[3]);
+  }
+  uint32_t bits = 0; /* of the last two or three digits */
   unsigned have = 0;
-  for (size_t i = 0; i < digits; i++) {
-    int value = base64_value(text.ptr[i]);
+  for (; digits > 0; at++, digits--) {
+    int value = base64_value(*at);
     if (value < 0) return false;
     bits = bits << 6 | (uint32_t)value;
     have += 6;

@@ -503,41 +503,45 @@ typedef struct kind_row {
   const scope_path *scope; /* NULL: no prefix covers it */
 } kind_row;
 
-/* Requests of this process to itself have no row: nobody can send one. */
+/* Sorted by name. Requests of this process to itself have no row: nobody can send one. */
 static const kind_row kinds[] = {
-    {"promise.get", DA_REQ_PROMISE_GET, id_fields, scope_id},
     {"promise.create", DA_REQ_PROMISE_CREATE, create_fields, scope_id},
-    {"promise.settle", DA_REQ_PROMISE_SETTLE, settle_fields, scope_id},
+    {"promise.get", DA_REQ_PROMISE_GET, id_fields, scope_id},
     {"promise.register_callback", DA_REQ_PROMISE_REGISTER_CALLBACK, callback_fields, scope_callback},
     {"promise.register_listener", DA_REQ_PROMISE_REGISTER_LISTENER, listener_fields, scope_listener},
     {"promise.search", DA_REQ_PROMISE_SEARCH, promise_search_fields, NULL},
-    {"task.get", DA_REQ_TASK_GET, id_fields, scope_id},
-    {"task.create", DA_REQ_TASK_CREATE, task_create_fields, scope_create},
-    {"task.acquire", DA_REQ_TASK_ACQUIRE, acquire_fields, scope_id},
-    {"task.release", DA_REQ_TASK_RELEASE, release_fields, scope_id},
-    {"task.fulfill", DA_REQ_TASK_FULFILL, fulfill_fields, scope_id},
-    {"task.suspend", DA_REQ_TASK_SUSPEND, suspend_fields, scope_suspend},
-    {"task.fence", DA_REQ_TASK_FENCE, fence_fields, scope_fence},
-    {"task.heartbeat", DA_REQ_TASK_HEARTBEAT, heartbeat_fields, scope_heartbeat},
-    {"task.halt", DA_REQ_TASK_HALT, id_fields, scope_id},
-    {"task.continue", DA_REQ_TASK_CONTINUE, id_fields, scope_id},
-    {"task.search", DA_REQ_TASK_SEARCH, task_search_fields, NULL},
-    {"schedule.get", DA_REQ_SCHEDULE_GET, id_fields, scope_id},
+    {"promise.settle", DA_REQ_PROMISE_SETTLE, settle_fields, scope_id},
     {"schedule.create", DA_REQ_SCHEDULE_CREATE, schedule_fields, scope_schedule},
     {"schedule.delete", DA_REQ_SCHEDULE_DELETE, id_fields, scope_id},
+    {"schedule.get", DA_REQ_SCHEDULE_GET, id_fields, scope_id},
     {"schedule.search", DA_REQ_SCHEDULE_SEARCH, schedule_search_fields, NULL},
+    {"task.acquire", DA_REQ_TASK_ACQUIRE, acquire_fields, scope_id},
+    {"task.continue", DA_REQ_TASK_CONTINUE, id_fields, scope_id},
+    {"task.create", DA_REQ_TASK_CREATE, task_create_fields, scope_create},
+    {"task.fence", DA_REQ_TASK_FENCE, fence_fields, scope_fence},
+    {"task.fulfill", DA_REQ_TASK_FULFILL, fulfill_fields, scope_id},
+    {"task.get", DA_REQ_TASK_GET, id_fields, scope_id},
+    {"task.halt", DA_REQ_TASK_HALT, id_fields, scope_id},
+    {"task.heartbeat", DA_REQ_TASK_HEARTBEAT, heartbeat_fields, scope_heartbeat},
+    {"task.release", DA_REQ_TASK_RELEASE, release_fields, scope_id},
+    {"task.search", DA_REQ_TASK_SEARCH, task_search_fields, NULL},
+    {"task.suspend", DA_REQ_TASK_SUSPEND, suspend_fields, scope_suspend},
 };
+
+static int by_name(const void *name, const void *row)
+{
+  return da_slice_cmp(*(const da_slice *)name, da_slice_of(((const kind_row *)row)->name));
+}
 
 static const kind_row *kind_row_of(da_slice name)
 {
-  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-    if (da_slice_eq(name, da_slice_of(kinds[i].name))) return &kinds[i];
-  return NULL;
+  return bsearch(&name, kinds, sizeof kinds / sizeof kinds[0], sizeof kinds[0], by_name);
 }
 
 static da_debug_kind debug_kind_of(da_slice name)
 {
   static const char *const names[] = {"", "debug.start", "debug.stop", "debug.reset", "debug.tick", "debug.snap"};
+  if (!da_slice_starts(name, DA_LIT("debug."))) return DA_DEBUG_NONE;
   for (int i = DA_DEBUG_START; i <= DA_DEBUG_SNAP; i++)
     if (da_slice_eq(name, da_slice_of(names[i]))) return (da_debug_kind)i;
   return DA_DEBUG_NONE;
