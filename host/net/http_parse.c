@@ -106,11 +106,22 @@ static int on_chunk(llhttp_t *llhttp)
 {
   da_http_parser *p = llhttp->data;
   p->last_chunk = llhttp->content_length == 0;
+  p->in_chunk_line = false;
   if (llhttp->content_length > p->limits.body_max - p->body_bytes) {
     refuse(p, 413, "the body is too long");
     return -1;
   }
-  return p->last_chunk ? HPE_PAUSED : 0;
+  return HPE_PAUSED;
+}
+
+/* Its bytes have come, and the end of line behind them. */
+static int on_chunk_end(llhttp_t *llhttp)
+{
+  da_http_parser *p = llhttp->data;
+  if (p->last_chunk) return 0;
+  p->in_chunk_line = true;
+  p->last = 0;
+  return HPE_PAUSED;
 }
 
 static int on_end(llhttp_t *llhttp)
@@ -127,6 +138,7 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_head_end,
     .on_body = on_body,
     .on_chunk_header = on_chunk,
+    .on_chunk_complete = on_chunk_end,
     .on_message_complete = on_end,
 };
 
@@ -343,6 +355,8 @@ static da_http_event read_head(da_http_parser *p)
   m->has_body = (chunked && !p->no_body) || length > 0 || llhttp_message_needs_eof(&p->llhttp) != 0;
   if (length > p->limits.body_max) return refuse(p, 413, "the body is too long");
   p->part = DA_HTTP_IN_BODY;
+  p->in_chunk_line = chunked;
+  p->last = 0;
   if (length > 0) da_buf_reserve(&m->body, length < BODY_FIRST ? (size_t)length : BODY_FIRST);
   return DA_HTTP_HEAD;
 }
@@ -411,11 +425,52 @@ static size_t execute(da_http_parser *p, const char *at, size_t len)
   return len;
 }
 
+/* What stands behind a chunk's size (RFC 9112, 7.1.1) means nothing to anybody here. It ends before the CR. */
+static size_t pass_extension(da_http_parser *p, const char *at, size_t len)
+{
+  for (size_t i = 0; i < len; i++) {
+    uint8_t c = (uint8_t)at[i];
+    p->in_extension = c != '\r' || p->in_quotes;
+    if (!p->in_extension) return i;
+    if ((c < ' ' && c != '\t') || c == 0x7f) {
+      (void)refuse(p, 400, "a control character");
+      return i;
+    }
+    bool quoted_pair = p->in_quotes && p->last == '\\';
+    if (c == '"' && !quoted_pair) p->in_quotes = !p->in_quotes;
+    p->last = quoted_pair ? 0 : c;
+  }
+  return len;
+}
+
+/* The line before a chunk. llhttp reads its size, but knows only some of the extensions there may be, so it is not
+ * shown any; nor does it see a CR without what must follow. */
+static size_t feed_chunk_line(da_http_parser *p, const char *at, size_t len)
+{
+  if (p->in_extension) return pass_extension(p, at, len);
+  size_t n = 0;
+  if (len > 0 && p->last == '\r' && at[0] != '\n') {
+    (void)refuse(p, 400, "CR without LF");
+    return 0;
+  }
+  while (n < len && at[n] != ';' && at[n] != '\r' && at[n] != '\n') n++;
+  bool extended = n < len && at[n] == ';';
+  if (n < len && !extended) n++;
+  size_t taken = execute(p, at, n);
+  if (taken > 0) p->last = (uint8_t)at[taken - 1];
+  if (!extended || !p->in_chunk_line) return taken;
+  p->in_extension = true;
+  p->in_quotes = false;
+  p->last = 0;
+  return taken;
+}
+
 static da_http_event feed_body(da_http_parser *p, da_slice *in)
 {
   bool chunked = (p->llhttp.flags & F_CHUNKED) != 0;
   size_t window = CHUNK_WINDOW - p->fed % CHUNK_WINDOW;
-  size_t taken = execute(p, in->ptr, chunked && in->len > window ? window : in->len);
+  size_t len = chunked && in->len > window ? window : in->len;
+  size_t taken = p->in_chunk_line && in->len > 0 ? feed_chunk_line(p, in->ptr, len) : execute(p, in->ptr, len);
   if (p->part == DA_HTTP_DEAD) return DA_HTTP_REFUSED;
   *in = da_slice_make(in->ptr + taken, in->len - taken);
   p->fed += taken;
@@ -423,7 +478,8 @@ static da_http_event feed_body(da_http_parser *p, da_slice *in)
     p->part = DA_HTTP_AT_END;
     return DA_HTTP_DONE;
   }
-  if (chunked && taken == window && p->fed - p->body_bytes > p->limits.head_max + p->body_bytes * CHUNK_FRAME_MAX)
+  if (chunked && taken > 0 && p->fed % CHUNK_WINDOW == 0 &&
+      p->fed - p->body_bytes > p->limits.head_max + p->body_bytes * CHUNK_FRAME_MAX)
     return refuse(p, 400, "too many bytes around too little body");
   if (p->last_chunk) {
     p->part = DA_HTTP_IN_TRAILER;

@@ -71,6 +71,9 @@ typedef struct da_http_parser {
   bool no_body;       /* see da_http_parser_no_body() */
   bool head_ended;    /* llhttp has seen the end of the head */
   bool last_chunk;    /* llhttp has seen it */
+  bool in_chunk_line; /* the line with a chunk's size is under way */
+  bool in_extension;  /* in what stands there behind the size */
+  bool in_quotes;     /* in a quoted string there */
   bool ended;         /* llhttp has seen the end of the message */
   size_t guarded;     /* bytes that the guard looked at in this message, against head_max */
   size_t fed;         /* bytes of a body that llhttp took, with what frames its chunks */
