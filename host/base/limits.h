@@ -8,11 +8,13 @@ enum {
   DA_ID_REST_MAX = 1000,    /* bytes of an id behind its root, separator included */
   DA_ID_REST_KEY_MAX = 160, /* a longer rest is keyed by its first DA_ID_REST_KEY_HEAD bytes and a hash */
   DA_ID_REST_KEY_HEAD = 128,
-  DA_BATCH_OPS_MAX = 1024,      /* ops in one commit: beyond it only latency grows */
-  DA_BATCH_BYTES_MAX = 1 << 20, /* bytes of requests in one commit, as above */
-  DA_QUEUE_OPS_MAX = 8 * 1024,  /* queued ops: eight batches, then the network is told 503 */
-  DA_DAMAGED_MAX = 64,          /* damaged records that what falls due is looked at without */
-  DA_SWEEP_MAX = 256,           /* expiries in one sweep, so that a sweep never holds up a batch */
+  DA_BATCH_OPS_MAX = 1024,         /* ops in one commit: beyond it only latency grows */
+  DA_BATCH_BYTES_MAX = 1 << 20,    /* bytes of requests in one commit, as above */
+  DA_BATCH_ANSWERS_MAX = 64 << 20, /* bytes of what one batch answers: its other ops go into the next */
+  DA_UNTOLD_MAX = 64 << 20,    /* bytes of answers that the loop has not told, before the store thread waits for it */
+  DA_QUEUE_OPS_MAX = 8 * 1024, /* queued ops: eight batches, then the network is told 503 */
+  DA_DAMAGED_MAX = 64,         /* damaged records that what falls due is looked at without */
+  DA_SWEEP_MAX = 256,          /* expiries in one sweep, so that a sweep never holds up a batch */
   DA_SCHEDULE_FIRE_MAX =
       16, /* instants of one schedule in one sweep, so that none that catches up keeps others waiting */
   DA_SCHEDULE_LATE_MS = 60000, /* what catches up nothing fires this late still, as crond does */
@@ -21,6 +23,7 @@ enum {
   DA_SEARCH_MAX = 1000,        /* records in one answer to a search */
   DA_SEARCH_LOOK = 500,        /* records looked at in one turn of a search, so that it holds up no batch */
   DA_SEARCH_BYTES_MAX = 16 << 20, /* bytes of values in one answer: beyond it ends before its limit */
+  DA_SEARCHES_MAX = 8,   /* searches of the network that are carried out at a time; others wait for their turn */
   DA_PRELOAD_MAX = 1000, /* records read for one preload, which is a hint that each fence of a worker asks for */
   DA_PRELOAD_BYTES_MAX = 4 << 20, /* bytes of values in one */
   DA_CLAIM_MAX = 100, /* messages in one claim of the outbox: what a transport can be made to buffer at once */
@@ -38,6 +41,7 @@ enum {
   DA_HTTP_HELD_MAX = 256 << 20,    /* bytes of requests that came and are not answered, of all connections */
   DA_CONFIG_FILE_MAX = 1 << 20,    /* bytes of a file of settings: there are some dozens of them */
   DA_HTTP_UNSENT_MAX = 64 << 20,   /* bytes that a slow reader of answers may owe: the largest answer, and more */
+  DA_HTTP_OWED_MAX = 512 << 20,    /* as above, all readers together: eight of the slowest */
   DA_METRICS_CONNECTIONS_MAX = 16, /* connections to the metrics: a scraper or two, and a person */
   DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
   DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */

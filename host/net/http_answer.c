@@ -157,6 +157,8 @@ void da_http_answer(da_http_exchange *exchange, int status, const char *content_
   da_buf_add_slice(out, DA_LIT("\r\n"));
   if (!exchange->is_head && status != 204 && status != 304) da_buf_add_slice(out, body);
   answered(exchange);
+  http_conn_owe(conn);
+  http_server_relieve(conn->server);
 }
 
 void http_answer_refusal(da_http_exchange *exchange, int status, const char *why)
@@ -211,11 +213,13 @@ bool da_http_stream_write(da_http_stream *stream, da_slice bytes)
   http_conn *conn = exchange->conn;
   if (http_conn_is_over(conn)) return false;
   if (da_http_stream_unsent(stream) > conn->server->options.stream_bytes_max) return false;
+  if (conn->server->owed + bytes.len > conn->server->options.owed_max) return false;
   if (bytes.len == 0 || exchange->is_head) return true; /* an empty chunk would be the last one */
   da_buf *out = target_of(exchange);
   if (stream->chunked) da_buf_addf(out, "%zx\r\n", bytes.len);
   da_buf_add_slice(out, bytes);
   if (stream->chunked) da_buf_add_slice(out, DA_LIT("\r\n"));
+  http_conn_owe(conn);
   http_conn_mark(conn);
   return true;
 }

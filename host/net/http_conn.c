@@ -71,6 +71,16 @@ void http_conn_hold(http_conn *conn)
   set_held(conn, conn->request_bytes + conn->parser.message.head.len + conn->parser.message.body.len);
 }
 
+void http_conn_owe(http_conn *conn)
+{
+  size_t bytes = conn->state != CONN_CLOSED ? http_conn_unsent(conn) : 0;
+  for (const da_http_exchange *each = conn->first; each != NULL && conn->state != CONN_CLOSED; each = each->next)
+    bytes += each->bytes.len;
+  conn->server->owed += bytes;
+  conn->server->owed -= conn->owed;
+  conn->owed = bytes;
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
 static void on_closed(uv_handle_t *handle)
@@ -103,6 +113,7 @@ void http_conn_close(http_conn *conn)
 {
   if (conn->state == CONN_CLOSED) return;
   conn->state = CONN_CLOSED;
+  http_conn_owe(conn);
   http_conn_unmark(conn);
   uv_close(&conn->uv.handle, on_closed);
 }
@@ -480,6 +491,7 @@ void http_conn_flush(http_conn *conn)
 {
   if (conn->state == CONN_CLOSED) return;
   if (conn->out.len > 0) send_out(conn);
+  http_conn_owe(conn);
   if (conn->state == CONN_OPEN) {
     resume(conn);
     set_wait(conn, false);

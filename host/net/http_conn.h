@@ -79,6 +79,7 @@ struct http_conn {
   uint64_t progress_since;
   size_t thrown_away; /* bytes that came while nothing was expected */
   size_t held;        /* bytes of requests that came and are not answered, as counted in the server's */
+  size_t owed;        /* bytes of answers that are not sent, as counted there */
   da_tls_session *tls;
   da_http_parser parser;
   da_buf in;  /* read, not parsed: more than DA_HTTP_PIPELINE_MAX, or than the answers can be sent */
@@ -111,6 +112,7 @@ struct da_http_server {
   http_conn *dirty;
   size_t handles;    /* open ones, connections included */
   size_t held;       /* bytes of requests, of all connections */
+  size_t owed;       /* bytes of answers */
   size_t open;       /* connections that count against connections_max */
   char *read_buffer; /* one for all: what is read is parsed before the next read, so waiting connections hold none */
   da_buf plain;      /* as that, of TLS */
@@ -139,6 +141,7 @@ void http_conn_last(http_conn *conn);  /* no further request is read */
 void http_conn_mark(http_conn *conn);  /* flush() is to look at it */
 void http_conn_unmark(http_conn *conn);
 void http_conn_hold(http_conn *conn);    /* counts its bytes that are not answered */
+void http_conn_owe(http_conn *conn);     /* counts its bytes that are not sent */
 void http_conn_advance(http_conn *conn); /* answers whose turn it is go into conn->out */
 void http_conn_sweep(http_conn *conn, uint64_t now);
 void http_conn_flush(http_conn *conn);
@@ -162,6 +165,7 @@ void http_answer_refusal(da_http_exchange *exchange, int status, const char *why
 void http_listeners_close(da_http_server *server);
 void http_listeners_resume(da_http_server *server);     /* those that paused */
 void http_server_handle_closed(da_http_server *server); /* one of `handles` is gone */
+void http_server_relieve(da_http_server *server);       /* who owes the most is dropped, until there is room */
 void http_server_watch(da_http_server *server);         /* the sweep runs from now on */
 
 #endif

@@ -12,8 +12,9 @@ enum {
   HEADER_MS = 10000,
   BODY_MS = 30000,
   IDLE_MS = 75000,
-  SWEEP_MS = 500,  /* deadlines are kept that coarsely */
-  SPARE_FDS = 256, /* descriptors besides those of connections */
+  SWEEP_MS = 500,       /* deadlines are kept that coarsely */
+  OWED_MIN = 64 * 1024, /* bytes below which a connection is never the one that is dropped for room */
+  SPARE_FDS = 256,      /* descriptors besides those of connections */
 };
 
 /* Answers of one turn of the loop leave together, and so does what they make possible. */
@@ -58,6 +59,28 @@ static void sweep(uv_timer_t *timer)
   }
 }
 
+/* Who has read nothing for the longest, among equals who owes the most. */
+static http_conn *slowest(const da_http_server *server)
+{
+  http_conn *found = NULL;
+  for (http_conn *conn = server->conns; conn != NULL; conn = conn->next) {
+    if (conn->owed < OWED_MIN) continue;
+    if (found == NULL || conn->progress_since < found->progress_since ||
+        (conn->progress_since == found->progress_since && conn->owed > found->owed))
+      found = conn;
+  }
+  return found;
+}
+
+void http_server_relieve(da_http_server *server)
+{
+  while (server->owed > server->options.owed_max) {
+    http_conn *conn = slowest(server);
+    if (conn == NULL) return;
+    http_conn_drop(conn, "it reads the slowest, and all readers together owe too much");
+  }
+}
+
 static uint64_t sweep_ms(const da_http_options *options)
 {
   int64_t least = SWEEP_MS;
@@ -95,6 +118,7 @@ da_status da_http_server_new(const da_http_options *options, da_http_server **ou
   if (server->options.body_ms == 0) server->options.body_ms = BODY_MS;
   if (server->options.idle_ms == 0) server->options.idle_ms = IDLE_MS;
   if (server->options.held_max == 0) server->options.held_max = DA_HTTP_HELD_MAX;
+  if (server->options.owed_max == 0) server->options.owed_max = DA_HTTP_OWED_MAX;
   server->limits = (da_http_limits){.target_max = DA_HTTP_TARGET_MAX,
                                     .head_max = DA_HTTP_HEAD_MAX,
                                     .fields_max = DA_HTTP_FIELDS_MAX,

@@ -78,6 +78,8 @@ typedef struct da_http_options {
   size_t stream_bytes_max; /* unsent bytes of a stream before it takes no more; of answers, before a reader that wants
                               yet another one is dropped */
   size_t held_max;         /* bytes of requests that are not answered, of all connections; then 503. 0: the default */
+  size_t owed_max;         /* unsent bytes of answers, of all connections; then the slowest reader is dropped. 0: the
+                              default */
   int64_t header_ms;       /* to send a whole header, from its first byte or the accept; 0 for these: the default */
   int64_t body_ms;         /* between two reads of a body */
   int64_t idle_ms;         /* between two requests */

@@ -4,8 +4,12 @@
  * everything: the text (copied, since the exchange may go while the store thread reads it), what was read of it, the
  * outcome. The answer is written when the op is told, which is after the flush.
  *
+ * A search reads and answers up to DA_SEARCH_BYTES_MAX: a few are carried out at a time, so that many of them hold up
+ * nobody else and fill no memory. One whose asker goes while it waits is not carried out.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../base/clock.h"
+#include "../base/limits.h"
 #include "../base/log.h"
 #include "server_parts.h"
 
@@ -66,10 +70,40 @@ void da_ask_refuse_failed(da_ask *a, da_op *op)
   }
 }
 
+static bool is_search(const da_op *op)
+{
+  da_req_kind kind = op->requests[0].kind;
+  return kind == DA_REQ_PROMISE_SEARCH || kind == DA_REQ_TASK_SEARCH || kind == DA_REQ_SCHEDULE_SEARCH;
+}
+
+static void begin_search(da_server *s, da_op *op)
+{
+  s->searching++;
+  da_sched_submit(s->sched, op, true);
+}
+
+/* One has ended: what waits takes its place. */
+static void end_search(da_server *s)
+{
+  s->searching--;
+  while (s->search_first != NULL && s->searching < DA_SEARCHES_MAX) {
+    da_ask *a = s->search_first;
+    s->search_first = a->next;
+    s->searches_waiting--;
+    if (a->waiting.exchange != NULL) {
+      begin_search(s, a->op);
+    } else {
+      s->asked--; /* not its last: the search that has just ended is still to be heard */
+      da_ask_refuse(a, a->op, 503, DA_LIT("Its asker has gone"));
+    }
+  }
+}
+
 static void on_done(da_op *op)
 {
   da_ask *a = op->user;
   da_server *s = a->waiting.server;
+  if (is_search(op)) end_search(s);
   if (op->status != DA_OK) {
     da_ask_refuse_failed(a, op);
   } else {
@@ -102,6 +136,26 @@ static bool is_allowed(da_ask *a, da_op *op)
   return false;
 }
 
+static void submit_search(da_ask *a, da_op *op)
+{
+  da_server *s = a->waiting.server;
+  if (s->searches_waiting >= DA_QUEUE_OPS_MAX) {
+    da_ask_refuse(a, op, 503, DA_LIT("Too many searches are waiting; try again"));
+    return;
+  }
+  s->asked++;
+  da_http_exchange_set_user(a->waiting.exchange, &a->waiting);
+  if (s->searching < DA_SEARCHES_MAX) {
+    begin_search(s, op);
+    return;
+  }
+  a->op = op;
+  a->next = NULL;
+  *(s->search_first != NULL ? &s->search_last->next : &s->search_first) = a;
+  s->search_last = a;
+  s->searches_waiting++;
+}
+
 static void submit(da_ask *a, da_op *op)
 {
   const da_envelope *envelope = &a->envelope;
@@ -113,7 +167,10 @@ static void submit(da_ask *a, da_op *op)
   }
   a->waiting.access.id = envelope->request.id;
   op->done = on_done;
-  da_server_submit(&a->waiting, op);
+  if (is_search(op))
+    submit_search(a, op);
+  else
+    da_server_submit(&a->waiting, op);
 }
 
 void da_server_ask(da_server *s, da_http_exchange *exchange, const da_access *access)

@@ -40,6 +40,11 @@ struct da_server {
   void *user;
   uint64_t lost_answers; /* their peer had gone */
 
+  size_t searching; /* searches under way */
+  size_t searches_waiting;
+  struct da_ask *search_first; /* of those that wait */
+  struct da_ask *search_last;
+
   bool stopping;
   size_t asked; /* ops whose done() is to come */
   size_t open;  /* what has to be closed before it has stopped */
@@ -89,6 +94,8 @@ bool da_server_refusal_body(void *server, int status, const char *why, const cha
 typedef struct da_ask {
   da_waiting waiting;
   da_envelope envelope;
+  da_op *op;
+  struct da_ask *next; /* of the searches that wait */
 } da_ask;
 
 /* server_ask.c */

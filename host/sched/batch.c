@@ -26,6 +26,7 @@
 
 enum {
   EXIT_STORE = 74,          /* EX_IOERR of sysexits.h */
+  UNTOLD_MS = 1000,         /* the longest wait for a loop that has much to tell; it may be this thread it waits for */
   SKIP_MAX = 64,            /* batches between two tries to wait for a loop that was too busy: 1 % lost at most */
   PATIENCE_MAX_NS = 4000000 /* of a flush, so that one slow flush of a bad disk does not set the pace */
 };
@@ -99,6 +100,23 @@ static bool wait_for_ops(da_sched *s)
   }
   (void)pthread_mutex_unlock(&queue->lock);
   return any;
+}
+
+/* A few clients can ask for more than the memory holds, and the store reads faster than the loop writes: what the loop
+ * has at hand is told before more is read. */
+static void wait_for_telling(da_sched *s)
+{
+  da_op_queue *queue = &s->queue;
+  if (atomic_load(&s->untold) < DA_UNTOLD_MAX) return;
+  uint64_t until = da_clock_mono_ns() + UNTOLD_MS * UINT64_C(1000000);
+  struct timespec at = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+  int fault = 0;
+  (void)pthread_mutex_lock(&queue->lock);
+  queue->idle = true;
+  while (fault == 0 && !queue->closed && atomic_load(&s->untold) >= DA_UNTOLD_MAX)
+    fault = pthread_cond_timedwait(&queue->ready, &queue->lock, &at);
+  queue->idle = false;
+  (void)pthread_mutex_unlock(&queue->lock);
 }
 
 static size_t cut_from(const da_sched *s, da_op_list *from, da_batch *batch, size_t bytes)
@@ -203,6 +221,17 @@ static da_status apply_requests(da_sched *s, da_engine_env *env, da_op *op, bool
   return DA_OK;
 }
 
+/* What is behind `last` comes first in the next batch. */
+static void leave_rest(da_sched *s, da_batch *batch, da_op *last)
+{
+  da_op_list rest = {.first = last->next, .last = batch->ops.last};
+  last->next = NULL;
+  batch->ops.last = last;
+  for (const da_op *op = rest.first; op != NULL; op = op->next) batch->count--;
+  da_op_list_move(&rest, &s->fore);
+  s->fore = rest;
+}
+
 /* What a call could not do is its own answer, but for failures that leave the transaction in doubt. */
 static da_status apply_call(da_sched *s, da_op *op, da_err *err)
 {
@@ -262,6 +291,8 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
     } else if (status != DA_OK) {
       return status;
     }
+    batch->bytes += da_arena_size(&op->arena);
+    if (batch->bytes >= DA_BATCH_ANSWERS_MAX && op->next != NULL) leave_rest(s, batch, op);
   }
   return env.next_seq != da_store_seq(s->store) ? da_store_set_seq(s->store, env.next_seq, err) : DA_OK;
 }
@@ -371,6 +402,7 @@ static da_status fill_transaction(da_sched *s, da_batch *batch, const char **doi
 {
   for (bool again = true; again;) {
     again = false;
+    batch->bytes = 0;
     *doing = "begin";
     da_status status = da_store_begin(s->store, err);
     if (status != DA_OK) return status;
@@ -417,6 +449,7 @@ void *da_batch_thread(void *sched)
 {
   da_sched *s = sched;
   while (wait_for_ops(s)) {
+    wait_for_telling(s);
     da_batch *batch = da_xcalloc(1, sizeof *batch);
     cut_batch(s, batch);
     if (!s->died) run_batch(s, batch);

@@ -49,6 +49,7 @@ void da_waiter_signal(da_op *op);
 typedef struct da_batch {
   da_op_list ops;
   size_t count;
+  size_t bytes; /* of its ops, with their answers */
   int64_t now_ms;
   bool dirty;     /* it had writes */
   bool full;      /* nothing of it happened; the store thread applies no more until the loop has told it */
@@ -193,6 +194,7 @@ struct da_sched {
   atomic_bool instants_given; /* set by the store thread: an op had its own; records may lie ahead of the clock */
   atomic_bool died;           /* set by the store thread */
   _Atomic uint64_t not_told;  /* ops between their submission and done() */
+  _Atomic size_t untold;      /* bytes of the batches that the store thread has handed over and nobody was told */
 };
 
 /* batch.c */

@@ -110,6 +110,7 @@ void da_hand_batch(da_sched *s, da_batch *batch)
 {
   (void)pthread_mutex_lock(&s->hand.lock);
   if (batch != NULL) {
+    (void)atomic_fetch_add(&s->untold, batch->bytes);
     *s->hand.batches_end = batch;
     s->hand.batches_end = &batch->next;
   } else {
@@ -187,6 +188,7 @@ static void tell_batch(da_sched *s, da_batch *batch)
   if (batch->dues) da_sweep_heard(s, batch->due_at);
   if (batch->dirty) da_kill_at(DA_KILL_ANSWER_BEFORE);
   tell_ops(s, &batch->ops);
+  (void)atomic_fetch_sub(&s->untold, batch->bytes);
   if (batch->full) end_refusing(s);
   free(batch);
 }
