@@ -70,8 +70,29 @@ static bool is_key(int flag, da_slice name)
   return same;
 }
 
+/* A verb of stores alone was given --server: what stands for it where a server is asked. */
+static int not_for_servers(const cli_verb *verb)
+{
+  static const struct {
+    const char *verb;
+    const char *instead;
+  } rows[] = {{"get", "promise get ID"},        {"ps", "promise search"},         {"cancel", "promise cancel ID"},
+              {"continue", "task continue ID"}, {"run", "invoke ID --func NAME"}, {"start", "invoke ID --func NAME"},
+              {"resume", "task get ID"}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (strcmp(rows[i].verb, verb->name) == 0)
+      return cli_fail(CLI_EXIT_USAGE, "%s asks a store (--data DIR) alone; with a server: dahost %s --server URL",
+                      verb->name, rows[i].instead);
+  return cli_fail(CLI_EXIT_USAGE,
+                  "%s asks a store (--data DIR) alone; with --server URL there are promise, task, "
+                  "schedule, invoke and tree",
+                  verb->name);
+}
+
 static int unknown_flag(const cli_verb *verb, da_slice name)
 {
+  bool store = verb != NULL && (verb->flags & CLI_BIT(CLI_DATA)) != 0;
+  if (store && da_slice_eq(name, da_slice_of(cli_flags[CLI_SERVER].name))) return not_for_servers(verb);
   cli_nearest nearest = {.wanted = name};
   bool elsewhere = false;
   da_slice key = DA_NONE;
@@ -131,7 +152,11 @@ static int find_flag(const cli_verb *verb, const char *word, const char **value)
   *value = NULL;
   if (word[1] != '-') {
     for (size_t i = 0; i < sizeof short_flags / sizeof *short_flags; i++) {
-      if (short_flags[i].letter != word[1] || (flags_of(verb) & CLI_BIT(short_flags[i].flag)) == 0) continue;
+      if (short_flags[i].letter != word[1]) continue;
+      if ((flags_of(verb) & CLI_BIT(short_flags[i].flag)) == 0) {
+        (void)unknown_flag(verb, da_slice_of(cli_flags[short_flags[i].flag].name));
+        return -1;
+      }
       bool alone = cli_flags[short_flags[i].flag].metavar == NULL;
       if (alone && word[2] != '\0') break;
       if (word[2] != '\0') *value = word + 2 + (word[2] == '=' ? 1 : 0);
@@ -278,9 +303,12 @@ static int check_operands(const cli_command *command)
 {
   const cli_verb *verb = command->verb;
   if (command->operand_count > verb->operands_max)
-    return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s%s%s%s",
+    return cli_fail(CLI_EXIT_USAGE, "'%s' is one operand too many; usage: dahost %s%s%s%s%s",
                     command->operands[verb->operands_max], verb->name, *verb->operands != '\0' ? " " : "",
-                    verb->operands, cli_has(command, CLI_SERVER) ? " --server URL" : "");
+                    verb->operands, cli_has(command, CLI_SERVER) ? " --server URL" : "",
+                    strcmp(verb->name, "promise search") == 0
+                        ? " (--tag, --state and --cursor choose; a prefix is for stores)"
+                        : "");
   size_t fewer = cli_has(command, CLI_WHERE) && verb->operands_min > 0 ? 1 : 0; /* conditions stand for the id */
   if (command->operand_count < verb->operands_min - fewer)
     return cli_fail(CLI_EXIT_USAGE, "an operand is missing; usage: dahost %s %s", verb->name, verb->operands);
@@ -344,10 +372,7 @@ static int take_verb(int argc, char **argv, int *at, const cli_verb **verb)
 int cli_help(const cli_command *command)
 {
   if (command->operand_count == 0) {
-    da_buf out = {0};
-    cli_overview(&out);
-    cli_print(da_buf_slice(&out));
-    da_buf_free(&out);
+    cli_print_overview();
     return CLI_EXIT_OK;
   }
   char name[64];

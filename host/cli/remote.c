@@ -3,6 +3,7 @@
 #include "remote.h"
 
 #include <stdlib.h>
+#include <sys/un.h>
 #include <uv.h>
 
 #include "../base/clock.h"
@@ -20,8 +21,9 @@ struct cli_remote {
   const cli_command *command;
   uv_loop_t loop;
   da_http_client *client;
-  const char *server; /* as it was given */
-  da_buf url;         /* what is posted to */
+  const char *server;    /* as it was given */
+  const char *unix_path; /* NULL: it is a URL */
+  da_buf url;            /* what is posted to */
   da_slice token;
   int64_t wait_ms;
   int asked;
@@ -123,9 +125,25 @@ int cli_remote_ask(cli_remote *r, const char *kind, da_slice data, cli_answer *a
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
+/* A path as --listen takes it. */
+static bool read_unix_path(cli_remote *r)
+{
+  const char *path = r->server + strlen("unix:");
+  size_t len = strlen(path);
+  size_t max = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+  if (len == 0 || len > max) {
+    cli_fail(CLI_EXIT_USAGE, "--server: the path of a socket has 1 to %zu bytes: unix:/run/dahost.sock", max);
+    return false;
+  }
+  r->unix_path = path;
+  da_buf_addf(&r->url, "http://localhost/");
+  return true;
+}
+
 /* The address without a '/' at its end, and one behind it. */
 static bool read_url(cli_remote *r)
 {
+  if (strncmp(r->server, "unix:", 5) == 0) return read_unix_path(r);
   da_err err = {{0}};
   da_http_url url;
   da_slice given = da_slice_of(r->server);
@@ -185,7 +203,8 @@ cli_remote *cli_remote_new(const cli_command *command)
                                           .connections_max = 1,
                                           .answer_max = ANSWER_MAX,
                                           .connect_ms = r->wait_ms,
-                                          .request_ms = r->wait_ms};
+                                          .request_ms = r->wait_ms,
+                                          .unix_path = r->unix_path};
   r->client = da_http_client_new(&options);
   return r;
 }

@@ -166,6 +166,9 @@ int cli_net_open(cli_net *net, da_sched *sched, da_worker *worker)
   net->options.more_metrics = write_metrics;
   net->options.user = net;
   if (da_server_new(&net->options, &net->server, &err) == DA_OK) return 0;
+  const char *metrics = net->options.metrics_listen;
+  if (metrics != NULL && strstr(err.text, metrics) != NULL)
+    return cli_fail(CLI_EXIT_FAILED, "%s; --metrics ADDR names another place (127.0.0.1:0: any free port)", err.text);
   return cli_fail(CLI_EXIT_FAILED,
                   "%s; --listen ADDR names another place (127.0.0.1:0: any free port; none: no server)", err.text);
 }

@@ -319,3 +319,65 @@ bool cli_first_time(da_buf *told, da_slice key)
   da_buf_free(&line);
   return !known;
 }
+
+/* ---- help ---------------------------------------------------------------------------------------------- */
+
+enum { MEANT_COLUMNS = 100 }; /* a line that would have taken the next one's first word ends where it was meant to */
+
+/* Appends the words behind column *at, and goes on under `indent`. */
+static void add_words(da_buf *out, da_slice words, size_t *at, size_t indent, size_t columns)
+{
+  for (size_t i = 0; i < words.len;) {
+    da_slice word = da_slice_make(words.ptr + i, 0);
+    while (i + word.len < words.len && word.ptr[word.len] != ' ') word.len++;
+    i += word.len + 1;
+    if (word.len == 0) continue;
+    size_t width = cli_width(word);
+    if (*at > indent && *at + 1 + width > columns) {
+      da_buf_addf(out, "\n%*s", (int)indent, "");
+      *at = indent;
+    }
+    if (*at > indent) da_buf_add_byte(out, ' ');
+    *at += width + (*at > indent ? 1 : 0);
+    da_buf_add_slice(out, word);
+  }
+}
+
+static void add_row(da_buf *out, da_slice row, size_t columns)
+{
+  size_t start = 0;
+  while (start < row.len && row.ptr[start] == ' ') start++;
+  size_t second = start;
+  for (size_t i = start; i + 2 < row.len && second == start; i++)
+    if (row.ptr[i] == ' ' && row.ptr[i + 1] == ' ') second = i + 2;
+  while (second > start && second < row.len && row.ptr[second] == ' ') second++;
+  size_t at = second;
+  if (cli_width(row) <= columns) second = row.len;
+  da_buf_add(out, row.ptr, second);
+  add_words(out, da_slice_make(row.ptr + second, row.len - second), &at, at, columns);
+}
+
+void cli_wrap(da_buf *out, da_slice text, size_t columns)
+{
+  size_t at = 0, before = 0; /* columns of the paragraph's last line so far, and of the line that was read before */
+  while (text.len > 0) {
+    ptrdiff_t end = da_slice_find(text, '\n');
+    da_slice line = da_slice_make(text.ptr, end < 0 ? text.len : (size_t)end);
+    size_t used = line.len + (end < 0 ? 0 : 1);
+    text = da_slice_make(text.ptr + used, text.len - used);
+    bool row = line.len == 0 || line.ptr[0] == ' ';
+    ptrdiff_t first = da_slice_find(line, ' ');
+    size_t word = first < 0 ? line.len : (size_t)first;
+    if (at > 0 && (row || before + 1 + word <= MEANT_COLUMNS)) {
+      da_buf_add_byte(out, '\n');
+      at = 0;
+    }
+    before = line.len;
+    if (row)
+      add_row(out, line, columns);
+    else
+      add_words(out, line, &at, 0, columns);
+    if (row) da_buf_add_byte(out, '\n');
+  }
+  if (at > 0) da_buf_add_byte(out, '\n');
+}

@@ -42,4 +42,8 @@ bool cli_first_time(da_buf *told, da_slice key);
 /* Pads what was appended since `from` with spaces to `columns`. */
 void cli_pad(da_buf *out, size_t from, size_t columns);
 
+/* Appends help, broken anew so that it fits `columns`. Lines that begin with a space stay lines, and go on under their
+ * second column ("  --flag  words"); of the others a paragraph is made, but where one ends early the break is meant. */
+void cli_wrap(da_buf *out, da_slice text, size_t columns);
+
 #endif

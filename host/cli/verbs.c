@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "config.h"
+#include "text.h"
 
 #define F(name) CLI_BIT(CLI_##name)
 #define F_COMMON (F(DATA) | F(HELP) | F(QUIET))
@@ -85,12 +86,14 @@ static const char serve_help[] =
     "unix:/path, several of them, or none. A socket that systemd opened for it takes the place of the default. Where\n"
     "others can reach it, it warns as long as anybody may ask and read.\n"
     "\n"
-    "SIGHUP reads the files again: what begins from then on takes the new code, what is under way keeps its own "
-    "(steps\n"
-    "are taken from the new one); a file that does not load is refused in words and changes nothing. SIGINT and "
-    "SIGTERM\n"
-    "end it: streams, then requests under way, for at most --shutdown-timeout, then the process, whatever executions\n"
-    "are at: nothing is lost by it, the next one goes on where this one stopped. A second signal: at once.\n"
+    "SIGHUP reads the files again: what begins from then on takes the new code, what is under way keeps its own\n"
+    "(steps are taken from the new one); the certificate, its key and the key of tokens are read again, too. What "
+    "does\n"
+    "not load is refused in words and changes nothing.\n"
+    "\n"
+    "SIGINT and SIGTERM end it: streams, then requests under way, for at most --shutdown-timeout, then the process,\n"
+    "whatever executions are at: nothing is lost by it, the next one goes on where this one stopped. A second signal:\n"
+    "at once.\n"
     "\n"
     "Exit code: 0 it was told to end; 2 usage or script error; 74 the store failed, or another process holds it or "
     "the\n"
@@ -407,6 +410,8 @@ const size_t cli_verb_count = sizeof cli_verbs / sizeof *cli_verbs;
 
 /* ---- help ---------------------------------------------------------------------------------------------- */
 
+enum { HELP_COLUMNS = 80 };
+
 void cli_variable_name(cli_flag_id which, char out[CLI_VARIABLE_MAX])
 {
   size_t len = (size_t)snprintf(out, CLI_VARIABLE_MAX, "DAHOST_%s", cli_flags[which].name);
@@ -478,6 +483,16 @@ static void add_usage(da_buf *out, const cli_verb *verb, const char *server)
               verb->operands, server, verb->help);
 }
 
+static void print_wrapped(da_buf *text)
+{
+  da_buf out = {0};
+  cli_wrap(&out, da_buf_slice(text), HELP_COLUMNS);
+  out.len--; /* cli_print() ends the line */
+  cli_print(da_buf_slice(&out));
+  da_buf_free(&out);
+  da_buf_free(text);
+}
+
 void cli_print_help(const cli_verb *verb)
 {
   static const char flags_line[] = "\nflags, before or after the operands [environment variable]:\n";
@@ -495,9 +510,7 @@ void cli_print_help(const cli_verb *verb)
     da_buf_addf(&out, "%s%s", remote_help, flags_line);
     add_flags(&out, twin->flags);
   }
-  out.len--; /* cli_print() ends the line */
-  cli_print(da_buf_slice(&out));
-  da_buf_free(&out);
+  print_wrapped(&out);
 }
 
 /* The first verb of each group in the overview. */
@@ -515,10 +528,11 @@ static const struct {
     {"verify", "the rest"},
 };
 
-void cli_overview(da_buf *out)
+void cli_print_overview(void)
 {
-  da_buf_addf(out, "dahost: functions and promises whose identity and state outlive the process\n\n"
-                   "usage: dahost VERB [operands] [flags]\n");
+  da_buf out = {0};
+  da_buf_addf(&out, "dahost: functions and promises whose identity and state outlive the process\n\n"
+                    "usage: dahost VERB [operands] [flags]\n");
   for (size_t i = 0; i < cli_verb_count; i++) {
     char left[64];
     const char *operands = cli_verbs[i].operands; /* without the flags that it needs: --help has them */
@@ -526,15 +540,16 @@ void cli_overview(da_buf *out)
     int width = flag != NULL ? (int)(flag - operands) : (int)strlen(operands);
     if (i > 0 && cli_verb_twin(&cli_verbs[i]) == &cli_verbs[i - 1]) continue;
     for (size_t k = 0; k < sizeof headings / sizeof *headings; k++)
-      if (strcmp(headings[k].verb, cli_verbs[i].name) == 0) da_buf_addf(out, "\n%s\n", headings[k].title);
+      if (strcmp(headings[k].verb, cli_verbs[i].name) == 0) da_buf_addf(&out, "\n%s\n", headings[k].title);
     (void)snprintf(left, sizeof left, "%s %.*s", cli_verbs[i].name, width, operands);
-    da_buf_addf(out, "  %-42s %s\n", left, cli_verbs[i].brief);
+    da_buf_addf(&out, "  %-42s %s\n", left, cli_verbs[i].brief);
   }
   da_buf_addf(
-      out,
+      &out,
       "\n`dahost help VERB` or `dahost VERB --help` tells more. Results go to stdout, the rest to stderr.\n"
       "The store is ./.dahost, or --data DIR, or DAHOST_DATA. What stands under promises, tasks, and functions by\n"
       "the clock, and tree, asks a Resonate server instead with --server URL (or DAHOST_SERVER, RESONATE_URL).\n\n"
       "exit codes: 0 done, or resolved; 1 rejected, or no; 2 usage or script error; 3 parked; 4 timed out or\n"
-      "cancelled; 74 the store, the server or stdout failed; 130 interrupted");
+      "cancelled; 74 the store, the server or stdout failed; 130 interrupted\n");
+  print_wrapped(&out);
 }

@@ -27,7 +27,7 @@ const char *cli_also_variable(cli_flag_id which);
 const cli_verb *cli_verb_twin(const cli_verb *verb);
 /* On stdout. */
 void cli_print_help(const cli_verb *verb);
-/* Appends the list of the verbs. */
-void cli_overview(da_buf *out);
+/* The list of the verbs, on stdout. */
+void cli_print_overview(void);
 
 #endif

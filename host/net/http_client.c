@@ -2,9 +2,10 @@
  *
  * Fair: origins with calls that wait stand in a ring; each gives one call in its turn, and one has at most `origin_max`
  * connections at work. An origin whose last call failed is a suspect and has one, until it answers again: what waits
- * for a dead one takes no place from the living. Time: one timer, set to what is due first; it looks at all
- * connections, of which there are few. An instant that is no longer wanted may let it run for nothing once. Threads:
- * the loop thread.
+ * for a dead one takes no place from the living.
+ * Time: one timer, set to what is due first; it looks at all connections, of which there are few. An instant that is no
+ * longer wanted may let it run for nothing once.
+ * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
@@ -224,6 +225,10 @@ static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo 
 
 bool da_http_origin_is_known(da_http_origin *origin)
 {
+  if (origin->client->options.unix_path != NULL) {
+    origin->address_count = 1; /* which is not looked at */
+    return true;
+  }
   if (origin->url.literal && origin->address_count == 0) {
     struct sockaddr_storage *at = &origin->addresses[0].storage;
     const char *host = origin->url.host.ptr;

@@ -20,6 +20,8 @@ typedef struct da_http_client_options {
   size_t answer_max;      /* bytes of a body */
   int64_t connect_ms;     /* to resolve a name, connect and shake hands */
   int64_t request_ms;     /* all of it, from when the call leaves the queue to the last byte of the answer */
+  const char *unix_path;  /* every call goes to this socket, whatever its host. NULL: none. Borrowed. An option and no
+                             URL, since URLs come from strangers, and the sockets of this machine are not for these */
 } da_http_client_options;
 
 typedef struct da_http_reply {

@@ -69,7 +69,7 @@ void da_http_conn_close(da_http_conn *conn)
   if (conn->state == DA_HTTP_CONN_IDLE) leave_idle(conn);
   conn->state = DA_HTTP_CONN_CLOSING;
   conn->due = UINT64_MAX;
-  if (!closing) uv_close((uv_handle_t *)&conn->tcp, on_closed);
+  if (!closing) uv_close(&conn->socket.handle, on_closed);
 }
 
 void da_http_conn_fail(da_http_conn *conn, const da_err *err)
@@ -95,6 +95,7 @@ static void fail_later(da_http_conn *conn)
 /* "example.org:8001", for words. */
 static const char *name_of(const da_http_conn *conn)
 {
+  if (conn->client->options.unix_path != NULL) return conn->client->options.unix_path;
   const char *key = conn->origin->key;
   return key[0] == 's' && conn->origin->url.tls ? key + 1 : key;
 }
@@ -114,7 +115,7 @@ void da_http_conn_expire(da_http_conn *conn)
       if (now_of(conn) >= conn->connect_due || conn->address_at + 1 >= conn->address_count) break;
       conn->state = DA_HTTP_CONN_AGAIN;
       conn->due = UINT64_MAX;
-      uv_close((uv_handle_t *)&conn->tcp, on_closed);
+      uv_close(&conn->socket.handle, on_closed);
       return;
     case DA_HTTP_CONN_HANDSHAKING:
       (void)da_fail(&err, DA_EIO, "%s: no TLS handshake within %lld ms", name_of(conn), (long long)o->connect_ms);
@@ -272,7 +273,7 @@ static size_t try_write(da_http_conn *conn, da_slice bytes)
 {
   uv_buf_t buf = {.len = bytes.len};
   memcpy(&buf.base, &bytes.ptr, sizeof buf.base);
-  int sent = uv_try_write((uv_stream_t *)&conn->tcp, &buf, 1);
+  int sent = uv_try_write(&conn->socket.stream, &buf, 1);
   return sent > 0 ? (size_t)sent : 0;
 }
 
@@ -282,7 +283,7 @@ static void write_plain(da_http_conn *conn)
   if (sent == conn->sending.len) return;
   uv_buf_t buf = {.base = conn->sending.ptr + sent, .len = conn->sending.len - sent};
   conn->writing.data = conn;
-  if (uv_write(&conn->writing, (uv_stream_t *)&conn->tcp, &buf, 1, on_written) == 0)
+  if (uv_write(&conn->writing, &conn->socket.stream, &buf, 1, on_written) == 0)
     conn->writes++;
   else
     cannot_write(conn);
@@ -317,7 +318,7 @@ static void write_wire(da_http_conn *conn, da_buf *wire)
   w->request.data = w;
   uv_buf_t buf = {.base = wire->ptr + sent, .len = wire->len - sent};
   *wire = (da_buf){0};
-  if (uv_write(&w->request, (uv_stream_t *)&conn->tcp, &buf, 1, on_wire_written) == 0) {
+  if (uv_write(&w->request, &conn->socket.stream, &buf, 1, on_wire_written) == 0) {
     conn->writes++;
     return;
   }
@@ -426,7 +427,7 @@ static void on_connected(uv_connect_t *request, int status)
     if (conn->address_at + 1 < conn->address_count) {
       conn->state = DA_HTTP_CONN_AGAIN;
       conn->due = UINT64_MAX;
-      uv_close((uv_handle_t *)&conn->tcp, on_closed);
+      uv_close(&conn->socket.handle, on_closed);
       return;
     }
     conn->origin->addresses_until = 0; /* it may have moved */
@@ -434,8 +435,8 @@ static void on_connected(uv_connect_t *request, int status)
     da_http_conn_fail(conn, &err);
     return;
   }
-  (void)uv_tcp_nodelay(&conn->tcp, 1);
-  (void)uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+  if (conn->client->options.unix_path == NULL) (void)uv_tcp_nodelay(&conn->socket.tcp, 1);
+  (void)uv_read_start(&conn->socket.stream, on_alloc, on_read);
   if (conn->origin->url.tls)
     begin_tls(conn);
   else
@@ -450,8 +451,13 @@ static void connect_to(da_http_conn *conn)
   conn->state = DA_HTTP_CONN_CONNECTING;
   conn->connecting.data = conn;
   set_due(conn, now_of(conn) + share);
+  const char *path = conn->client->options.unix_path;
+  if (path != NULL) {
+    uv_pipe_connect(&conn->connecting, &conn->socket.pipe, path, on_connected);
+    return;
+  }
   const struct sockaddr *address = (const struct sockaddr *)&conn->addresses[conn->address_at].storage;
-  int code = uv_tcp_connect(&conn->connecting, &conn->tcp, address, on_connected);
+  int code = uv_tcp_connect(&conn->connecting, &conn->socket.tcp, address, on_connected);
   if (code == 0) return;
   (void)da_fail(&conn->err, DA_EIO, "%s: %s", name_of(conn), uv_strerror(code));
   fail_later(conn);
@@ -459,9 +465,11 @@ static void connect_to(da_http_conn *conn)
 
 static void open_socket(da_http_conn *conn)
 {
-  int code = uv_tcp_init(conn->client->options.loop, &conn->tcp);
+  const da_http_client_options *o = &conn->client->options;
+  int code =
+      o->unix_path != NULL ? uv_pipe_init(o->loop, &conn->socket.pipe, 0) : uv_tcp_init(o->loop, &conn->socket.tcp);
   DA_ASSERT_OP(code, ==, 0); /* no socket is made yet */
-  conn->tcp.data = conn;
+  conn->socket.handle.data = conn;
 }
 
 static void connect_next(da_http_conn *conn)

@@ -81,7 +81,12 @@ struct da_http_conn {
   da_http_conn *prev, *next; /* in the client's list: all there are */
   da_http_conn *idle_next;   /* in the origin's */
 
-  uv_tcp_t tcp;
+  union {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe; /* of a client with a unix_path */
+  } socket;
   uv_connect_t connecting;
   uv_write_t writing;
   size_t writes; /* under way */

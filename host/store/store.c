@@ -174,7 +174,9 @@ static da_status find_directory(const char *path, const da_store_options *option
   da_buf_addf(&name, "%s/data.mdb", path);
   da_buf_add_byte(&name, 0);
   bool there = stat(name.ptr, &st) == 0;
+  bool hidden = !there && errno == EACCES;
   da_buf_free(&name);
+  if (hidden) return da_fail(err, DA_EACCES, "this user may not look into %s; ask as the one whose store it is", path);
   if (there && st.st_size == 0)
     return da_fail(err, DA_ENOTFOUND, "there is no store at %s: its data.mdb is empty", path);
   return there ? DA_OK : da_fail(err, DA_ENOTFOUND, "there is no store in the directory %s", path);

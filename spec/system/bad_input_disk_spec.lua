@@ -234,10 +234,13 @@ $dahost promise create x --data st > /dev/null 2>&1
 chmod 755 st
 nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 nobody $dahost ps --data st 2>&1; echo "code $?"
+chmod 700 st
+nobody $dahost ps --data st 2>&1; echo "code $?"
 nobody $dahost run other.lua --data mine --id o 2>&1; echo "code $?"
 ]])
     has(text, ("dahost: cannot open the lock file %s/st/lock: Permission denied; the store is to be writable by this user")
       :format(place.dir))
+    has(text, ("dahost: this user may not look into %s/st; ask as the one whose store it is\ncode 74\n"):format(place.dir))
     has(text, ("dahost: cannot make the directory %s/mine: Permission denied; name another with --data\ncode 74\n"):format(place.dir))
   end)
 end)

@@ -111,6 +111,7 @@ describe("the command line", function()
         words[#words + 1] = "--help"
         local got = run(table.unpack(words))
         assert.are.same({ 0, "" }, { got.code, got.err })
+        for part in got.out:gmatch("[^\n]+") do assert.is_true(utf8.len(part) <= 80, part) end
         assert.are.equal(1, got.out:find("usage: dahost " .. table.concat(words, " ", 1, #words - 1), 1, true))
         count = count + 1
       end

@@ -37,6 +37,45 @@ describe("a server, asked from the command line,", function()
     end
   end
 
+  it("is asked by its socket as well as by its address", function()
+    local near = serve.start({ data = place.dir .. "/near", dir = place.dir }, { "--listen", "unix:near.sock" })
+    local function by(path, ...)
+      return program.run({ "-S", "unix:" .. path, ... }, { cwd = place.dir })
+    end
+    for _, path in ipairs { "near.sock", place.dir .. "/near.sock" } do
+      assert.equal("p1", data_of(by(path, "promise", "create", "p1")).promise.id)
+    end
+    assert.equal("p1 🟡\n", by("near.sock", "tree", "p1").out)
+    serve.stop(near)
+    for _, case in ipairs {
+      { "near.sock", 74, "no answer from unix:near.sock: near.sock: no such file or directory" },
+      { "", 2, "--server: the path of a socket has 1 to 107 bytes" },
+      { ("x"):rep(108), 2, "--server: the path of a socket has 1 to 107 bytes" },
+    } do
+      local got = by(case[1], "promise", "get", "p1")
+      assert.equal(case[2], got.code)
+      assert.matches(case[3], got.err, 1, true)
+    end
+  end)
+
+  it("is not asked by verbs of stores, which say what stands for them", function()
+    for _, case in ipairs {
+      { "dahost promise get ID --server URL", "get", "p1" }, { "dahost promise search --server", "ps" },
+      { "dahost promise cancel ID", "cancel", "p1" }, { "dahost invoke ID --func NAME", "start", "wf.lua" },
+      { "there are promise, task, schedule, invoke and tree", "send", "c", "1" },
+      { "there are promise, task, schedule, invoke and tree", "queue" },
+    } do
+      for _, flag in ipairs { "--server=", "-S" } do
+        local got = program.run({ case[2], flag .. "http://" .. server.address, table.unpack(case, 3) }, { cwd = place.dir })
+        assert.equal(2, got.code)
+        assert.matches(case[1], got.err, 1, true)
+      end
+    end
+    local got = ask("promise", "search", "p")
+    assert.equal(2, got.code)
+    assert.matches("a prefix is for stores", got.err, 1, true)
+  end)
+
   it("creates, shows and settles promises", function()
     local made = data_of(ask("promise", "create", "p1", "--param", '{"data":{"a":1},"headers":{"h":"v"}}', "--tags",
       '{"k":"v"}')).promise

@@ -207,7 +207,7 @@ describe("a verb with --server", function()
       ["promise get p --data x"] = "--server and --data name two places",
       ["schedule create s --tz UTC"] = "--tz is for stores, and a server is asked",
       ["tree a --limit 1"] = "--limit is for stores, and a server is asked",
-      ["ps"] = "ps has no flag --server",
+      ["ps"] = "ps asks a store (--data DIR) alone; with a server: dahost promise search --server URL",
     }) do
       it(words:gsub("\r", "\\r"), function()
         local list = {}
@@ -263,7 +263,7 @@ describe("a verb with --server", function()
       assert.are.equal(0, got.code, got.err)
       assert.are.equal(0, with(env, "ps").code)
       assert.are.equal(0, with(env, "get", "p").code)
-      assert.matches("has no flag --server", with(env, "ps", "--server", server.url).err, 1, true)
+      assert.matches("asks a store (--data DIR) alone", with(env, "ps", "--server", server.url).err, 1, true)
       assert.are.equal(0, with({ RESONATE_URL = "" }, "promise", "get", "p").code)
       assert.are.equal(0, #server.requests)
     end)
