@@ -125,6 +125,59 @@ describe("README.md", function()
     assert.are.equal(answer, process.answered:sub(1, #answer))
   end)
 
+  it("shows a workflow that curl calls, with the script it begins with", function()
+    local section = text:match("\n### A workflow, called from curl\n(.-)\n### ")
+    local place = program.place()
+    place:write("hello.lua", blocks(text)[1])
+    local server = serve.start(place, { section:match("%$ dahost serve ([^\n]*)\n") })
+    local function typed(command)
+      return program.run({}, { sh = command:gsub("127%.0%.0%.1:8001", server.address) }).out
+    end
+    local create, get, value = section:match("%$ (curl .-)\n    %$ (curl .-)\n    (\"[^\n]*)\n")
+    assert.is_truthy(typed(create):find('"id":"foo-7"', 1, true))
+    server:wait_for("foo-7 resolved")
+    assert.equal(value, typed(get))
+    serve.stop(server)
+    place:remove()
+  end)
+
+  it("shows how a server gets tokens and TLS, in commands that work", function()
+    local section = text:match("\n### In operation\n(.-)\n## ")
+    local lines = {}
+    for line in section:gmatch("\n    ([^\n]+)") do lines[#lines + 1] = line end
+    local whole = table.concat(lines, "\n")
+    local before, flags, after = whole:match("^(.-)\ndahost serve ([^\n]*)\n(.*)$")
+    local place = program.place()
+    local function typed(commands)
+      local got = program.run({}, { cwd = place.dir, sh = "set -e\ndahost() { \"$0\" \"$@\"; }\n" .. commands })
+      assert.equal(0, got.code, got.err)
+      return got.out
+    end
+    typed(before .. "\n" .. section:match("`(openssl req [^`]*)`"))
+    local words = {}
+    for word in flags:gmatch("%S+") do words[#words + 1] = word end
+    local server = serve.start(place, words)
+    assert.is_truthy(server.err:find("demanding tokens signed for Ed25519", 1, true))
+    after = after:gsub("localhost:8001", "localhost:" .. server.address:match("%d+$"))
+    assert.is_truthy(typed(after):find('"promises": []', 1, true))
+    local got = program.run({}, { cwd = place.dir, sh = 'dahost() { "$0" "$@"; }\n' .. after:gsub(" %-%-token.*", "") })
+    assert.are.same({ 1, true }, { got.code, got.err:find("Unauthorized", 1, true) ~= nil })
+    serve.stop(server)
+    place:remove()
+  end)
+
+  it("shows a unit of systemd whose command is one", function()
+    local words = { "serve" }
+    local line = text:match("\nExecStart=%S+/dahost serve ([^\n]*)\n")
+    local place = program.place()
+    for word in line:gmatch("%S+") do words[#words + 1] = (word:gsub("%${STATE_DIRECTORY}", place.dir .. "/state")) end
+    words[#words + 1] = "--print-config"
+    local got = program.run(words, { cwd = place.dir })
+    assert.equal(0, got.code, got.err)
+    assert.is_truthy(got.out:find('data = "' .. place.dir .. '/state"', 1, true), got.out)
+    place:remove()
+  end)
+
   -- What each command of the table does when it is typed, at a place where `wf.lua` and an execution `order-7` are that
   -- waits for order-7:approval.1. The words behind `dahost`, and what must come of them.
   local TYPED = {
