@@ -4,9 +4,11 @@
 --          led along in the order of sending: an estimate of what the server holds, never a judge. One request in some
 --          is sent by a rival on another connection as well, so that two want the same thing at the same time; at one in
 --          some, another connection looks what came of it.
--- Options: seed, calls; clients (how many), depth (how many requests a connection may have under way); liar (liars.lua);
+-- Options: seed; clients (how many), depth (how many requests a connection may have under way); liar (liars.lua);
 --          clock: "given" (each request carries its instant, which moves when nothing is under way: a record whose end
---          lies before its beginning is nobody's wish) or "real" (and nothing falls due).
+--          lies before its beginning is nobody's wish) or "real" (and nothing falls due); start, the first instant
+--          given.
+-- Deaths:  bury() what a killed server left open, connect() to the next. `shadow` may be set to what is known then.
 -- Time:    the spec's process is one thread: it counts sendings and receipts. A call that is sent after another was
 --          received has a greater number; the server moves all the while.
 --
@@ -28,7 +30,7 @@ local RIVAL_PERCENT = 25
 local LOOK_PERCENT = 15
 local STEP_PERCENT = 10 -- of the requests wait for a later instant, and so for quiet
 
-local function real_ms()
+local function real_ms() -- as the server's clock
   local second, microsecond = uv.gettimeofday()
   return second * 1000 + microsecond // 1000
 end
@@ -44,20 +46,15 @@ function M.new(options)
     clients = {},
     lanes = 0,
     sent = 0,
-    refused = 0,
+    answered = 0,
+    shadow = oracle.new(),
   }, Crowd)
-  self:forget()
   self.real = options.clock == "real"
   local step_time = self.gen.step_time
   function self.gen.step_time(g, o, now)
     return g:chance(STEP_PERCENT) and step_time(g, o, now) or now
   end
   return self
-end
-
--- Nothing is known of what the server holds.
-function Crowd:forget()
-  self.shadow = oracle.new()
 end
 
 function Crowd:tick()
@@ -173,6 +170,7 @@ end
 
 function Crowd:settle(call, status, data)
   call.reply, call.returned = { status = status, data = data }, self:tick()
+  self.answered = self.answered + 1
   if not call.now then call.to = real_ms() end
   local liar = self.options.liar
   if liar and liar.changes then liar:changes(self, call) end
@@ -184,7 +182,7 @@ function Crowd:collect()
     while #client.waiting > 0 and client.connection.buffer ~= "" do
       local came, status, data = pcall(client.connection.receive_call, client.connection)
       if not came then
-        if client.connection.ended then break end
+        if client.connection.ended and status:find("closed within an answer", 1, true) then break end
         error(status, 0)
       end
       self:settle(table.remove(client.waiting, 1), status, data)
@@ -241,12 +239,13 @@ function Crowd:is_over()
   for _, client in ipairs(self.clients) do
     if client.connection.ended then return true end
   end
-  return self.sent >= self.limit and self:waiting() == 0
+  return self.answered >= self.enough or self.sent >= self.limit and self:waiting() == 0
 end
 
--- Sends `calls` requests and takes the answers; ends early if the server does.
-function Crowd:run(calls)
-  self.limit = self.sent + (calls or self.options.calls)
+-- Sends `calls` requests and takes the answers; ends early if the server does, or if there are `enough` answers: then
+-- others are under way.
+function Crowd:run(calls, enough)
+  self.limit, self.enough = self.sent + calls, enough and self.answered + enough or math.huge
   local most = 2 * #self.clients
   program.turn_until(function() return "the answers to a crowd" end, function()
     self:collect()
@@ -258,6 +257,27 @@ function Crowd:run(calls)
   return self.history
 end
 
+-- The server is dead. What it answered is taken; what it did not, it did or did not do. Gives how many those are.
+function Crowd:bury()
+  program.turn_until(function() return "the end of the connections" end, function()
+    for _, client in ipairs(self.clients) do
+      if not client.connection.ended then return false end
+    end
+    return true
+  end)
+  self:collect()
+  local died, lost = self:tick(), 0
+  for _, client in ipairs(self.clients) do
+    for _, call in ipairs(client.waiting) do
+      call.returned, lost = died, lost + 1
+      if not call.now then call.to = real_ms() end
+    end
+  end
+  self:disconnect()
+  self.later = nil
+  return lost
+end
+
 -- One request when all is quiet.
 function Crowd:ask(kind, data)
   local client = self.clients[1]
@@ -265,5 +285,7 @@ function Crowd:ask(kind, data)
   self:settle(table.remove(client.waiting, 1), client.connection:receive_call())
   return call
 end
+
+M.real_ms = real_ms
 
 return M

@@ -243,7 +243,8 @@ function Search:successors(at)
   return list, refusals
 end
 
---- Gives { linear=, visits=, order= (as far as it came), refusals= (why it went no further), undecided= }.
+--- Gives { linear=, visits=, order= (as far as it came), state= (an oracle, at its end), refusals= (why it went no
+--- further), undecided= }.
 ---@param options? { profile?: table, timeless?: boolean, visits_max?: integer }
 function M.check(history, options)
   options = options or {}
@@ -264,7 +265,7 @@ function M.check(history, options)
       visits = visits + 1
       local _, done = self:next_of(at.positions, at.newest)
       if done then
-        return { linear = true, visits = visits, order = table.move(order, 1, at.depth, 1, {}) }
+        return { linear = true, visits = visits, order = table.move(order, 1, at.depth, 1, {}), state = at.state }
       end
       if visits > (options.visits_max or VISITS_MAX) then
         return { linear = false, undecided = true, visits = visits, order = self.best, refusals = self.refusals }
