@@ -499,6 +499,14 @@ static void set_log_level(const cli_command *command)
     if (strcmp(level, names[i]) == 0) da_log_set_level((da_log_level)i);
 }
 
+/* What the default group has begun (`dahost run`) goes on here anyway. */
+static bool serves_default(const server *s)
+{
+  for (size_t i = 0; i < s->count; i++)
+    if (s->sources[i].group == 0) return true;
+  return false;
+}
+
 int cli_serve(const cli_command *command)
 {
   const char *fault = da_kill_setup();
@@ -519,7 +527,7 @@ int cli_serve(const cli_command *command)
   int code = cli_net_new(command, &s.net);
   if (code != 0) return code;
   options.shared = cli_net_listens(s.net);
-  options.pinned_only = options.shared && s.count == 0;
+  options.first_pinned_only = options.shared && !serves_default(&s);
   s.place = cli_store_place(command);
   set_log_level(command);
   code = serve(&s, &options);

@@ -175,7 +175,7 @@ da_status cli_host_open(const cli_host_options *given, cli_host **out, da_err *e
                             .profile = options->profile != NULL ? *options->profile : da_profile_default,
                             .local_targets = options->targets,
                             .local_target_count = options->target_count,
-                            .pinned_only = options->pinned_only,
+                            .first_pinned_only = options->first_pinned_only,
                             .fires = options->serve,
                             .pid = host->pid};
   da_status status = da_sched_new(&sched, &host->sched, err);

@@ -21,7 +21,7 @@ typedef struct cli_host_options {
   const da_slice *targets; /* addresses of the groups served, the default one first; static. NULL: that one */
   size_t target_count;
   bool shared;               /* workers of other processes may serve these groups too */
-  bool pinned_only;          /* they do: only executions that name their bundle are run here */
+  bool first_pinned_only;    /* and the first is not: only executions of it that name their bundle are run here */
   int step_threads;          /* 0: the default */
   size_t warm_bytes;         /* SIZE_MAX: the default */
   int64_t span_limit_ms;     /* 0: the default */

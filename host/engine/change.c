@@ -282,8 +282,7 @@ void da_change_callback_del(da_change *c, da_slice awaited, da_slice awaiter)
 
 bool da_change_is_local(const da_change *c, da_slice address, bool pinned)
 {
-  if (c->env->pinned_only && !pinned) return false;
-  for (size_t i = 0; i < c->env->local_target_count; i++) {
+  for (size_t i = c->env->first_pinned_only && !pinned ? 1 : 0; i < c->env->local_target_count; i++) {
     da_slice local = c->env->local_targets[i];
     if (da_slice_starts(address, local) && (address.len == local.len || address.ptr[local.len] == '/')) return true;
   }

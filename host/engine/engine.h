@@ -21,9 +21,9 @@ typedef struct da_engine_env {
   const da_slice *local_targets; /* addresses of the worker in this process ("poll://any@default"); a message to one of
                                   * them (or to it + "/" + anything) is local */
   size_t local_target_count;
-  bool pinned_only; /* but an execute is local only if its promise names a bundle: this process goes on with what it has
-                     * begun, and serves nothing */
-  da_slice at;      /* out, when a read of sweep or recover failed: the row it was at; empty: it was at several */
+  bool first_pinned_only; /* but an execute to the first of them is local only if its promise names a bundle: this
+                           * process goes on with what it has begun there, and serves nothing */
+  da_slice at;            /* out, when a read of sweep or recover failed: the row it was at; empty: it was at several */
 } da_engine_env;
 
 /* Answers one request. Returns DA_OK with out filled (out->reply.status says what was decided), or the negative

@@ -272,7 +272,7 @@ static da_status apply_batch(da_sched *s, da_batch *batch, bool *again, da_err *
                        .profile = &s->profile,
                        .local_targets = s->local_targets,
                        .local_target_count = atomic_load(&s->paused) ? 0 : s->local_target_count,
-                       .pinned_only = s->pinned_only};
+                       .first_pinned_only = s->first_pinned_only};
   for (da_op *op = batch->ops.first; op != NULL; op = op->next) {
     if (op->refused) continue;
     uint64_t seq = env.next_seq;

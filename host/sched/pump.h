@@ -153,7 +153,7 @@ struct da_sched {
   da_profile profile;
   const da_slice *local_targets; /* borrowed */
   size_t local_target_count;
-  bool pinned_only;
+  bool first_pinned_only;
   char *pid; /* owned, may be NULL */
   da_sched_trial trial;
   bool in_trial;

@@ -304,7 +304,7 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   s->profile = options->profile;
   s->local_targets = options->local_targets;
   s->local_target_count = options->local_target_count;
-  s->pinned_only = options->pinned_only;
+  s->first_pinned_only = options->first_pinned_only;
   s->pid = copy(options->pid);
   s->in_trial = options->trial != NULL;
   if (s->in_trial) s->trial = *options->trial;

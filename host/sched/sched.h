@@ -91,7 +91,7 @@ typedef struct da_sched_options {
   da_profile profile;
   const da_slice *local_targets; /* addresses of the worker in this process; borrowed as long as the sched lives */
   size_t local_target_count;
-  bool pinned_only;            /* of what goes to them, only executions that name their bundle stay here (engine.h) */
+  bool first_pinned_only;      /* of what goes to the first, only executions that name their bundle stay (engine.h) */
   const char *pid;             /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
   const da_sched_trial *trial; /* copied; NULL: none */
   bool fires;                  /* schedules fire: a process that stays up; else their rows rest */
