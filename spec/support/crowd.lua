@@ -7,7 +7,7 @@
 -- Options: seed; clients (how many), depth (how many requests a connection may have under way); liar (liars.lua);
 --          clock: "given" (each request carries its instant, which moves when nothing is under way: a record whose end
 --          lies before its beginning is nobody's wish) or "real" (and nothing falls due); start, the first instant
---          given.
+--          given; without (a set of kinds that are not sent).
 -- Deaths:  bury() what a killed server left open, connect() to the next. `shadow` may be set to what is known then.
 -- Time:    the spec's process is one thread: it counts sendings and receipts. A call that is sent after another was
 --          received has a greater number; the server moves all the while.
@@ -47,6 +47,8 @@ function M.new(options)
     lanes = 0,
     sent = 0,
     answered = 0,
+    limit = 0,
+    enough = math.huge,
     shadow = oracle.new(),
   }, Crowd)
   self.real = options.clock == "real"
@@ -130,6 +132,7 @@ function Crowd:draw()
     end
     if self.real then now = real_ms() end
     local fits = not NOT_ON_THE_WIRE[request.kind] and not (self.real and request.kind == "sweep")
+      and not (self.options.without or {})[request.kind]
     if fits and request.kind ~= "sweep" then
       local reply = self.shadow:clone():apply(request, now)
       fits = reply.status ~= 400 or type(request.data) == "table" and self.gen:chance(10)
@@ -242,17 +245,19 @@ function Crowd:is_over()
   return self.answered >= self.enough or self.sent >= self.limit and self:waiting() == 0
 end
 
+-- Takes what came, sends some more. True when there is nothing left to do.
+function Crowd:turn()
+  self:collect()
+  if self:is_over() then return true end
+  self:burst(2 * #self.clients)
+  return false
+end
+
 -- Sends `calls` requests and takes the answers; ends early if the server does, or if there are `enough` answers: then
 -- others are under way.
 function Crowd:run(calls, enough)
   self.limit, self.enough = self.sent + calls, enough and self.answered + enough or math.huge
-  local most = 2 * #self.clients
-  program.turn_until(function() return "the answers to a crowd" end, function()
-    self:collect()
-    if self:is_over() then return true end
-    self:burst(most)
-    return false
-  end)
+  program.turn_until(function() return "the answers to a crowd" end, function() return self:turn() end)
   self:collect()
   return self.history
 end
