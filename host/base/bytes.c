@@ -82,22 +82,10 @@ void da_buf_add_byte(da_buf *buf, uint8_t byte)
   da_buf_add(buf, &byte, 1);
 }
 
-void da_buf_add_u16(da_buf *buf, uint16_t value)
-{
-  uint8_t b[2] = {(uint8_t)(value >> 8), (uint8_t)value};
-  da_buf_add(buf, b, sizeof b);
-}
-
 void da_buf_add_u32(da_buf *buf, uint32_t value)
 {
   uint8_t b[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value};
   da_buf_add(buf, b, sizeof b);
-}
-
-void da_buf_add_u64(da_buf *buf, uint64_t value)
-{
-  da_buf_add_u32(buf, (uint32_t)(value >> 32));
-  da_buf_add_u32(buf, (uint32_t)value);
 }
 
 void da_buf_addv(da_buf *buf, const char *format, va_list args)

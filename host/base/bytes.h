@@ -66,9 +66,7 @@ void da_buf_reserve(da_buf *buf, size_t more);
 void da_buf_add(da_buf *buf, const void *bytes, size_t len);
 void da_buf_add_slice(da_buf *buf, da_slice s);
 void da_buf_add_byte(da_buf *buf, uint8_t byte);
-void da_buf_add_u16(da_buf *buf, uint16_t value); /* big-endian, as are the next two */
-void da_buf_add_u32(da_buf *buf, uint32_t value);
-void da_buf_add_u64(da_buf *buf, uint64_t value);
+void da_buf_add_u32(da_buf *buf, uint32_t value); /* big-endian */
 void da_buf_addf(da_buf *buf, const char *format, ...) DA_PRINTF(2, 3);
 void da_buf_addv(da_buf *buf, const char *format, va_list args) DA_PRINTF(2, 0);
 void da_buf_clear(da_buf *buf); /* keeps the memory */

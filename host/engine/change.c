@@ -228,7 +228,8 @@ void da_change_wait_add(da_change *c, da_wait_kind kind, da_slice first, da_slic
   row_of(c, &wait)->present = true;
 }
 
-void da_change_wait_del(da_change *c, da_wait_kind kind, da_slice first, da_slice second)
+/* For rows the caller has met in the store or in this apply. */
+static void wait_del(da_change *c, da_wait_kind kind, da_slice first, da_slice second)
 {
   da_wait wait = {kind, first, second};
   da_wait_row *row = row_find(c, &wait);
@@ -274,8 +275,8 @@ void da_change_callback_add(da_change *c, da_slice awaited, da_slice awaiter)
 
 void da_change_callback_del(da_change *c, da_slice awaited, da_slice awaiter)
 {
-  da_change_wait_del(c, DA_WAIT_CALLBACK, awaited, awaiter);
-  da_change_wait_del(c, DA_WAIT_AWAITED, awaiter, awaited);
+  wait_del(c, DA_WAIT_CALLBACK, awaited, awaiter);
+  wait_del(c, DA_WAIT_AWAITED, awaiter, awaited);
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------ */

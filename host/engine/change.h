@@ -114,8 +114,6 @@ void *da_change_node(da_change *c, int tag, da_slice a, da_slice b, size_t size,
 /* Rows of the wait table. */
 bool da_change_wait_has(da_change *c, da_wait_kind kind, da_slice first, da_slice second);
 void da_change_wait_add(da_change *c, da_wait_kind kind, da_slice first, da_slice second);
-/* For rows the caller has met in the store or in this apply. */
-void da_change_wait_del(da_change *c, da_wait_kind kind, da_slice first, da_slice second);
 /* Walks the rows of (kind, first) that are there; the current row may be deleted, none may be added to the group. */
 da_wait_row *da_change_wait_first(da_change *c, da_wait_kind kind, da_slice first);
 da_wait_row *da_change_wait_after(da_wait_row *row);

@@ -37,18 +37,10 @@ static const struct {
     {"retry_timeout_ms", DURATION, offsetof(da_profile, retry_timeout_ms), {NULL}},
 };
 
+enum { SWITCHES = sizeof switches / sizeof *switches };
+
 _Static_assert(sizeof(((da_profile *)NULL)->arm) == sizeof(unsigned), "a choice is as wide as an unsigned");
 _Static_assert(sizeof(((da_profile *)NULL)->preload_limit) == sizeof(int64_t), "a number has 64 bits");
-
-size_t da_profile_switch_count(void)
-{
-  return sizeof switches / sizeof *switches;
-}
-
-const char *da_profile_switch_name(size_t i)
-{
-  return switches[i].name;
-}
 
 /* Digits only; -1: it is none, or too large. */
 static int64_t number_of(da_slice text)
@@ -115,39 +107,12 @@ static da_status set(da_profile *profile, size_t at, da_slice text, da_err *err)
 
 da_status da_profile_set(da_profile *profile, da_slice name, da_slice text, da_err *err)
 {
-  for (size_t i = 0; i < da_profile_switch_count(); i++)
+  for (size_t i = 0; i < SWITCHES; i++)
     if (da_slice_eq(name, da_slice_of(switches[i].name))) return set(profile, i, text, err);
   da_buf names = {0};
-  for (size_t i = 0; i < da_profile_switch_count(); i++)
-    da_buf_addf(&names, "%s%s", i > 0 ? ", " : "", switches[i].name);
+  for (size_t i = 0; i < SWITCHES; i++) da_buf_addf(&names, "%s%s", i > 0 ? ", " : "", switches[i].name);
   da_status status = da_fail(err, DA_ENOTFOUND, "there is no switch '%.*s'; there are %.*s", DA_FMT(name),
                              DA_FMT(da_buf_slice(&names)));
   da_buf_free(&names);
   return status;
-}
-
-void da_profile_show(const da_profile *profile, size_t i, da_buf *out)
-{
-  const char *member = (const char *)profile + switches[i].offset;
-  unsigned value = 0;
-  bool flag = false;
-  int64_t number = 0;
-  switch (switches[i].type) {
-  case CHOICE:
-    memcpy(&value, member, sizeof value);
-    da_buf_addf(out, "%s", switches[i].values[value]);
-    break;
-  case FLAG:
-    memcpy(&flag, member, sizeof flag);
-    da_buf_addf(out, "%s", switches[i].values[flag ? 1 : 0]);
-    break;
-  case LIMIT:
-  case DURATION:
-    memcpy(&number, member, sizeof number);
-    if (number < 0)
-      da_buf_addf(out, "%s", switches[i].values[0]);
-    else
-      da_buf_addf(out, "%lld", (long long)number);
-    break;
-  }
 }

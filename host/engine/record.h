@@ -305,9 +305,6 @@ extern const da_profile da_profile_default;
  * "preload_limit", "retry_timeout_ms". Sets one to what the text says ("colon", "reject", "501", "30000").
  * DA_ENOTFOUND: there is no such switch; DA_EINVAL: it has no such value; err names what there is. */
 da_status DA_MUST_USE da_profile_set(da_profile *profile, da_slice name, da_slice text, da_err *err);
-size_t da_profile_switch_count(void);
-const char *da_profile_switch_name(size_t i);
-void da_profile_show(const da_profile *profile, size_t i, da_buf *out); /* appends what it is set to */
 
 /* ---- requests and replies ------------------------------------------------------------------------------ */
 

@@ -150,6 +150,8 @@ static void linger(http_conn *conn)
 
 /* ---- deadlines ----------------------------------------------------------------------------------------- */
 
+static void refuse(http_conn *conn, int status, const char *why);
+
 static bool may_parse(const http_conn *conn)
 {
   return conn->under_way < DA_HTTP_PIPELINE_MAX && conn->request_bytes < REQUESTS_PAUSE &&
@@ -211,7 +213,7 @@ void http_conn_sweep(http_conn *conn, uint64_t now)
   }
   if (conn->wait == WAIT_NONE || (now < conn->deadline && !body_is_slow(conn, now))) return;
   if (conn->wait == WAIT_HEAD || conn->wait == WAIT_BODY)
-    http_conn_refuse(conn, 408, conn->wait == WAIT_HEAD ? "the head took too long" : "the body took too long");
+    refuse(conn, 408, conn->wait == WAIT_HEAD ? "the head took too long" : "the body took too long");
   else
     http_conn_close(conn);
 }
@@ -325,7 +327,7 @@ static da_http_exchange *add_exchange(http_conn *conn)
   return exchange;
 }
 
-void http_conn_refuse(http_conn *conn, int status, const char *why)
+static void refuse(http_conn *conn, int status, const char *why)
 {
   da_http_server *server = conn->server;
   if (conn->state != CONN_OPEN) return;
@@ -381,12 +383,12 @@ static void take_input(http_conn *conn, da_slice in)
     event = da_http_parser_feed(&conn->parser, &in);
     if (event == DA_HTTP_HEAD) got_head(conn, in.len > 0);
     if (event == DA_HTTP_DONE) give_request(conn);
-    if (event == DA_HTTP_REFUSED) http_conn_refuse(conn, conn->parser.refused_status, conn->parser.refused_why);
+    if (event == DA_HTTP_REFUSED) refuse(conn, conn->parser.refused_status, conn->parser.refused_why);
   }
   conn->parsing = false;
   http_conn_hold(conn);
   if (conn->server->held > conn->server->options.held_max && da_http_parser_is_busy(&conn->parser))
-    http_conn_refuse(conn, 503, "too many requests at a time");
+    refuse(conn, 503, "too many requests at a time");
   if (conn->state == CONN_OPEN && event != DA_HTTP_MORE) {
     da_buf_add_slice(&conn->in, in);
     if (conn->reading) (void)uv_read_stop(&conn->uv.stream);
@@ -562,6 +564,6 @@ void http_conn_new(da_http_server *server, int fd, bool is_unix, const char *pee
     return;
   }
   start_reading(conn);
-  if (full && server->options.tls == NULL) http_conn_refuse(conn, 503, "too many connections");
+  if (full && server->options.tls == NULL) refuse(conn, 503, "too many connections");
   if (full && server->options.tls != NULL) http_conn_close(conn);
 }

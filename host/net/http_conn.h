@@ -68,7 +68,7 @@ struct http_conn {
   bool parsing;       /* on the stack */
   bool eof;           /* the peer has ended its side */
   bool full;          /* over connections_max: told so and closed */
-  bool refused;       /* by http_conn_refuse() */
+  bool refused;       /* by refuse() */
   bool final;         /* the last answer is in `out`, or was sent */
   bool owes_continue; /* a 100 (Continue), as soon as the answers before it have left */
   http_wait wait;
@@ -149,8 +149,6 @@ void http_conn_drain(http_conn *conn);
 size_t http_conn_unsent(const http_conn *conn);
 bool http_conn_is_over(const http_conn *conn);         /* nothing can be sent any more */
 void http_conn_drop(http_conn *conn, const char *why); /* a reader too slow */
-/* Answers in the handler's stead and makes it the last answer. */
-void http_conn_refuse(http_conn *conn, int status, const char *why);
 
 /* ---- http_answer.c ------------------------------------------------------------------------------------- */
 

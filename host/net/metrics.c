@@ -97,7 +97,8 @@ void da_metrics_family(da_buf *out, const char *name, const char *type, const ch
   da_buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-void da_metrics_value(da_buf *out, const char *name, const da_buf *labels, uint64_t value)
+/* One line. labels: NULL, or what stands between the braces, made with add_label(). */
+static void put_value(da_buf *out, const char *name, const da_buf *labels, uint64_t value)
 {
   if (labels != NULL)
     da_buf_addf(out, "%s{%.*s} %" PRIu64 "\n", name, DA_FMT(*labels), value);
@@ -108,16 +109,17 @@ void da_metrics_value(da_buf *out, const char *name, const da_buf *labels, uint6
 void da_metrics_counter(da_buf *out, const char *name, const char *help, uint64_t value)
 {
   da_metrics_family(out, name, "counter", help);
-  da_metrics_value(out, name, NULL, value);
+  put_value(out, name, NULL, value);
 }
 
 void da_metrics_gauge(da_buf *out, const char *name, const char *help, uint64_t value)
 {
   da_metrics_family(out, name, "gauge", help);
-  da_metrics_value(out, name, NULL, value);
+  put_value(out, name, NULL, value);
 }
 
-void da_metrics_label(da_buf *labels, const char *name, da_slice value)
+/* Appends name="value" to the labels, escaped. */
+static void add_label(da_buf *labels, const char *name, da_slice value)
 {
   da_buf_addf(labels, "%s%s=\"", labels->len > 0 ? "," : "", name);
   for (size_t i = 0; i < value.len; i++) {
@@ -142,9 +144,9 @@ static void write_answered(const da_metrics *metrics, da_buf *out)
       char number[16] = "other";
       if (status > 0) (void)snprintf(number, sizeof number, "%d", statuses[status]);
       da_buf_clear(&labels);
-      da_metrics_label(&labels, "kind", da_slice_of(kinds[kind]));
-      da_metrics_label(&labels, "status", da_slice_of(number));
-      da_metrics_value(out, name, &labels, metrics->answered[kind][status]);
+      add_label(&labels, "kind", da_slice_of(kinds[kind]));
+      add_label(&labels, "status", da_slice_of(number));
+      put_value(out, name, &labels, metrics->answered[kind][status]);
     }
   da_buf_free(&labels);
 }
@@ -158,9 +160,9 @@ static void write_duration(const durations *took, const char *kind, da_buf *out)
     if (bucket < BOUNDS) (void)snprintf(bound, sizeof bound, "%g", (double)bounds_us[bucket] / 1e6);
     count += took->buckets[bucket];
     da_buf_clear(&labels);
-    da_metrics_label(&labels, "kind", da_slice_of(kind));
-    da_metrics_label(&labels, "le", da_slice_of(bound));
-    da_metrics_value(out, "resonate_request_duration_seconds_bucket", &labels, count);
+    add_label(&labels, "kind", da_slice_of(kind));
+    add_label(&labels, "le", da_slice_of(bound));
+    put_value(out, "resonate_request_duration_seconds_bucket", &labels, count);
   }
   da_buf_addf(out, "resonate_request_duration_seconds_sum{kind=\"%s\"} %.9f\n", kind, (double)took->sum_ns / 1e9);
   da_buf_addf(out, "resonate_request_duration_seconds_count{kind=\"%s\"} %" PRIu64 "\n", kind, count);

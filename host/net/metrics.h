@@ -24,12 +24,8 @@ void da_metrics_write(const da_metrics *metrics, da_buf *out);
 
 /* The two lines that begin a family; type is "counter", "gauge" or "histogram". */
 void da_metrics_family(da_buf *out, const char *name, const char *type, const char *help);
-/* One line. labels: NULL, or what stands between the braces, made with da_metrics_label(). */
-void da_metrics_value(da_buf *out, const char *name, const da_buf *labels, uint64_t value);
 /* A family of one counter or gauge without labels. */
 void da_metrics_counter(da_buf *out, const char *name, const char *help, uint64_t value);
 void da_metrics_gauge(da_buf *out, const char *name, const char *help, uint64_t value);
-/* Appends name="value" to the labels, escaped. */
-void da_metrics_label(da_buf *labels, const char *name, da_slice value);
 
 #endif

@@ -51,8 +51,7 @@ typedef struct da_server_options {
 da_status DA_MUST_USE da_server_new(const da_server_options *options, da_server **out, da_err *err);
 /* What its listeners are bound to, in the order of the options, the inherited ones first: "127.0.0.1:8001". */
 const da_slice *da_server_addresses(const da_server *server, size_t *count);
-da_slice da_server_metrics_address(const da_server *server); /* empty: none */
-da_slice da_server_url(const da_server *server);             /* empty: no listener that a worker could name by one */
+da_slice da_server_metrics_address(const da_server *server);        /* empty: none */
 void da_server_describe_auth(const da_server *server, da_buf *out); /* da_auth_describe(); nothing without tokens */
 /* Read the file of the tokens' key, and those of the certificate, again; what cannot be read stays as it was. Without
  * tokens, or TLS, they do nothing. */

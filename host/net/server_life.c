@@ -244,11 +244,6 @@ void da_server_describe_auth(const da_server *s, da_buf *out)
   if (s->auth != NULL) da_auth_describe(s->auth, out);
 }
 
-da_slice da_server_url(const da_server *s)
-{
-  return da_buf_slice(&s->url);
-}
-
 da_status da_server_reload_auth(da_server *s, da_err *err)
 {
   return s->auth != NULL ? da_auth_reload(s->auth, err) : DA_OK;

@@ -68,7 +68,7 @@ int da_rows_put(da_store *store, da_kv_table table, da_slice key, da_slice value
   return status < 0 ? put_into_words(store, table, "write", status) : DA_OK;
 }
 
-int da_rows_insert(da_store *store, da_kv_table table, da_slice key, da_slice value, da_slice *old)
+static int insert(da_store *store, da_kv_table table, da_slice key, da_slice value, da_slice *old)
 {
   int status = store->kv->ops->insert(store->kv, table, key, value, old);
   if (status != 0) store->dirty = true;
@@ -97,7 +97,7 @@ int da_blob_put(da_store *store, da_slice owner, uint8_t which, da_slice bytes)
     da_key key;
     da_key_blob(&key, owner, which, (uint16_t)i);
     /* The whole promise is put again when it settles: its param, once written, is compared instead. */
-    int put = da_rows_insert(store, DA_KV_BLOB, da_key_slice(&key), piece, &old);
+    int put = insert(store, DA_KV_BLOB, da_key_slice(&key), piece, &old);
     if (put == 0 && !da_slice_eq(old, piece)) put = da_rows_put(store, DA_KV_BLOB, da_key_slice(&key), piece);
     if (put < 0) return put;
   }
@@ -224,7 +224,7 @@ static int put_promise(da_store *store, const da_promise *promise)
   da_promise_head head = {0};
   da_slice old;
   da_kv_table table = da_rows_table(rest);
-  status = da_rows_insert(store, table, da_key_slice(&key), da_buf_slice(&store->record), &old);
+  status = insert(store, table, da_key_slice(&key), da_buf_slice(&store->record), &old);
   if (status == 0) status = replace_promise(store, table, da_key_slice(&key), text, old, &head);
   if (status < 0) return status;
   if (blob_bytes(&promise->param) == 0 && blob_bytes(&promise->value) == 0 && head.param_bytes == 0 &&

@@ -56,7 +56,6 @@ int da_rows_get(da_store *store, da_kv_table table, da_slice key, da_slice *valu
 int da_rows_seek(da_store *store, da_kv_table table, da_slice key, da_slice *found, da_slice *value);
 int da_rows_next(da_store *store, da_kv_table table, da_slice *found, da_slice *value);
 int da_rows_put(da_store *store, da_kv_table table, da_slice key, da_slice value);
-int da_rows_insert(da_store *store, da_kv_table table, da_slice key, da_slice value, da_slice *old);
 int da_rows_del(da_store *store, da_kv_table table, da_slice key);
 
 /* Outside a transaction, the calls that only read run inside one of their own: enter, work, leave. */

@@ -119,7 +119,8 @@ void da_call_overrule(da_child *child, da_promise_state state, const char *code,
   child->state = state;
 }
 
-void da_call_settle_here(da_child *child, da_promise_state state, const char *code, const char *why)
+/* The program itself settles it: no record decides that, so neither does an order. */
+static void settle_here(da_child *child, da_promise_state state, const char *code, const char *why)
 {
   if (child->delivered) return;
   da_foreign_close(child);
@@ -444,14 +445,14 @@ void da_execution_cancel_child(da_execution *execution, da_child *child, const c
   case DA_CALL_PROMISE:
     child->canceled = true;
     if (!child->global && !child->settled) da_foreign_withdraw(child);
-    da_call_settle_here(child, DA_CANCELED, "canceled", why);
+    settle_here(child, DA_CANCELED, "canceled", why);
     return;
   case DA_CALL_RECV:
   case DA_CALL_ACQUIRE:
   case DA_CALL_TAKE:
     child->canceled = true; /* what it was given and the program has not seen goes back */
     da_execution_give_back(execution, child);
-    da_call_settle_here(child, DA_CANCELED, "canceled", why);
+    settle_here(child, DA_CANCELED, "canceled", why);
     return;
   case DA_CALL_SEND: /* it is on its way */
     return;

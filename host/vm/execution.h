@@ -557,8 +557,6 @@ void da_call_record(da_child *child, da_promise_state state, da_slice data, da_s
 void da_call_completed(da_child *child, const da_promise *promise);
 /* A settled child becomes one that failed so. */
 void da_call_overrule(da_child *child, da_promise_state state, const char *code, const char *why);
-/* The program itself settles it: no record decides that, so neither does an order. */
-void da_call_settle_here(da_child *child, da_promise_state state, const char *code, const char *why);
 
 /* step.c */
 void da_step_start(da_child *child, const da_call_spec *spec);

@@ -29,11 +29,6 @@ static free_block *block_at(char *base, uint32_t at)
   return (free_block *)(void *)(base + (size_t)at * DA_SLOT_GRANULE);
 }
 
-static const free_block *block_peek(const char *base, uint32_t at)
-{
-  return (const free_block *)(const void *)(base + (size_t)at * DA_SLOT_GRANULE);
-}
-
 static uint64_t granules(size_t bytes)
 {
   return ((uint64_t)bytes + DA_SLOT_GRANULE - 1) / DA_SLOT_GRANULE;
@@ -253,15 +248,4 @@ void da_slot_scrub(const da_slot_alloc *alloc, char *base)
       memset(block + 1, 0, (size_t)block->size * DA_SLOT_GRANULE - sizeof *block);
     }
   }
-}
-
-size_t da_slot_free_bytes(const da_slot_alloc *alloc, const char *base)
-{
-  size_t bytes = 0;
-  for (unsigned bin = bin_above(alloc, 0); bin != DA_SLOT_BINS; bin = bin_above(alloc, bin + 1)) {
-    for (uint32_t at = alloc->bins[bin]; at != 0; at = block_peek(base, at)->next) {
-      bytes += (size_t)block_peek(base, at)->size * DA_SLOT_GRANULE;
-    }
-  }
-  return bytes;
 }

@@ -47,7 +47,4 @@ void da_slot_merge(da_slot_alloc *alloc, char *base);
 /* Zeroes every free block but its link: dead bytes of a script's data do not reach an image. */
 void da_slot_scrub(const da_slot_alloc *alloc, char *base);
 
-/* Bytes in free blocks, counted by walking them all. For tests. */
-size_t da_slot_free_bytes(const da_slot_alloc *alloc, const char *base);
-
 #endif
