@@ -59,21 +59,13 @@ static bool number(scan *s)
   return true;
 }
 
-static int hex_digit(unsigned char c)
-{
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 /* The four digits behind \u, or -1. */
 static int unit(scan *s)
 {
   if (s->end - s->at < 4) return -1;
   int value = 0;
   for (int i = 0; i < 4; i++) {
-    int digit = hex_digit(s->at[i]);
+    int digit = da_text_hex((char)s->at[i]);
     if (digit < 0) return -1;
     value = value * 16 + digit;
   }

@@ -248,6 +248,14 @@ bool da_text_utf8(da_slice s)
   return true;
 }
 
+int da_text_hex(char c)
+{
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
 size_t da_text_put_utf8(char *out, uint32_t point)
 {
   if (point < 0x80) {

@@ -34,6 +34,8 @@ size_t da_text_plain(const char *s, size_t len);
 /* Length (1 to 4) of the well-formed UTF-8 sequence at s, or 0. Surrogates and overlong forms are not well formed. */
 size_t da_text_sequence(const char *s, size_t len);
 bool da_text_utf8(da_slice s);
+/* What a hexadecimal digit stands for, or -1. */
+int da_text_hex(char c);
 /* Appends one code point (below 0x110000) as UTF-8 at `out`; returns its length. */
 size_t da_text_put_utf8(char *out, uint32_t point);
 

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "route.h"
 
+#include "../base/text.h"
+
 typedef struct door {
   da_slice path;
   da_route_kind kind;
@@ -36,14 +38,6 @@ static da_route enter(da_route_kind kind, const char *allow, da_slice method)
   return (da_route){.kind = kind};
 }
 
-static int hex_digit(char c)
-{
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 static bool decode(da_slice text, da_arena *arena, da_slice *out)
 {
   *out = text;
@@ -53,8 +47,8 @@ static bool decode(da_slice text, da_arena *arena, da_slice *out)
   for (size_t i = 0; i < text.len; i++) {
     bytes[len] = text.ptr[i];
     if (text.ptr[i] == '%') {
-      int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
-      int low = i + 2 < text.len ? hex_digit(text.ptr[i + 2]) : -1;
+      int high = i + 2 < text.len ? da_text_hex(text.ptr[i + 1]) : -1;
+      int low = i + 2 < text.len ? da_text_hex(text.ptr[i + 2]) : -1;
       if (high < 0 || low < 0 || (high == 0 && low == 0)) return false;
       bytes[len] = (char)(16 * high + low);
       i += 2;
