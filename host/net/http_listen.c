@@ -208,8 +208,7 @@ static int open_listener(const struct sockaddr *address, socklen_t len)
 
 static da_status cannot_listen(const char *address, da_err *err)
 {
-  if (errno == EADDRINUSE)
-    return da_fail(err, DA_EBUSY, "cannot listen on %s: another process does", address);
+  if (errno == EADDRINUSE) return da_fail(err, DA_EBUSY, "cannot listen on %s: another process does", address);
   if (errno == EACCES) return da_fail(err, DA_EACCES, "cannot listen on %s: permission denied", address);
   return da_fail(err, DA_EIO, "cannot listen on %s: %s", address, strerror(errno));
 }

@@ -107,5 +107,6 @@ bench_measure bench_park, bench_warm, bench_wake, bench_crash; /* waiting.c */
 bench_measure bench_retain, bench_sleepers, bench_ready;       /* preload.c */
 bench_measure bench_program, bench_idle;                       /* program.c */
 bench_measure bench_schedules;                                 /* schedules.c */
+bench_measure bench_requests;                                  /* requests.c */
 
 #endif

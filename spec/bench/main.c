@@ -32,6 +32,7 @@ static const measure measures[] = {
     {"sleepers", bench_sleepers, "EXECUTIONS            sleeping ones written into a store"},
     {"ready", bench_ready, "                      a start on the store that `sleepers` left"},
     {"schedules", bench_schedules, "SCHEDULES PERIOD_S    fired spread over the period, then all in one second"},
+    {"requests", bench_requests, "REQUESTS CLIENTS      create + settle in this process"},
     {"program", bench_program, "RUNS                  `dahost run` of one step, each in a new store"},
     {"idle", bench_idle, "MS                    `dahost run` of one that sleeps"},
 };

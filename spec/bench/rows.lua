@@ -12,7 +12,8 @@ local MB = 1000000
 
 ---------------------------------------------------------------------------------------------------- measures
 
--- In this order. `full` and `quick`: the sizes that da_bench is given; `rounds` of the full run; `after`: measures whose
+-- In this order. `script`: in place of da_bench.
+-- `full` and `quick`: the sizes that da_bench is given; `rounds` of the full run; `after`: measures whose
 -- store this one needs, so it runs in their directory.
 local measures = {
   { name = "size" },
@@ -31,6 +32,9 @@ local measures = {
   { name = "sleepers", full = { 1000000 }, quick = { 100 } },
   { name = "ready", full = {}, quick = {}, after = "sleepers", rounds = 5 },
   { name = "schedules", full = { 10000, 10 }, quick = { 20, 1 }, rounds = 3 },
+  { name = "requests", full = { 200000, 64 }, quick = { 100, 8 }, rounds = 3 },
+  { name = "load", script = "load.lua", full = { 5 }, quick = { 1 }, rounds = 3 },
+  { name = "streams", script = "streams.lua", full = { 5000, 1000 }, quick = { 50, 10 } },
   { name = "retain", full = { 10000000 }, quick = { 200 } },
   { name = "retained", full = { 10000, 25 }, quick = { 20, 2 }, after = "retain", rounds = 3 },
 }
@@ -104,6 +108,20 @@ local rows = {
   { name = "schedules-burst", needs = { "schedules" }, what = "the same, all 10,000 at one instant",
     measured = "p50 {schedules.burst_p50_ms} ms, p99 {schedules.burst_p99_ms} ms, max {schedules.burst_max_ms} ms",
     value = function(m) return m.schedules.fired_s end, unit = "/s" },
+  { name = "http", needs = { "load", "requests" }, what = "create + settle over HTTP, 64 connections, of the engine in process",
+    measured = "{load.requests_s} requests/s, p99 {load.full_p99_ms} ms", against = "{requests.requests_s} requests/s, 64 at a time",
+    value = function(m) return m.load.requests_s / m.requests.requests_s end, at_least = 0.3 },
+  { name = "http-pipelined", needs = { "load", "requests" }, what = "the same, 16 pipelined on each",
+    measured = "{load.pipelined_s} requests/s", against = "{requests.many_s} requests/s, 1,024 at a time",
+    value = function(m) return m.load.pipelined_s / m.requests.many_s end },
+  { name = "http-half", needs = { "load" }, what = "create at half of that rate, from when it was due to the answer",
+    measured = "p50 {load.half_p50_ms} ms", value = function(m) return m.load.half_p99_ms end, unit = "ms p99" },
+  { name = "http-crawl", needs = { "load" }, what = "create + settle beside 2,000 connections that send a byte a second, of without",
+    measured = "{load.crawled_s} requests/s, p99 {load.crawled_p99_ms} ms", against = "{load.requests_s} requests/s",
+    value = function(m) return m.load.crawled_s / m.load.requests_s end },
+  { name = "streams", needs = { "streams" }, what = "one of 5,000 idle event streams in memory",
+    measured = "one event to all p50 {streams.all_p50_ms} ms, p99 {streams.all_p99_ms} ms; one execute p50 {streams.one_p50_ms} ms, p99 " ..
+      "{streams.one_p99_ms} ms", value = function(m) return m.streams.stream_bytes end, unit = "B" },
   { name = "cold-start", needs = { "program" }, what = "`dahost run` in a new store, from fork to exit, one durable step",
     measured = "middle of 21, worst {program.worst_ms} ms", value = function(m) return m.program.ms end, unit = "ms", at_most = 20 },
   { name = "idle-memory", needs = { "idle" }, what = "resident memory of `dahost run` while its execution sleeps",
@@ -111,7 +129,7 @@ local rows = {
     value = function(m) return m.idle.resident_bytes / MB end, unit = "MB", at_most = 8 },
   { name = "idle-cpu", needs = { "idle" }, what = "processor time of the same", measured = "{idle.wakeups_s} wake-ups/s",
     value = function(m) return 100 * m.idle.cpu_share end, unit = "%" },
-  { name = "size", needs = { "size" }, what = "the stripped program, without TLS",
+  { name = "size", needs = { "size" }, what = "the stripped program (OpenSSL is loaded when it is needed)",
     measured = "{size.bytes} B", value = function(m) return m.size.bytes / MB end, unit = "MB", at_most = 1 },
 }
 
@@ -192,8 +210,13 @@ end
 local function run(measure, directory)
   if measurers[measure.name] then return measurers[measure.name]() end
   local sizes = options.quick and measure.quick or measure.full
-  local command = ("DAHOST_BIN=%s/dahost %s/da_bench %s %s spec/bench/bench.lua %s"):format(quote(build), quote(build),
-    measure.name, quote(place .. "/" .. directory), table.concat(sizes, " "))
+  local command = ("DAHOST_BIN=%s/dahost "):format(quote(build))
+  if measure.script then
+    command = command .. ("lua5.4 spec/bench/%s %s "):format(measure.script, quote(place .. "/" .. directory))
+  else
+    command = command .. ("%s/da_bench %s %s spec/bench/bench.lua "):format(quote(build), measure.name, quote(place .. "/" .. directory))
+  end
+  command = command .. table.concat(sizes, " ")
   local text, ok = output(command)
   local figures, any = {}, false
   for name, value in text:gmatch("([%w_]+)=(%S+)") do figures[name], any = tonumber(value), true end

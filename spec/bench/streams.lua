@@ -1,6 +1,6 @@
 -- streams.lua - what thousands of idle event streams cost the server, and how long a message takes to reach them.
 --
---   DAHOST_BIN=build/release/dahost lua5.4 spec/bench/streams.lua [STREAMS [EXECUTES]]
+--   DAHOST_BIN=build/release/dahost lua5.4 spec/bench/streams.lua DIRECTORY STREAMS EXECUTES         (see rows.lua)
 --
 -- One process is the server, this one all of its workers: memory of the server per stream, the time from settling a
 -- promise that every stream listens to until each has heard of it, and from creating a task until its worker has it. Both
@@ -12,8 +12,9 @@ local uv = require("luv")
 local program = require("spec.support.program")
 local http = require("spec.support.http")
 
-local streams = tonumber(arg[1]) or 5000
-local executes = tonumber(arg[2]) or 1000
+local directory = arg[1]
+local streams, executes = tonumber(arg[2]), tonumber(arg[3])
+os.execute("mkdir -p '" .. directory .. "'")
 local EMPTY = setmetatable({}, { __jsontype = "object" })
 local FAR = 9007199254740991
 
@@ -29,13 +30,12 @@ local function now_ms() return uv.hrtime() / 1e6 end
 local function tell(what, list)
   table.sort(list)
   local function at(part) return list[math.max(1, math.ceil(#list * part))] end
-  print(("| %s | %d | %.2f ms | %.2f ms | %.2f ms |"):format(what, #list, at(0.5), at(0.99), list[#list]))
+  print(("%s_p50_ms=%.4g\n%s_p99_ms=%.4g"):format(what, at(0.5), what, at(0.99)))
 end
 
-local place = program.place()
 local server = program.spawn({ "serve", "--listen", "127.0.0.1:0", "--max-connections", tostring(streams + 100),
-  "--poll-connections", tostring(streams + 100), "--poll-keepalive", "0" }, { data = place.data, cwd = place.dir })
-server:wait_for("serving " .. place.data)
+  "--poll-connections", tostring(streams + 100), "--poll-keepalive", "0" }, { data = directory .. "/streams", cwd = "." })
+server:wait_for("serving ")
 local address = server.err:match("listening on https?://([^,\n]+)")
 local host, port = address:match("^(.*):(%d+)$")
 local connection = http.connect(address)
@@ -108,13 +108,10 @@ for i = 1, executes do
   connection:receive_call()
 end
 
-print(("%d streams: the server has %.1f MB, %.2f KB more for each"):format(streams, after / 1024,
-  (after - before) / streams))
-print("| message | of | p50 | p99 | longest |")
-print("|---|---|---|---|---|")
-tell("one settlement, told to every stream", all)
-tell("one task, told to one worker", single)
+print(("stream_bytes=%.0f"):format((after - before) * 1024 / streams))
+tell("all", all)
+tell("one", single)
 for _, socket in ipairs(sockets) do socket:close() end
 http.close_all()
 server:signal_with("sigterm"):wait()
-place:remove()
+os.exit(true) -- luv does not outlive an ordinary end with handles that are still closing
