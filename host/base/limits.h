@@ -42,6 +42,7 @@ enum {
   DA_CONFIG_FILE_MAX = 1 << 20,    /* bytes of a file of settings: there are some dozens of them */
   DA_HTTP_UNSENT_MAX = 64 << 20,   /* bytes that a slow reader of answers may owe: the largest answer, and more */
   DA_HTTP_OWED_MAX = 512 << 20,    /* as above, all readers together: eight of the slowest */
+  DA_HTTP_VANISHED_MS = 60000,     /* a peer that acknowledges nothing for so long has gone (tcp(7)) */
   DA_METRICS_CONNECTIONS_MAX = 16, /* connections to the metrics: a scraper or two, and a person */
   DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
   DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */
@@ -50,6 +51,7 @@ enum {
   DA_STEP_THREADS = 4,             /* default number of step threads */
   DA_STEP_STATES = 4,              /* Lua states a step thread keeps, one per bundle */
   DA_CODE_WAIT_MS = 30000,         /* a served group that lacks a function is given time to load it: a deploy */
+  DA_ABROAD_MAX = 100000,          /* tasks that wait in memory for a worker of another process: some 20 MB */
   DA_GROUPS_MAX = 64,              /* groups one process serves */
   DA_DEATHS_MAX = 10,              /* deaths of the process in one step before its execution parks */
   DA_HISTORY_MAX = 256,            /* records looked at in one piece of what is dropped, so that it holds up no batch */

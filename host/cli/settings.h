@@ -77,7 +77,7 @@ typedef enum cli_setting_type {
   X(POLL_CONNECTIONS, "poll-connections", "transports.http_poll.max_connections", SHARED, NUMBER, "1000", 1, 1000000,  \
     NULL, "N", "more workers that wait for messages are refused with 503")                                             \
   X(POLL_BUFFER, "poll-buffer", "transports.http_poll.buffer_size", SHARED, NUMBER, "100", 1, 1000000, NULL, "N",      \
-    "messages that wait for one worker; more are lost and sent again later")                                           \
+    "messages under way to one worker; more are kept until it has room")                                               \
   X(POLL_KEEPALIVE, "poll-keepalive", "transports.http_poll.keepalive_interval", OWN, DURATION, "15s", 0, CLI_MS_MAX,  \
     NULL, "D", "a comment on a stream that is idle for so long (0: none)")                                             \
   X(RETRY_TIMEOUT, "retry-timeout", "tasks.retry_timeout", SHARED, DURATION, "30s", 1, CLI_MS_MAX, NULL, "D",          \

@@ -2,7 +2,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "http_conn.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../base/limits.h"
@@ -529,7 +532,11 @@ static bool open_socket(http_conn *conn, int fd, bool is_unix)
   if (fault != 0) (void)close(fd);
   if (fault == 0 && !is_unix) {
     (void)uv_tcp_nodelay(&conn->uv.tcp, 1);
-    (void)uv_tcp_keepalive(&conn->uv.tcp, 1, 60); /* a stream whose peer has vanished is noticed */
+    /* A peer that has vanished without a word is noticed: by the first while nothing is under way to it, by the second
+     * while something is, which the system would otherwise send again for a quarter of an hour. */
+    (void)uv_tcp_keepalive(&conn->uv.tcp, 1, DA_HTTP_VANISHED_MS / 1000);
+    unsigned vanished_ms = DA_HTTP_VANISHED_MS;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &vanished_ms, sizeof vanished_ms);
   }
   return fault == 0;
 }

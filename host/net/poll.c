@@ -328,6 +328,29 @@ static void on_look(void *arg)
   if (poll->loaded_first != NULL) look_in(poll, LOOK_MS);
 }
 
+/* ---- what is written ----------------------------------------------------------------------------------- */
+
+/* False: there is no room in the stream, or it is about to end. */
+static bool write_bytes(worker *w, da_slice bytes)
+{
+  da_poll *poll = w->poll;
+  if (!da_http_stream_write(w->stream, bytes)) return false;
+  w->written += bytes.len;
+  w->written_ms = da_clock_now_ms();
+  quiet_remove(poll, w);
+  quiet_add(poll, w);
+  return true;
+}
+
+/* Somebody came back under an id that is still connected. What is for the id alone goes to the one that was there
+ * first; if that is a peer that has gone without a word (its machine was started anew, its way is another), it is the
+ * bytes that bring out the reset by which that is known, not a message. */
+static void knock(const worker *newcomer)
+{
+  worker *first = da_table_get(&newcomer->poll->workers, newcomer->key);
+  if (first != newcomer) (void)write_bytes(first, DA_LIT(":\n\n"));
+}
+
 /* ---- connections come and go --------------------------------------------------------------------------- */
 
 static group *group_of(da_poll *poll, da_slice name)
@@ -411,24 +434,13 @@ int da_poll_connect(da_poll *poll, da_http_exchange *exchange, da_slice group_gi
   if (poll->comments == NULL && poll->options.keepalive_ms > 0)
     poll->comments =
         da_timer_start(poll->options.sched, da_clock_now_ms() + poll->options.keepalive_ms, on_comments, poll);
+  if (w->same_prev != NULL) knock(w);
   offer_id(poll, w);
   if (w->group->count == 1) offer_group(poll, w); /* else nothing is kept for it but what there was no room for */
   return 200;
 }
 
-/* ---- what is written ----------------------------------------------------------------------------------- */
-
-/* False: there is no room in the stream, or it is about to end. */
-static bool write_bytes(worker *w, da_slice bytes)
-{
-  da_poll *poll = w->poll;
-  if (!da_http_stream_write(w->stream, bytes)) return false;
-  w->written += bytes.len;
-  w->written_ms = da_clock_now_ms();
-  quiet_remove(poll, w);
-  quiet_add(poll, w);
-  return true;
-}
+/* ---- comments and messages ----------------------------------------------------------------------------- */
 
 /* To those that were written nothing for a while, in the order in which that began. */
 static void on_comments(void *arg)
@@ -502,7 +514,7 @@ static da_verdict deliver(void *user, da_delivery *delivery, const da_message *m
   da_poll *poll = user;
   address to;
   if (!read_address(message->address, &to)) return DA_NEVER;
-  worker *w = choose(poll, &to);
+  worker *w = poll->ended ? NULL : choose(poll, &to);
   if (w == NULL) {
     poll->stats.lost++;
     return DA_LATER;

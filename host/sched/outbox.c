@@ -85,6 +85,18 @@ static void end_keeping(void *sched)
   da_sched_offer(s, DA_NONE);
 }
 
+/* The store knows nothing of it, so whoever handed it on is told it as when it was made: somebody else may be there. */
+static void tell_again(da_delivery *d)
+{
+  da_sched *s = d->sched;
+  da_message message = d->message;
+  message.local = true;
+  (void)da_table_remove(&s->outbox.deliveries, d->key); /* it may be offered within the call */
+  if (s->events.execute != NULL) s->events.execute(s->events.user, &message);
+  free((void *)(uintptr_t)d->key.ptr);
+  free(d);
+}
+
 static void end_later(da_delivery *d)
 {
   da_sched *s = d->sched;
@@ -135,7 +147,10 @@ void da_delivery_end(da_delivery *d, da_verdict verdict)
 {
   da_sched *s = d->sched;
   DA_ASSERT_OP((int)verdict, !=, (int)DA_UNDER_WAY);
-  end_with(d, verdict);
+  if (d->rowless && verdict == DA_LATER && !s->closing)
+    tell_again(d);
+  else
+    end_with(d, verdict);
   da_outbox_turn(s);
 }
 

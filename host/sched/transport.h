@@ -60,7 +60,8 @@ void da_sched_offer(da_sched *sched, da_slice prefix);
 /* For who was told a local execute (sched.h) that it cannot act on. */
 bool da_sched_reaches(const da_sched *sched, da_slice address, bool exactly);
 /* Offers it once. Nothing of it is kept here: DA_LATER is the caller's, who hears of those that come by the `offered`
- * event; once it is under way or taken, the retry timer of its task sees to the rest. Not from inside deliver(). */
+ * event. If it comes back from under way, the execute event tells it once more; once it is taken, the retry timer of
+ * its task sees to the rest. Not from inside deliver(). */
 da_verdict da_sched_hand_on(da_sched *sched, const da_message *message);
 
 #endif

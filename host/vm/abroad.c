@@ -8,13 +8,14 @@
  *   not defined, a worker is connected  handed on to the transports
  *   not defined, none is, from the wire kept in memory until one comes; the retry timer of its task keeps it for good
  *   not defined, none is, called here   claimed; its code is waited for, or a worker (group.c)
- *   no call at all, none is             claimed, and rejected in words
+ *   no call that this process can read  as if it were not defined; without a worker it is claimed, waited for as well
  *
  * Threads: the loop thread, but for read_call().
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "../base/limits.h"
 #include "../sched/transport.h"
 #include "execution.h"
 
@@ -58,7 +59,8 @@ void da_abroad_settled(da_worker *worker, da_slice id)
 
 static void keep(da_worker *worker, const da_message *message)
 {
-  da_abroad_settled(worker, message->id); /* an older version of it */
+  da_abroad_settled(worker, message->id);            /* an older version of it */
+  if (worker->abroad.count >= DA_ABROAD_MAX) return; /* its retry timer brings it again */
   da_abroad *kept = da_xcalloc(1, sizeof *kept + message->id.len + message->address.len);
   char *bytes = (char *)(kept + 1);
   memcpy(bytes, message->id.ptr, message->id.len);
@@ -120,7 +122,7 @@ static void decide(da_worker *worker, const look *l)
 {
   const da_group *group = da_worker_group(worker, l->message.address);
   int64_t version = l->version;
-  bool defined = group != NULL && da_group_find(group, l->func, &version, NULL) != NULL;
+  bool defined = l->readable && group != NULL && da_group_find(group, l->func, &version, NULL) != NULL;
   bool reached = da_sched_reaches(worker->sched, l->message.address, false);
   bool begun = l->message.version > 0;
   bool ends = l->called || !l->readable; /* as a slip in a name, or in words, if nobody else is there */

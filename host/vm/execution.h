@@ -609,7 +609,7 @@ da_bundle *da_group_step_bundle(const da_execution *execution, da_slice func, in
 /* The function that its parameters name; empty if they are no call. */
 da_slice da_group_function(da_execution *execution);
 /* An execution that is pinned to no bundle gets one, now or later, or ends as `unknown_function`, or as `invalid_call`
- * if its parameters are none. */
+ * if its parameters are none: at once, or, where a worker of another process may understand them, after a while. */
 void da_group_find_code(da_execution *execution);
 /* The version of the function that its parameters name; 0: none. */
 int64_t da_group_version(const da_execution *execution);

@@ -3,8 +3,9 @@
  * A call of the own group is pinned to the caller's bundle. A call that names a group, and what other processes ask for
  * by name, is pinned to the newest bundle that defines the function: when it is made, if this worker has the group,
  * else when it is taken up. A group this worker has not: its tasks stay pending, for whoever has it. A group it has,
- * but not the function: the task is held for DA_CODE_WAIT_MS, then it ends as `unknown_function`. Threads: the loop
- * thread, but for write_pin().
+ * but not the function: the task is held for DA_CODE_WAIT_MS, then it ends as `unknown_function`; parameters that are
+ * no call end it as `invalid_call`, where workers of other processes may read them only after the same wait. Threads:
+ * the loop thread, but for write_pin().
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
@@ -331,14 +332,42 @@ static void reject(da_execution *execution, const char *code, da_buf *words)
   da_execution_unref(execution);
 }
 
+static void describe_no_call(const da_execution *execution, const char *fault, da_buf *out)
+{
+  da_buf_addf(out, "the parameters of '%.*s' are no call: %s; they are to be {\"func\": NAME, \"args\": [...]}",
+              DA_FMT(execution->id), fault);
+}
+
+static const char *fault_of_call(const da_execution *execution)
+{
+  da_arena arena = {0};
+  da_slice func;
+  int64_t version;
+  const char *fault = read_call(execution->args, &arena, &func, &version);
+  da_arena_free(&arena);
+  return fault;
+}
+
+/* Gives the code of the fault. */
+static const char *describe_wait(const da_execution *execution, da_buf *out)
+{
+  const char *fault = fault_of_call(execution);
+  if (fault != NULL) {
+    describe_no_call(execution, fault, out);
+    return "invalid_call";
+  }
+  wanted lack = wanted_by(execution);
+  describe_lack(&lack, out);
+  return "unknown_function";
+}
+
 static void give_up(void *arg)
 {
   da_execution *execution = arg;
   da_buf words = {0};
-  wanted lack = wanted_by(execution);
   da_group_lose(execution);
-  describe_lack(&lack, &words);
-  reject(execution, "unknown_function", &words);
+  const char *code = describe_wait(execution, &words);
+  reject(execution, code, &words);
 }
 
 static void tell(da_worker *worker, da_slice id, da_slice key, const da_buf *words)
@@ -355,10 +384,9 @@ static void wait_for_code(da_execution *execution)
   execution->next_codeless = worker->codeless;
   worker->codeless = execution;
   execution->code_timer = da_timer_start(worker->sched, da_clock_now_ms() + DA_CODE_WAIT_MS, give_up, execution);
-  wanted lack = wanted_by(execution);
-  describe_lack(&lack, &words);
+  (void)describe_wait(execution, &words);
   da_buf_addf(&words, " (it is waited for %d s, then the call is rejected)", DA_CODE_WAIT_MS / 1000);
-  tell(worker, execution->id, execution->func, &words);
+  tell(worker, execution->id, execution->func.len > 0 ? execution->func : execution->id, &words);
   da_buf_free(&words);
 }
 
@@ -367,13 +395,13 @@ void da_group_find_code(da_execution *execution)
   da_slice func;
   da_buf words = {0};
   const char *fault = read_call(execution->args, &execution->arena, &func, &execution->func_version);
-  if (fault != NULL) {
-    da_buf_addf(&words, "the parameters of '%.*s' are no call: %s; they are to be {\"func\": NAME, \"args\": [...]}",
-                DA_FMT(execution->id), fault);
+  if (fault != NULL && !execution->worker->options.shared) {
+    describe_no_call(execution, fault, &words);
     reject(execution, "invalid_call", &words);
     return;
   }
-  const da_served *served = find_code(execution);
+  /* What this process cannot read may be for workers with a codec of their own, which may be on their way back. */
+  const da_served *served = fault == NULL ? find_code(execution) : NULL;
   if (served != NULL)
     pin_to(execution, served);
   else if (!da_abroad_give_back(execution))
@@ -385,7 +413,7 @@ static void look_for_code(da_worker *worker)
 {
   for (da_execution *execution = worker->codeless, *next; execution != NULL; execution = next) {
     next = execution->next_codeless;
-    const da_served *served = find_code(execution);
+    const da_served *served = fault_of_call(execution) == NULL ? find_code(execution) : NULL;
     if (served == NULL) continue;
     da_group_lose(execution);
     pin_to(execution, served);

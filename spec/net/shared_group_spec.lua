@@ -147,6 +147,44 @@ describe("a group", function()
     stream:close()
   end)
 
+  it("that is shared rejects nothing for being unreadable while its workers may be on their way", function()
+    begin(place:write("wf.lua", SCRIPT))
+    local odd = wire("a", "order", { 1 })
+    odd.param.data = probe.base64("no words of ours")
+    call("promise.create", odd)
+    process:wait_for("the parameters of 'a' are no call: they are no object")
+    assert.are.equal("pending", call("promise.get", { id = "a" }).promise.state)
+    local stream = worker("w1")
+    local id, version = execute(stream)
+    assert.are.equal("a", id)
+    fulfill(id, version, "read by another")
+    assert.are.same({ "resolved", "read by another" }, { await(stream, "a", "poll://uni@default/w1") })
+    stream:close()
+  end)
+
+  it("that is shared offers at once what was on its way to a worker that has gone", function()
+    begin(place:write("wf.lua", SCRIPT), "--retry-timeout", "1h")
+    -- Its reader takes nothing, so what comes behind a long message is under way.
+    local slow = worker("w1")
+    slow.connection.socket:read_stop()
+    local long = ("x"):rep(1000000)
+    for i = 1, 12 do
+      local id = "p" .. i
+      call("promise.create", { id = id, timeoutAt = os.time() * 1000 + 600000 })
+      call("promise.register_listener", { awaited = id, address = "poll://uni@default/w1" })
+      call("promise.settle", { id = id, state = "resolved", value = { headers = EMPTY, data = long } })
+    end
+    for i = 1, 3 do call("promise.create", wire("far" .. i, "far", { i })) end
+    call("promise.get", { id = "far1" })
+    local other = worker("w2")
+    slow.connection:reset()
+    local seen = {}
+    for i = 1, 3 do seen[i] = execute(other) end
+    table.sort(seen)
+    assert.are.same({ "far1", "far2", "far3" }, seen)
+    other:close()
+  end)
+
   it("without a file is for those who connect, however late", function()
     begin()
     call("promise.create", wire("a", "order", { 1 }))

@@ -187,7 +187,7 @@ function Place:run(...)
 end
 
 function Place:spawn(...)
-  return M.spawn({ ... }, { data = self.data, cwd = self.dir })
+  return M.spawn({ ... }, { data = self.data, cwd = self.dir, env = self.env })
 end
 
 local cleanups = {}

@@ -154,7 +154,7 @@ describe("a promise from the wire", function()
     assert.matches("plain words", err.message)
   end)
 
-  it("that is no call is rejected at once, in words", function()
+  local function rejects_what_is_no_call(env)
     local rows = {
       { "none", nil, "there are none" },
       { "text", '"order"', "they are no object" },
@@ -176,13 +176,23 @@ describe("a promise from the wire", function()
       requests[i], words[i] = create(row[1], row[2]), row[1] .. " rejected"
     end
     ask(table.unpack(requests))
+    place.env = env
     run_to(table.unpack(words))
+    place.env = nil
     for _, row in ipairs(rows) do
       local state, data = value(row[1])
       local err = decode(data)
       assert.are.same({ "rejected", "invalid_call", ("the parameters of '%s' are no call: %s; "
         .. 'they are to be {"func": NAME, "args": [...]}'):format(row[1], row[3]) }, { state, err.name, err.message })
     end
+  end
+
+  it("that is no call is rejected at once, in words, where nobody else may read it", function()
+    rejects_what_is_no_call { DAHOST_LISTEN = "none" }
+  end)
+
+  it("that is no call is rejected elsewhere once nobody has come for a while", function()
+    rejects_what_is_no_call { DAHOST_TIME_FACTOR = "300" }
   end)
 
   it("may have any id, and its calls have theirs below it", function()
