@@ -311,13 +311,34 @@ function Stream:frame()
   return frame
 end
 
+local function decode(frame)
+  local text = assert(frame:match("^data: ([^\n]*)$"), "no event of one line: " .. frame)
+  answers.keep(text)
+  return assert(json.decode(text)), text
+end
+
 -- The next message, decoded; comments are passed over. nil at the end.
 function Stream:message()
   for frame in function() return self:frame() end do
-    if frame:sub(1, 1) ~= ":" then
-      local text = assert(frame:match("^data: ([^\n]*)$"), "no event of one line: " .. frame)
-      answers.keep(text)
-      return assert(json.decode(text)), text
+    if frame:sub(1, 1) ~= ":" then return decode(frame) end
+  end
+end
+
+-- The next message of those that have come already, or nil; .over says that the stream has ended, however it did.
+function Stream:take()
+  while true do
+    local from, to = self.text:find("\n\n", 1, true)
+    if from then
+      local frame = self.text:sub(1, from - 1)
+      self.text = self.text:sub(to + 1)
+      if frame:sub(1, 1) ~= ":" then return decode(frame) end
+    else
+      local before = #self.text
+      if self.over or not pcall(more, self) then
+        self.over = true
+        return nil
+      end
+      if #self.text == before then return nil end
     end
   end
 end
