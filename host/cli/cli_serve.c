@@ -509,6 +509,7 @@ static bool serves_default(const server *s)
 
 int cli_serve(const cli_command *command)
 {
+  (void)signal(SIGHUP, SIG_IGN); /* until watch_signals(): what it asks for is under way, and no reason to die */
   const char *fault = da_kill_setup();
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
   cli_host_options options = {.worker = true, .drive = true, .serve = true};

@@ -53,7 +53,7 @@ static void complain(da_http_server *server, const char *why)
   server->turned_away++;
   server->stats.refused++;
   if (server->complained_at != 0 && now - server->complained_at < COMPLAIN_MS) return;
-  da_log(DA_LOG_WARN, "http.full", "why=\"%s\" connections=%zu turned_away=%zu", why, server->stats.connections,
+  da_log(DA_LOG_ERROR, "http.full", "why=\"%s\" connections=%zu turned_away=%zu", why, server->stats.connections,
          server->turned_away);
   server->complained_at = now != 0 ? now : 1;
   server->turned_away = 0;
