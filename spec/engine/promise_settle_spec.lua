@@ -96,29 +96,31 @@ describe("promise.settle", function()
     ]])
   end)
 
-  it("wakes ten thousand awaiters in linear time", function()
-    local function seconds(count)
-      local world = engine.world()
-      world:run("create A timeout=1000000")
-      for i = 1, count do
-        world:ask("task.create", {
-          pid = "w",
-          ttl = 100,
-          action = { kind = "promise.create", head = {}, data = { id = "P" .. i, timeoutAt = 1000, param = {},
-            tags = { ["resonate:target"] = "http://w" } } },
-        })
-        world:ask("task.suspend", { id = "P" .. i, version = 1, actions = {
-          { kind = "promise.register_callback", head = {}, data = { awaited = "A", awaiter = "P" .. i } },
-        } })
+  if not engine.over_http then
+    it("wakes ten thousand awaiters in linear time", function()
+      local function seconds(count)
+        local world = engine.world()
+        world:run("create A timeout=1000000")
+        for i = 1, count do
+          world:ask("task.create", {
+            pid = "w",
+            ttl = 100,
+            action = { kind = "promise.create", head = {}, data = { id = "P" .. i, timeoutAt = 1000, param = {},
+              tags = { ["resonate:target"] = "http://w" } } },
+          })
+          world:ask("task.suspend", { id = "P" .. i, version = 1, actions = {
+            { kind = "promise.register_callback", head = {}, data = { awaited = "A", awaiter = "P" .. i } },
+          } })
+        end
+        local began = os.clock()
+        local status, _, messages = world:ask("promise.settle", { id = "A", state = "resolved", value = {} })
+        local took = os.clock() - began
+        assert.equal(200, status)
+        assert.equal(count, #messages)
+        return took
       end
-      local began = os.clock()
-      local status, _, messages = world:ask("promise.settle", { id = "A", state = "resolved", value = {} })
-      local took = os.clock() - began
-      assert.equal(200, status)
-      assert.equal(count, #messages)
-      return took
-    end
-    local small, large = seconds(1000), seconds(10000)
-    assert.is_true(large < 40 * math.max(small, 0.001), ("1,000: %.4f s, 10,000: %.4f s"):format(small, large))
-  end)
+      local small, large = seconds(1000), seconds(10000)
+      assert.is_true(large < 40 * math.max(small, 0.001), ("1,000: %.4f s, 10,000: %.4f s"):format(small, large))
+    end)
+  end
 end)

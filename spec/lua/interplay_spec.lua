@@ -128,7 +128,7 @@ local rows = {
       pcall(function()
         local s <close> = da.saga()
         s:on_fail(step.act, 1)
-        d = async.sleeper:detach(0.05)
+        d = async.sleeper:detach(0.4)
         await(da.sleep(0.01))
         error "no"
       end)

@@ -108,7 +108,7 @@ return function(oracle)
     if deadline and (settled or deadline.timeout ~= p.timeoutAt) then
       bad("arm", "a deadline that is not its own", id)
     end
-    if not settled and not deadline then
+    if not settled and not deadline and p.timeoutAt < oracle.TIME_MAX then
       if arms_at_birth(profile, p.tags) or profile.arm == "external" and waited then
         bad("arm", "nobody watches its deadline", id)
       end

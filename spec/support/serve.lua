@@ -12,7 +12,7 @@ function M.start(place, words, options)
   local whole = { data = place.data, cwd = place.dir }
   for name, value in pairs(options or {}) do whole[name] = value end
   local process = program.spawn({ "serve", table.unpack(words or {}) }, whole)
-  process:wait_for("serving " .. place.data)
+  process:wait_for("serving " .. whole.data)
   process.address = process.err:match("listening on https?://([^,\n]+)")
   process.metrics = process.err:match("http://([^,\n]+)/metrics")
   return process
