@@ -14,7 +14,7 @@ describe("from the command line", function()
   setup(function()
     place = program.place()
     server = serve.start(place, { "--listen", "127.0.0.1:0" })
-    worker = interop.node("worker", { "http://" .. server.address })
+    worker = interop.node("worker", { "http://" .. server.address, "workers" })
     worker:said("serving")
   end)
   teardown(function()
@@ -28,10 +28,11 @@ describe("from the command line", function()
   end
 
   local function ended(id)
-    while true do
+    for _ = 1, 2000 do
       local promise = data_of(ask("promise", "get", id)).promise
       if promise.state ~= "pending" then return promise end
     end
+    error(id .. " is still pending")
   end
 
   it("a function is invoked, and what it called is shown as a tree", function()
