@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 local engine = require("spec.support.engine")
 local program = require("spec.support.program")
-local wire = require("spec.support.wire")
+local wire = require("spec.support.engine_http")
 
 local FILES = { "edge", "promise_create", "promise_get", "promise_register_callback", "promise_register_listener",
   "promise_settle", "questions", "sweep", "task_acquire", "task_continue", "task_create", "task_fence", "task_fulfill",

@@ -19,7 +19,7 @@ local probe = require("da_probe")
 
 local M = {}
 
--- What a world's engine is: one over a store in memory, unless a spec puts another in its place (support/wire.lua) and
+-- What a world's engine is: one over a store in memory, unless a spec puts another in its place (support/engine_http.lua) and
 -- sets `over_http`: then tests of what only a process asks itself, or of thousands of rows, are left out.
 function M.open(options)
   return probe.new({ kind = "memory", profile = options.profile, local_target = options.local_target })

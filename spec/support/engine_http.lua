@@ -1,4 +1,4 @@
--- wire.lua - a server over HTTP as the engine of the table language (support/engine.lua).
+-- engine_http.lua - a server over HTTP as the engine of the table language (support/engine.lua).
 --
 -- Here:    new(place): one server per profile, started when a table first asks for it; open(options) of it gives what a
 --          world speaks to, over an emptied store with the background paused. Time is told with each request.
