@@ -11,6 +11,7 @@
 --          next after a comma, or if that begins with an arrow. After each the invariants of the state are checked.
 -- Facts:   separated by commas. The first may be the status, words about the answer's records and, quoted, the message.
 --          Messages are exact: one that a line sends and does not name is a failure.
+--          request_of() gives the request that a command stands for, to whoever asks somebody else (wire.lua).
 -- Names:   an address without ':' is short for http://<name>; a tag is written by its last part (target=, timer=,
 --          branch= ...), a free one as tag.NAME=; value= and param= are the data of a value.
 --
@@ -385,17 +386,23 @@ local function request(world, kind, data)
   end
 end
 
-local function command(world, line)
+--- The kind and the data of the request that a line stands for.
+---@param line string
+function M.request_of(line)
   local words, named = words_of(line)
   local name = table.remove(words, 1)
+  if not COMMANDS[name] then error("no such command: " .. tostring(name)) end
+  return COMMANDS[name](words, named)
+end
+
+local function command(world, line)
+  local name, at = line:match("^(%a+)%s*(%-?%d*)")
   if name == "at" or name == "tick" then
-    world.now = number(words[1])
+    world.now = number(at)
     world.answer, world.messages = { status = 200, data = {} }, {}
     if name == "tick" then request(world, "sweep", {}) end
-  elseif COMMANDS[name] then
-    request(world, COMMANDS[name](words, named))
   else
-    error("no such command: " .. tostring(name))
+    request(world, M.request_of(line))
   end
 end
 
