@@ -251,7 +251,7 @@ da_status da_probe_apply(da_world *w, const da_request *request, int64_t now, da
 static int answer(lua_State *L, da_world *w, da_request *request, int64_t now, da_slice corr_id)
 {
   da_err err;
-  da_outcome out;
+  da_outcome out = {0};
   da_status status;
   do {
     status = da_probe_apply(w, request, now, &out, &err);
