@@ -105,7 +105,8 @@ static int read_transports(const cli_command *command, da_server_options *o)
 
 int cli_net_new(const cli_command *command, cli_net **out)
 {
-  cli_net *net = da_xcalloc(1, sizeof *net);
+  static cli_net whole; /* a process serves once, and as long as it lives */
+  cli_net *net = &whole;
   da_server_options *o = &net->options;
   *out = net;
   net->command = command;
