@@ -162,8 +162,10 @@ function Crowd:send(client, request, now)
   local reply
   if request.kind == "debug.tick" then
     self.shadow:sweep(now)
+    self.last_status = 200
   elseif request.kind ~= "debug.snap" then
     reply = self.shadow:apply(request, now)
+    self.last_status = reply.status
   end
   if liar and liar.takes and liar:takes(self, call, reply) then return call end
   client.connection:send_call(request.kind, request.data, self:head(now))
@@ -211,8 +213,8 @@ function Crowd:free(other)
 end
 
 function Crowd:look(client, request, now)
-  local id = type(request.data) == "table" and (request.data.id or request.data.awaited)
-  local looker = type(id) == "string" and self.gen:chance(LOOK_PERCENT) and self:free(client)
+  local id = self.last_status ~= 400 and (request.data.id or request.data.awaited)
+  local looker = id and self.gen:chance(LOOK_PERCENT) and self:free(client)
   if looker then
     local kind = self.gen:chance(70) and "promise.get" or "task.get"
     self:send(looker, { kind = kind, data = { id = id } }, now)
