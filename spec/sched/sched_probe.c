@@ -236,10 +236,10 @@ static void ask(const char *const *w)
     r->state = DA_RESOLVED;
   } else if (strcmp(w[0], "release") == 0) {
     op = op_of(DA_REQ_TASK_RELEASE, w[1], &r);
-    r->version = atoi(w[2]);
+    r->version = (int)strtol(w[2], NULL, 10);
   } else if (strcmp(w[0], "acquire") == 0) {
     op = op_of(DA_REQ_TASK_ACQUIRE, w[1], &r);
-    r->version = atoi(w[2]);
+    r->version = (int)strtol(w[2], NULL, 10);
     r->pid = DA_LIT("somebody");
     r->ttl = 60000;
   } else if (strcmp(w[0], "search") == 0) {
