@@ -91,6 +91,7 @@ typedef struct da_hand {
   da_batch *batches;
   da_batch **batches_end;
   da_op_list refused; /* never queued: DA_EQUEUE, DA_ECLOSED */
+  da_op_list given;   /* for the backend */
   da_post *posts;
   da_post **posts_end;
   bool woken; /* the loop's wake-up is under way */
@@ -149,7 +150,8 @@ typedef struct da_outbox {
 
 struct da_sched {
   /* Set by da_sched_new() and left alone. */
-  da_store *store;
+  da_store *store; /* NULL: the backend has what a store would */
+  da_backend backend;
   da_profile profile;
   const da_slice *local_targets; /* borrowed */
   size_t local_target_count;

@@ -36,7 +36,7 @@ static da_status enqueue(da_sched *s, da_op *op, bool bounded)
     queue->refused++;
   else if (op->waiter != NULL && queue->refusing)
     status = DA_EFULL;
-  if (status == DA_OK) {
+  if (status == DA_OK && s->store != NULL) {
     da_op_list_add(op->background ? &queue->back : &queue->fore, op);
     queue->count++;
     if (queue->idle && !queue->telling) (void)pthread_cond_signal(&queue->ready);
@@ -54,18 +54,26 @@ static void wake_loop(da_sched *s)
   (void)uv_async_send(&s->wake);
 }
 
+static void hand_op(da_sched *s, da_op_list *list, da_op *op)
+{
+  (void)pthread_mutex_lock(&s->hand.lock);
+  da_op_list_add(list, op);
+  wake_loop(s);
+  (void)pthread_mutex_unlock(&s->hand.lock);
+}
+
 void da_sched_submit(da_sched *s, da_op *op, bool bounded)
 {
   op->status = DA_OK;
   op->cost = da_op_cost(op);
   (void)atomic_fetch_add_explicit(&s->not_told, 1, memory_order_relaxed);
   da_status status = enqueue(s, op, bounded);
-  if (status == DA_OK) return;
-  da_op_refuse(op, status, da_status_text(status));
-  (void)pthread_mutex_lock(&s->hand.lock);
-  da_op_list_add(&s->hand.refused, op);
-  wake_loop(s);
-  (void)pthread_mutex_unlock(&s->hand.lock);
+  if (status != DA_OK) {
+    da_op_refuse(op, status, da_status_text(status));
+    hand_op(s, &s->hand.refused, op);
+  } else if (s->store == NULL) {
+    hand_op(s, &s->hand.given, op);
+  }
 }
 
 void da_sched_submit_wait(da_sched *s, da_op *op)
@@ -80,6 +88,7 @@ void da_sched_submit_wait(da_sched *s, da_op *op)
   atomic_store(&op->shared, 1); /* the caller's and the loop's */
   (void)atomic_fetch_add_explicit(&s->not_told, 1, memory_order_relaxed);
   da_status status = enqueue(s, op, false);
+  if (status == DA_OK && s->store == NULL) hand_op(s, &s->hand.given, op);
   if (status == DA_OK) {
     (void)pthread_mutex_lock(&waiter.lock);
     while (!waiter.done) (void)pthread_cond_wait(&waiter.ready, &waiter.lock);
@@ -165,6 +174,22 @@ static void tell_ops(da_sched *s, da_op_list *ops)
   for (da_op *op; (op = da_op_list_pop(ops)) != NULL;) tell_op(s, op);
 }
 
+void da_sched_answer(da_sched *s, da_op *op)
+{
+  if (op->waiter != NULL) da_waiter_signal(op);
+  tell_op(s, op);
+}
+
+void da_sched_tell_settled(da_sched *s, const da_promise *promise)
+{
+  if (s->events.settled != NULL) s->events.settled(s->events.user, promise);
+}
+
+void da_sched_tell_execute(da_sched *s, const da_message *message)
+{
+  if (s->events.execute != NULL) s->events.execute(s->events.user, message);
+}
+
 /* The full batch is told. What was queued meanwhile is refused as well; from here on ops are applied again. */
 static void end_refusing(da_sched *s)
 {
@@ -209,10 +234,12 @@ static void tell_all(da_sched *s)
   (void)pthread_mutex_lock(&hand->lock);
   da_batch *batches = hand->batches;
   da_op_list refused = hand->refused;
+  da_op_list given = hand->given;
   da_post *posts = hand->posts;
   hand->batches = NULL;
   hand->batches_end = &hand->batches;
   hand->refused = (da_op_list){0};
+  hand->given = (da_op_list){0};
   hand->posts = NULL;
   hand->posts_end = &hand->posts;
   hand->woken = false;
@@ -226,6 +253,7 @@ static void tell_all(da_sched *s)
   }
   if (told) end_telling(s);
   tell_ops(s, &refused);
+  for (da_op *op; (op = da_op_list_pop(&given)) != NULL;) s->backend.submit(s->backend.user, op);
   while (posts != NULL) {
     da_post *post = posts;
     posts = post->next;
@@ -300,7 +328,9 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   *out = NULL;
   da_sched *s = da_xcalloc(1, sizeof *s);
   s->store = options->store;
-  da_clock_floor(da_store_newest(s->store)); /* no stamp of a record lies in the future */
+  if (options->backend != NULL) s->backend = *options->backend;
+  DA_ASSERT((s->store == NULL) == (options->backend != NULL));
+  if (s->store != NULL) da_clock_floor(da_store_newest(s->store)); /* no stamp of a record lies in the future */
   s->profile = options->profile;
   s->local_targets = options->local_targets;
   s->local_target_count = options->local_target_count;
@@ -332,7 +362,8 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   fault = uv_async_init(&s->loop, &s->wake, on_wake);
   if (fault == 0) {
     s->wake.data = s;
-    fault = -start_thread(s); /* libuv's codes are negative errnos */
+    if (s->store != NULL) fault = -start_thread(s); /* libuv's codes are negative errnos */
+    s->hand.ended = s->store == NULL;
   }
   if (fault != 0) {
     close_loop(s);
@@ -411,7 +442,7 @@ void da_sched_delete(da_sched *s)
   (void)pthread_cond_signal(&s->queue.ready);
   (void)pthread_mutex_unlock(&s->queue.lock);
   drain(s);
-  (void)pthread_join(s->thread, NULL);
+  if (s->store != NULL) (void)pthread_join(s->thread, NULL);
   da_outbox_destroy(s);
   close_loop(s);
   free_all(s);

@@ -42,6 +42,7 @@ struct da_op {
                  * The clock and what the store keeps of it do not move */
   int64_t now_ms;
   bool background;  /* behind everything else of its batch; one of each batch is sure of its place */
+  da_slice subject; /* for a backend: the execution it belongs to, whose ops are answered in order; or empty */
   da_status status; /* DA_OK; DA_EFULL, DA_ECORRUPT, DA_EVERSION (nothing of it happened; the last two: a row that
                      * its requests read is damaged); DA_EQUEUE, DA_ECLOSED; or what `call` returned */
   da_err err;
@@ -86,8 +87,18 @@ typedef struct da_sched_trial {
   bool die_after;  /* that write is kept, though nobody is told of it; else it is lost as well */
 } da_sched_trial;
 
+/* In place of a store and its thread: who carries out the ops of this sched, by asking a server elsewhere. Everything
+ * else - posts, timers, waiting threads, the loop - stays what it is; nothing falls due here, no message leaves. */
+typedef struct da_backend {
+  /* In the order in which they were submitted, on the loop thread. It owes one da_sched_answer() for each, never from
+   * inside this call. Ops of one `subject` are to be answered in that order. */
+  void (*submit)(void *user, da_op *op);
+  void *user;
+} da_backend;
+
 typedef struct da_sched_options {
-  da_store *store; /* kept; used by the store thread alone from da_sched_new() to da_sched_delete() */
+  da_store *store;           /* kept; used by the store thread alone from da_sched_new() to da_sched_delete() */
+  const da_backend *backend; /* copied. Instead of `store`, which is NULL then; NULL: none */
   da_profile profile;
   const da_slice *local_targets; /* addresses of the worker in this process; borrowed as long as the sched lives */
   size_t local_target_count;
@@ -122,6 +133,15 @@ void da_sched_submit(da_sched *sched, da_op *op, bool bounded);
  * and messages are told on the loop, in their turn, later than the return of this call. From any thread: on the loop's
  * it holds up everything for one flush, so there it is for the start of the program. `done` must be NULL. */
 void da_sched_submit_wait(da_sched *sched, da_op *op);
+
+/* ---- for a backend: the loop thread, never from inside its submit() ------------------------------------- */
+
+/* The op is carried out: status is set, and with DA_OK, of one with requests, `outcomes` with their replies. Tells it.
+ */
+void da_sched_answer(da_sched *sched, da_op *op);
+/* What the server elsewhere told. Borrowed until it returns. */
+void da_sched_tell_settled(da_sched *sched, const da_promise *promise);
+void da_sched_tell_execute(da_sched *sched, const da_message *message);
 
 /* Runs fn(arg) on the loop thread soon. From any thread. */
 void da_sched_post(da_sched *sched, void (*fn)(void *arg), void *arg);

@@ -129,6 +129,7 @@ static void submit_sweep(da_sched *s)
 /* The first batch of a process tells what falls due; an op that asks for nothing makes sure that there is one. */
 void da_sweep_start(da_sched *s)
 {
+  if (s->store == NULL) return; /* it falls due elsewhere */
   da_sched_submit(s, da_op_new(), false);
 }
 
@@ -250,6 +251,10 @@ void da_sched_recover(da_sched *s, void (*done)(void *user), void *user)
 {
   s->sweep.recovered = done;
   s->sweep.recovered_user = user;
+  if (s->store == NULL) {
+    da_sched_post(s, done, user); /* who holds what is the server's to know */
+    return;
+  }
   recover_page(s, &(da_due){.class_ = DA_DUE_DEADLINE});
 }
 

@@ -84,8 +84,32 @@ typedef struct da_event {
   const da_call *wanted;   /* ... and the one that the code makes in its place; NULL: none */
 } da_event;
 
+/* A worker of a server elsewhere (far.c): what it asks of that beside its ops, which the sched's backend carries out.
+ */
+typedef struct da_far {
+  /* The promise `id` is told by the event settled once it is, behind what was submitted for execution `subject`. */
+  void (*listen)(void *user, da_slice subject, da_slice id);
+  void (*unlisten)(void *user, da_slice id);
+  void (*forget)(void *user, da_slice id);                     /* a task that is held is left alone from now on */
+  void (*watch)(void *user, da_slice id, da_slice promise_id); /* as long as task `id` is held: look for this one */
+  void (*pause)(void *user, bool paused);                      /* no more messages for now */
+  void *user;
+} da_far;
+
+/* So many executions of one function may run here at a time. */
+typedef struct da_limit {
+  da_slice func;
+  size_t running;
+} da_limit;
+
 typedef struct da_worker_options {
   da_sched *sched;
+  const da_far *far;           /* copied; NULL: the sched has a store */
+  const da_slice *own_targets; /* of a far one, for each of `targets`: what a call of the own group is sent to, so that
+                                * it comes back here if it can. Borrowed */
+  size_t running_max;          /* of a far one: executions that run at a time; more are left to others. 0: no limit */
+  const da_limit *limits;      /* of a far one; borrowed */
+  size_t limit_count;
   da_worker_hooks hooks;
   const da_slice *targets; /* addresses of its groups, "poll://any@default" first; as given to the sched, and borrowed
                             * as long as the worker lives */
@@ -113,6 +137,10 @@ da_status DA_MUST_USE da_worker_new(const da_worker_options *options, da_worker 
  * sched; nothing is settled. What the sched still has to tell it is waited for in memory: da_sched_delete() comes next.
  */
 void da_worker_delete(da_worker *worker);
+/* Of a far one: takes up nothing new; what runs is suspended or released as soon as its steps under way are recorded,
+ * at the latest when told so once more (now: true), which gives back at once what is left. done is told once, on the
+ * loop, when nothing is held and every write is answered. */
+void da_worker_drain(da_worker *worker, bool now, void (*done)(void *user), void *user);
 /* For da_sched_set_events(). */
 da_sched_events da_worker_events(da_worker *worker);
 
