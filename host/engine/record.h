@@ -430,6 +430,7 @@ struct da_reply {
   const da_promise *preload; /* sorted by id */
   size_t preload_count;
   bool has_preload;
+  bool preload_whole; /* nothing was left out of it */
   const da_reply *inner; /* fence */
   const da_schedule *schedule;
   /* search: sorted by id, as they are at the instant of the request (a deadline that passed counts) */

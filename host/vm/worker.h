@@ -93,6 +93,7 @@ typedef struct da_far {
   void (*forget)(void *user, da_slice id);                     /* a task that is held is left alone from now on */
   void (*watch)(void *user, da_slice id, da_slice promise_id); /* as long as task `id` is held: look for this one */
   void (*pause)(void *user, bool paused);                      /* no more messages for now */
+  int64_t ttl_ms;                                              /* of the leases that its requests ask for */
   void *user;
 } da_far;
 
