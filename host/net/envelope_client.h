@@ -2,8 +2,9 @@
  * Pure. The other side is envelope.h.
  *
  * Values:   DA_JSON data is written as its base64, other data as it is; data read that is the base64 of JSON on one
- * line is kept decoded, by the same rule as there. Memory:   what is read lies in the given arena, or points into the
- * text, which must live as long. Threads:  any.
+ *           line is kept decoded, by the same rule as there.
+ * Memory:   what is read lies in the given arena, or points into the text, which must live as long.
+ * Threads:  any.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_ENVELOPE_CLIENT_H

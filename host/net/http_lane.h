@@ -1,11 +1,11 @@
 /* http_lane.h - an ordered way to one server: requests leave in the order in which they are given, answers come in it.
  *
  * Here:     one connection at a time, made when the first request needs it and kept alive; many requests under way on
- * it (RFC 9112, 9.3.2), of which those given in one turn of the loop leave in one write. For who writes records that
- * build on each other and does not want to wait for each answer. Breaks:   every request that was not answered is told
- * so, in order, with whether a byte of it may have reached the server. Nothing is sent twice: what that means only the
- * caller knows. The next request connects anew. Threads:  the loop thread. done() is never called from inside
- * da_http_lane_send().
+ *           it (RFC 9112, 9.3.2), of which those given in one turn of the loop leave in one write. For who writes
+ *           records that build on each other and does not want to wait for each answer.
+ * Breaks:   every request that was not answered is told so, in order, with whether a byte of it may have reached the
+ *           server. Nothing is sent twice: what that means only the caller knows. The next request connects anew.
+ * Threads:  the loop thread. done() is never called from inside da_http_lane_send().
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_NET_HTTP_LANE_H

@@ -11,7 +11,7 @@
 #include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
-#include "execution.h"
+#include "far.h"
 
 da_slice da_again_id(da_arena *arena, da_slice id, uint32_t generation)
 {
@@ -65,6 +65,12 @@ static void begin_next(da_execution *old)
 {
   da_worker *worker = old->worker;
   int64_t version = old->version;
+  if (old->far != NULL) { /* the next claim brings the mark */
+    old->far->kept = true;
+    da_start_give_back(worker, old->id, version);
+    da_execution_drop(old);
+    return;
+  }
   da_arena arena = {0};
   da_slice id = da_arena_dup(&arena, old->id);
   da_execution_drop(old);

@@ -13,7 +13,7 @@
 #include "../base/id.h"
 #include "../base/limits.h"
 #include "../base/text.h"
-#include "execution.h"
+#include "far.h"
 #include "fault.h"
 
 /* ---- children ------------------------------------------------------------------------------------------ */
@@ -88,6 +88,8 @@ static void take_value(da_child *child, const da_promise *promise)
   child->settled = true;
   child->state = promise->state;
   child->seq = promise->settle_seq;
+  if (child->execution->far != NULL)
+    child->seq = da_far_seq(child->execution, child->call.ordinal, da_far_is_own(child, promise), promise);
   child->settled_at = promise->settled_at;
   if (data.len + rest.len == 0) return;
   child->owned = da_xmalloc(data.len + rest.len);
@@ -391,7 +393,11 @@ da_child *da_execution_call(da_execution *execution, const da_call_spec *spec, d
   const char *fault = id_fault(execution, id, spec);
   int shown = id.len > ID_SHOWN ? ID_SHOWN : (int)id.len;
   da_child *child = fault == NULL ? da_table_get(&execution->by_id, id) : NULL;
-  if (fault != NULL)
+  if (execution->far != NULL && (da_queue_waits(spec->kind) || spec->kind == DA_CALL_SEND))
+    (void)da_fail(err, DA_EINVAL,
+                  "channels, semaphores and limiters are kept by `dahost serve` for its own scripts; a worker of a "
+                  "server elsewhere has none");
+  else if (fault != NULL)
     (void)da_fail(err, DA_EINVAL, "'%.*s%s' cannot be an id: %s", shown, id.ptr, id.len > ID_SHOWN ? "..." : "", fault);
   else if (child == NULL)
     return make_call(execution, spec, &call, id);

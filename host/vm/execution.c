@@ -5,7 +5,7 @@
  * Threads: the loop thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "execution.h"
+#include "far.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -35,6 +35,7 @@ da_execution *da_execution_new(da_worker *worker, da_slice id)
   execution->root = da_id_root(execution->id);
   execution->main.id = execution->id;
   execution->generation = 1;
+  if (da_is_far(worker)) execution->far = da_xcalloc(1, sizeof *execution->far);
   (void)da_table_put(&worker->executions, execution->id, execution);
   worker->stats.executions++;
   return execution;
@@ -88,6 +89,7 @@ void da_execution_unref(da_execution *execution)
   free(execution->queue);
   free(execution->park_text);
   da_publish_free(execution);
+  da_far_free(execution);
   da_bundle_unref(execution->bundle);
   if (execution->load != NULL) da_op_delete(execution->load);
   da_arena_free(&execution->arena);
@@ -108,12 +110,21 @@ static void lose_interest(da_execution *execution)
   }
 }
 
+/* Its task gets no more heartbeats, unless somebody is about to give it back, or it is to stay held. */
+static void let_go_far(const da_execution *execution)
+{
+  const da_worker *worker = execution->worker;
+  if (execution->far == NULL || execution->far->kept || execution->state == DA_EXECUTION_SUSPENDED) return;
+  if (!worker->closing) worker->options.far->forget(worker->options.far->user, execution->id);
+}
+
 void da_execution_drop(da_execution *execution)
 {
   if (execution->state == DA_EXECUTION_GONE) return;
   da_worker *worker = execution->worker;
   da_worker_unlist(worker, execution);
-  if (execution->state == DA_EXECUTION_SUSPENDED) da_evicted_keep(execution);
+  if (execution->state == DA_EXECUTION_SUSPENDED && execution->far == NULL) da_evicted_keep(execution);
+  let_go_far(execution);
   da_execution_ref(execution);
   execution->state = DA_EXECUTION_GONE;
   (void)da_table_remove(&worker->executions, execution->id);
@@ -124,6 +135,7 @@ void da_execution_drop(da_execution *execution)
   lose_interest(execution);
   if (execution->current == NULL && execution->inline_child == NULL) free_isolate(execution);
   da_worker_look_at_rest(worker);
+  da_far_freed(worker);
   da_execution_unref(execution); /* the worker's */
   da_execution_unref(execution);
 }
@@ -137,6 +149,8 @@ void da_execution_submit(da_execution *execution, da_op *op, da_child *child, vo
   context->child = child;
   op->user = context;
   op->done = done;
+  op->subject = execution->id;
+  if (execution->far != NULL) da_far_dress(execution, op, child);
   execution->in_flight++;
   da_execution_ref(execution);
   da_sched_submit(execution->worker->sched, op, false);
@@ -280,11 +294,13 @@ static da_status read_bundle(da_store *store, da_op *op, da_err *err)
 /* Finds the code: of the worker, else of the store. */
 static void find_bundle(da_execution *execution, const da_promise *promise)
 {
-  if (!promise->call.has_bundle) {
+  const da_digest *code = promise->call.has_bundle ? &promise->call.bundle : NULL;
+  if (execution->far != NULL) code = da_far_code(execution);
+  const da_served *known = code != NULL ? da_worker_bundle(execution->worker, code) : NULL;
+  if (known == NULL && (code == NULL || execution->far != NULL)) {
     da_group_find_code(execution);
     return;
   }
-  const da_served *known = da_worker_bundle(execution->worker, &promise->call.bundle);
   if (known != NULL) {
     execution->bundle = da_bundle_ref(known->bundle);
     da_execution_ready(execution);
@@ -306,6 +322,17 @@ bool da_execution_is_timer(const da_promise *promise)
   return timer != NULL && da_slice_eq(*timer, DA_LIT("true"));
 }
 
+static void take_loaded(da_execution *execution, da_op *op, const da_promise *promise)
+{
+  const da_promise *mark = da_replay_mark(op);
+  take_promise(execution, promise);
+  if (mark != NULL) take_mark(execution, mark);
+  da_replay_load(execution, op);
+  if (mark != NULL && !execution->reloaded && !execution->ran_known) da_history_drop(execution->worker, execution->id);
+  da_crash_load(execution);
+  find_bundle(execution, promise);
+}
+
 static void loaded(da_op *op)
 {
   if (read_failed(op, ((const da_op_context *)op->user)->execution)) {
@@ -321,16 +348,27 @@ static void loaded(da_op *op)
     da_execution_drop(execution);
     da_op_delete(op);
   } else {
-    const da_promise *mark = da_replay_mark(op);
-    take_promise(execution, promise);
-    if (mark != NULL) take_mark(execution, mark);
-    da_replay_load(execution, op);
-    if (mark != NULL && !execution->reloaded && !execution->ran_known)
-      da_history_drop(execution->worker, execution->id);
-    da_crash_load(execution);
-    find_bundle(execution, promise);
+    take_loaded(execution, op, promise);
   }
   da_execution_unref(execution);
+}
+
+/* On a server elsewhere the records come with the claim. */
+static void load_claimed(da_execution *execution, da_op *op)
+{
+  const da_reply *reply = &op->outcomes[0].reply;
+  const da_promise *promise = reply->promise;
+  execution->state = DA_EXECUTION_LOADING;
+  bool timer = promise != NULL && da_execution_is_timer(promise);
+  if (promise == NULL || promise->state != DA_PENDING || timer) {
+    execution->far->kept = timer;
+    da_execution_drop(execution);
+    da_op_delete(op);
+    return;
+  }
+  da_far_claimed(execution, reply);
+  da_replay_of_claim(execution, op);
+  take_loaded(execution, op, promise);
 }
 
 static void claimed(da_op *op)
@@ -339,15 +377,22 @@ static void claimed(da_op *op)
   if (!da_execution_op_done(op, &context)) return;
   da_execution *execution = context.execution;
   const da_reply *reply = &op->outcomes[0].reply;
+  if (reply->status == 200) execution->version = reply->task->version;
   if (reply->status != 200) {
     da_execution_drop(execution); /* somebody else has it, or it ended */
+  } else if (execution->far != NULL && execution->worker->draining) {
+    execution->far->kept = true;
+    da_start_give_back(execution->worker, execution->id, execution->version);
+    da_execution_drop(execution);
   } else if (execution->L != NULL) {
-    execution->version = reply->task->version;
     execution->state = DA_EXECUTION_RUNNING;
     da_execution_event(execution, DA_EVENT_RESUMED, NULL);
     da_execution_pump(execution);
+  } else if (execution->far != NULL) {
+    load_claimed(execution, op);
+    da_execution_unref(execution);
+    return;
   } else {
-    execution->version = reply->task->version;
     execution->state = DA_EXECUTION_LOADING;
   }
   da_op_delete(op);
@@ -361,8 +406,8 @@ static void acquire(da_execution *execution, int64_t version)
   request->id = execution->id;
   request->version = version;
   request->pid = execution->worker->pid;
-  request->ttl = DA_TIME_MAX;
-  request->no_preload = true;
+  request->ttl = execution->far != NULL ? execution->worker->options.far->ttl_ms : DA_TIME_MAX;
+  request->no_preload = execution->far == NULL || execution->L != NULL;
   da_execution_submit(execution, op, NULL, claimed);
 }
 
@@ -379,7 +424,7 @@ void da_execution_claim(da_execution *execution, int64_t version)
   execution->state = DA_EXECUTION_CLAIMING;
   execution->recalled = false;
   if (!execution->worker->options.rehearse) acquire(execution, version);
-  if (execution->L != NULL) return;
+  if (execution->L != NULL || execution->far != NULL) return;
   read_records(execution); /* behind the claim: it sees what that saw, and every later settlement is told after it */
 }
 
@@ -504,6 +549,7 @@ void da_execution_throttle(da_execution *execution)
 void da_execution_pump(da_execution *execution)
 {
   if (execution->pumping || execution->throttled || execution->state != DA_EXECUTION_RUNNING) return;
+  if (execution->far != NULL && (execution->far->questions > 0 || da_far_stops(execution))) return;
   execution->pumping = true;
   da_execution_ref(execution);
   da_worker_unlist(execution->worker, execution);

@@ -218,6 +218,7 @@ typedef struct da_host {
 
 struct da_execution {
   da_host host;
+  struct da_far_state *far; /* of a far worker (far.h); else NULL */
   da_worker *worker;
   da_execution_state state;
   int refs; /* one for the worker's table, one per op, job or timer under way */
@@ -284,6 +285,7 @@ struct da_execution {
   bool after_death;             /* a process died that ran it, and no step of it has begun again since */
   const da_child *inline_child; /* the inline step that runs */
   bool cancel_requested;
+  bool cancel_told;    /* ... by an event */
   da_slice cancel_why; /* JSON */
   uint32_t again_made; /* calls of da.again; `again` is the last one */
   da_again again;
@@ -439,6 +441,15 @@ struct da_worker {
   struct da_retreat *retreats;
   da_worker_stats stats;
   da_arena arena;
+  da_far far;                    /* what options.far points to */
+  struct da_far_wait *far_waits; /* executes without room, oldest first */
+  size_t far_wait_count;
+  bool far_paused, far_taking;
+  da_table far_left;  /* function -> da_far_left: how long its tasks are kept before they are given back */
+  bool draining;      /* nothing new is taken up */
+  size_t giving_back; /* releases without an answer */
+  void (*drained)(void *user);
+  void *drained_user;
   da_timer *trim_timer;
   bool entering; /* enter_waiting() is posted */
   bool closing;
@@ -503,8 +514,9 @@ void da_execution_halt(da_execution *execution);
 void da_execution_store_failed(da_execution *execution, const da_op *op);
 /* Forgets it and has its task dispatched again in a second (storage was full). */
 void da_execution_retreat(da_execution *execution);
-/* Gives the task back a moment later, for the full disk to have room again; then it is dispatched anew. */
-void da_retreat_release(da_worker *worker, da_slice id, int64_t version);
+/* Gives the task back so much later; then it is dispatched anew. */
+void da_retreat_release(da_worker *worker, da_slice id, int64_t version, int64_t wait_ms);
+void da_retreat_hurry(da_worker *worker); /* now, all of them */
 void da_retreat_free_all(da_worker *worker);
 
 /* replay.c */
@@ -512,6 +524,8 @@ void da_retreat_free_all(da_worker *worker);
 da_status da_replay_read(da_store *store, da_op *op, da_err *err);
 const da_promise *da_replay_promise(const da_op *op); /* NULL: there is none */
 const da_promise *da_replay_mark(const da_op *op);    /* of its generation; NULL: it is the first */
+/* In place of a read: the records that came with a claim on a server elsewhere. */
+void da_replay_of_claim(da_execution *execution, da_op *op);
 /* Takes what the op read, and the op. */
 void da_replay_load(da_execution *execution, da_op *op);
 /* evicted.c: how far an execution that is evicted had come; taken by its replay. */

@@ -11,7 +11,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
-#include "execution.h"
+#include "far.h"
 #include "fault.h"
 #include "lib.h"
 
@@ -295,10 +295,19 @@ static void park_unmade(da_execution *execution, const da_promise *promise)
                     DA_FMT(promise->id), DA_FMT(promise->call.file), promise->call.line);
 }
 
+static void take_out(da_execution *execution, size_t at)
+{
+  da_delivery *queue = execution->queue;
+  for (; at > execution->queue_head; at--) queue[at] = queue[at - 1];
+  if (++execution->queue_head == execution->queue_count) execution->queue_head = execution->queue_count = 0;
+}
+
 bool da_fiber_deliver_next(da_execution *execution)
 {
   if (execution->holds > 0 || execution->queue_head == execution->queue_count) return false;
-  da_delivery delivery = execution->queue[execution->queue_head];
+  size_t at = execution->queue_head;
+  if (execution->far != NULL && !da_far_pick(execution, &at)) return false;
+  da_delivery delivery = execution->queue[at];
   da_child *child = delivery.child;
   if (delivery.record != NULL) {
     child = delivery.record->child;
@@ -308,13 +317,14 @@ bool da_fiber_deliver_next(da_execution *execution)
     }
     execution->recorded_left--;
   }
-  if (++execution->queue_head == execution->queue_count) execution->queue_head = execution->queue_count = 0;
+  take_out(execution, at);
   /* What the program settled itself before has come, in its own time: the late record of it, which a first run does not
    * wait for, must not move the clock. */
   if (child != NULL && child->delivered) return true;
   if (delivery.seq > execution->ran_to) execution->ran_passed = true;
   if (delivery.seq > execution->position) execution->position = delivery.seq;
   if (delivery.settled_at > execution->clock_ms) execution->clock_ms = delivery.settled_at;
+  if (execution->far != NULL) da_far_delivered(execution, child, delivery.seq);
   if (child != NULL) {
     deliver_child(execution, child);
     if (child == execution->deadline) da_deadline_delivered(execution);

@@ -12,7 +12,7 @@
 #include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
-#include "execution.h"
+#include "far.h"
 #include "fault.h"
 
 /* ---- the list of those not settled --------------------------------------------------------------------- */
@@ -102,6 +102,11 @@ static void answer_created(da_execution *execution, da_child *child, const da_op
   const da_reply *reply = &op->outcomes[0].reply;
   if (reply->status == 200 && reply->inner != NULL) reply = reply->inner;
   release(child);
+  if (execution->far != NULL) {
+    if (da_far_made(execution, child, &op->outcomes[0].reply) && reply->promise->state != DA_PENDING)
+      da_call_completed(child, reply->promise);
+    return;
+  }
   if (reply->status == 200 && is_other_call(child, reply->promise)) {
     da_execution_park(
         execution, "nondeterminism",
@@ -123,7 +128,8 @@ static void created(da_op *op)
   if (op->status == DA_OK && op->requests[0].kind == DA_REQ_TASK_SPAWN) begin_child_execution(worker, op);
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
-  if (op->requests[0].kind == DA_REQ_TASK_FENCE && context.child->kind == DA_CALL_WORKFLOW)
+  if (op->requests[0].kind == DA_REQ_TASK_FENCE && context.execution->far == NULL &&
+      context.child->kind == DA_CALL_WORKFLOW)
     da_worker_dispatch(worker, context.child->id); /* it may have been there; and that nobody here has it is told */
   answer_created(context.execution, context.child, op);
   da_op_delete(op);
@@ -135,6 +141,7 @@ static void describe_workflow(da_op *op, da_request *request, const da_child *ch
 {
   const da_execution *execution = child->execution;
   da_slice target = spec->target.len > 0 ? da_arena_dup(&op->arena, spec->target) : execution->target;
+  if (execution->far != NULL && spec->target.len == 0) target = da_far_target(execution);
   da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), target);
   if (request->kind == DA_REQ_TASK_SPAWN) {
     request->pid = execution->worker->pid;
@@ -145,14 +152,24 @@ static void describe_workflow(da_op *op, da_request *request, const da_child *ch
   request->param = da_call_param(&op->arena, spec->func, spec->args, child->version);
 }
 
+/* It has no execution of its own: its record is to come with those of its maker. */
+static void share_branch(const da_execution *execution, da_request *request)
+{
+  for (size_t i = 0; i < request->tags.count; i++) {
+    da_pair *tag = (da_pair *)(uintptr_t)&request->tags.items[i]; /* made by da_call_tags() in the op's arena */
+    if (da_slice_eq(tag->key, DA_LIT("resonate:branch"))) tag->value = execution->id;
+  }
+}
+
 void da_foreign_start(da_child *child, const da_call_spec *spec)
 {
   da_execution *execution = child->execution;
   da_op *op = da_op_new();
   bool workflow = child->kind == DA_CALL_WORKFLOW;
-  bool begins = workflow && child->delay_at == 0 && !child->elsewhere;
+  bool begins = workflow && child->delay_at == 0 && !child->elsewhere && execution->far == NULL;
   da_request *request = da_call_request(op, execution, begins ? DA_REQ_TASK_SPAWN : DA_REQ_TASK_FENCE, child);
   da_call_tags(&op->arena, execution, child->scope, request->promise_id, request, false);
+  if (execution->far != NULL && !workflow && !child->global) share_branch(execution, request);
   if (workflow)
     describe_workflow(op, request, child, spec);
   else if (child->kind == DA_CALL_SLEEP)
@@ -163,10 +180,10 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
     da_call_add_tag(&op->arena, request, da_arena_dup(&op->arena, spec->tags.items[i].key),
                     da_arena_dup(&op->arena, spec->tags.items[i].value));
   if (child->delay_at > 0) da_worker_admit(execution->worker, da_id_root(child->id));
-  da_foreign_wait(child);
-  if (child->global || child->kind == DA_CALL_PROMISE) hold(child);
+  if (child->global || child->kind == DA_CALL_PROMISE || execution->far != NULL) hold(child);
   da_publish_before(execution);
   da_execution_submit(execution, op, child, created);
+  da_foreign_wait(child); /* nothing of it is told before this returns */
 }
 
 /* ---- withdrawing --------------------------------------------------------------------------------------- */
@@ -223,9 +240,9 @@ void da_foreign_look_up(da_child *child)
   da_request *request = da_op_request(op, DA_REQ_PROMISE_GET);
   request->id = child->id;
   request->awaiter = child->execution->id;
-  da_foreign_wait(child);
   hold(child);
   da_execution_submit(child->execution, op, child, looked_up);
+  da_foreign_wait(child);
 }
 
 da_child *da_execution_get(da_execution *execution, da_slice id)
@@ -238,6 +255,7 @@ da_child *da_execution_get(da_execution *execution, da_slice id)
   child = da_call_new(execution, scope, DA_CALL_PROMISE, da_arena_dup(&execution->arena, id));
   child->record_id = record_id;
   child->call = (da_call){.kind = DA_CALL_NATIVE, .func = spec.func, .args = da_hash128(id)};
+  if (execution->far != NULL) child->call.ordinal = ++execution->next_ordinal; /* for the order of deliveries */
   child->foreign = child->global = true;
   da_record *found;
   if (!da_replay_find(execution, record_id, &child->call, &found)) return child;

@@ -14,7 +14,7 @@
 #include "../base/json.h"
 #include "../base/json_read.h"
 #include "../base/limits.h"
-#include "execution.h"
+#include "far.h"
 #include "fault.h"
 
 const da_slice da_default_target = {"poll://any@default", 18};
@@ -253,6 +253,10 @@ static da_status write_pin(da_store *store, da_op *op, da_err *err)
 static void pin_to(da_execution *execution, const da_served *served)
 {
   execution->bundle = da_bundle_ref(served->bundle);
+  if (execution->far != NULL) { /* its records will say so */
+    da_execution_ready(execution);
+    return;
+  }
   da_op *op = da_op_new();
   pin *p = da_arena_alloc(&op->arena, sizeof *p);
   *p = (pin){da_arena_dup(&op->arena, execution->id), served->bundle->hash};
@@ -390,11 +394,26 @@ static void wait_for_code(da_execution *execution)
   da_buf_free(&words);
 }
 
+/* On a server elsewhere there may be a worker that has it, now or later. */
+static void leave_codeless(da_execution *execution)
+{
+  da_buf words = {0};
+  (void)describe_wait(execution, &words);
+  da_buf_addf(&words, " (the task is left for a worker that does)");
+  tell(execution->worker, execution->id, execution->func.len > 0 ? execution->func : execution->id, &words);
+  da_buf_free(&words);
+  da_far_leave(execution);
+}
+
 void da_group_find_code(da_execution *execution)
 {
   da_slice func;
   da_buf words = {0};
   const char *fault = read_call(execution->args, &execution->arena, &func, &execution->func_version);
+  if (execution->far != NULL && (fault != NULL || find_code(execution) == NULL)) {
+    leave_codeless(execution);
+    return;
+  }
   if (fault != NULL && !execution->worker->options.shared) {
     describe_no_call(execution, fault, &words);
     reject(execution, "invalid_call", &words);

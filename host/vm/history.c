@@ -17,7 +17,7 @@
 
 #include "../base/id.h"
 #include "../base/limits.h"
-#include "execution.h"
+#include "far.h"
 
 typedef struct da_history {
   da_worker *worker; /* a reference, by way of its op */
@@ -166,7 +166,7 @@ static void submit_piece(da_history *history)
 void da_history_drop(da_worker *worker, da_slice id)
 {
   da_history *history = da_table_get(&worker->histories, id);
-  if (worker->options.rehearse) return;
+  if (worker->options.rehearse || da_is_far(worker)) return;
   if (history != NULL) {
     history->again = true;
     return;

@@ -10,7 +10,7 @@
 #include "../base/id.h"
 #include "../base/limits.h"
 #include "../base/log.h"
-#include "execution.h"
+#include "far.h"
 #include "fault.h"
 #include "lib.h"
 
@@ -88,6 +88,11 @@ static void halted(da_op *op)
 /* The task is halted; the mark beside it says why. One per version, since continuing raises it. */
 void da_execution_halt(da_execution *execution)
 {
+  if (da_far_leaves(execution)) {
+    tell_parked(execution);
+    da_far_leave(execution);
+    return;
+  }
   execution->state = DA_EXECUTION_PARKING;
   for (size_t i = 0; i < execution->child_count; i++) da_step_stop(execution->children[i]);
   da_log(DA_LOG_WARN, "execution.parked", "id=%.*s code=%s text=\"%s\"", DA_FMT(execution->id), execution->park_code,
@@ -161,11 +166,13 @@ static void released(da_op *op)
   da_worker *worker = retreat->worker;
   bool open = !worker->closing;
   if (open && op->status == DA_EFULL)
-    da_retreat_release(worker, da_slice_of(retreat->id), retreat->version);
+    da_retreat_release(worker, da_slice_of(retreat->id), retreat->version, RETREAT_MS);
   else if (open && op->status == DA_OK && op->outcomes[0].reply.status != 200) /* not ours: its claim had failed */
     da_worker_dispatch(worker, da_slice_of(retreat->id));
   free_retreat(retreat);
   da_op_delete(op);
+  worker->giving_back--;
+  da_far_drained(worker);
   da_worker_unref(worker);
 }
 
@@ -182,22 +189,32 @@ static void release_now(void *arg)
   request->version = retreat->version;
   op->done = released;
   op->user = retreat;
+  worker->giving_back++;
   da_worker_ref(worker);
   da_sched_submit(worker->sched, op, false);
 }
 
-void da_retreat_release(da_worker *worker, da_slice id, int64_t version)
+void da_retreat_release(da_worker *worker, da_slice id, int64_t version, int64_t wait_ms)
 {
   da_retreat *retreat = da_xcalloc(1, sizeof *retreat);
   *retreat = (da_retreat){.worker = worker, .id = da_xstrndup(id), .version = version, .next = worker->retreats};
   worker->retreats = retreat;
-  retreat->timer = da_timer_start(worker->sched, da_clock_now_ms() + RETREAT_MS, release_now, retreat);
+  retreat->timer = da_timer_start(worker->sched, da_clock_now_ms() + wait_ms, release_now, retreat);
+}
+
+void da_retreat_hurry(da_worker *worker)
+{
+  while (worker->retreats != NULL) {
+    da_timer_stop(worker->retreats->timer);
+    release_now(worker->retreats);
+  }
 }
 
 void da_execution_retreat(da_execution *execution)
 {
   if (execution->state == DA_EXECUTION_GONE) return;
   da_log(DA_LOG_WARN, "execution.retreat", "id=%.*s", DA_FMT(execution->id));
-  da_retreat_release(execution->worker, execution->id, execution->version);
+  if (execution->far != NULL) execution->far->kept = true;
+  da_retreat_release(execution->worker, execution->id, execution->version, RETREAT_MS);
   da_execution_drop(execution);
 }

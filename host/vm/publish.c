@@ -16,7 +16,7 @@
 
 #include "../base/limits.h"
 #include "../base/log.h"
-#include "execution.h"
+#include "far.h"
 
 typedef struct published {
   char *key;    /* owned, as is value */
@@ -157,6 +157,7 @@ void da_publish_before(da_execution *execution)
 {
   const struct da_live *live = execution->live;
   if (live == NULL || live->changed == 0 || execution->worker->options.rehearse) return;
+  if (execution->far != NULL) return; /* the protocol has no place for it */
   if (execution->catching_up && (execution->current == NULL || !all_met(execution))) return;
   send(execution);
 }

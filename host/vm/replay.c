@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "../base/limits.h"
-#include "execution.h"
+#include "far.h"
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
@@ -79,6 +79,21 @@ da_status da_replay_read(da_store *store, da_op *op, da_err *err)
   return da_store_scan_execution(store, id, &op->arena, keep_record, result, err);
 }
 
+void da_replay_of_claim(da_execution *execution, da_op *op)
+{
+  load_result *result = da_arena_zalloc(&op->arena, sizeof *result);
+  da_far_load load;
+  da_far_read(execution, op, &load);
+  result->arena = &op->arena;
+  result->end = &result->first;
+  result->found = true;
+  result->promise = *op->outcomes[0].reply.promise;
+  result->has_mark = load.mark != NULL;
+  if (load.mark != NULL) result->mark = *load.mark;
+  for (size_t i = 0; i < load.count; i++) (void)keep_record(result, &load.records[i]);
+  op->call_result = result;
+}
+
 const da_promise *da_replay_promise(const da_op *op)
 {
   const load_result *result = op->call_result;
@@ -123,6 +138,7 @@ static void note_ordinal(da_execution *execution, const da_promise *promise)
 static void take_cancel(da_execution *execution, const da_promise *mark)
 {
   if (mark->state == DA_PENDING) return;
+  execution->cancel_told = true;
   da_fiber_append(execution, (da_delivery){.seq = mark->settle_seq,
                                            .cancels = true,
                                            .cancel = da_call_json(&execution->arena, &mark->value),
@@ -141,7 +157,7 @@ static void take_record(da_execution *execution, da_record *record)
   if (!counts(promise)) return;
   execution->unreached++;
   note_ordinal(execution, promise);
-  if (pending) return;
+  if (pending || (execution->far != NULL && da_far_withdrawn(promise))) return;
   execution->recorded_left++;
   da_fiber_append(execution,
                   (da_delivery){.seq = promise->settle_seq, .record = record, .settled_at = promise->settled_at});
@@ -290,8 +306,9 @@ void da_replay_told(da_execution *execution, const da_promise *promise)
   record->promise = copy_settled(&execution->arena, record->promise, promise);
   if (!counts(record->promise)) return;
   execution->recorded_left++;
-  da_fiber_enqueue(execution,
-                   (da_delivery){.seq = promise->settle_seq, .record = record, .settled_at = promise->settled_at});
+  uint64_t seq = promise->settle_seq;
+  if (execution->far != NULL) seq = da_far_seq(execution, record->promise->call.ordinal, false, promise);
+  da_fiber_enqueue(execution, (da_delivery){.seq = seq, .record = record, .settled_at = promise->settled_at});
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------- */

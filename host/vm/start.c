@@ -10,7 +10,7 @@
 #include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
-#include "execution.h"
+#include "far.h"
 #include "fault.h"
 
 /* The answer to an op's first request, or NULL when the op failed. */
@@ -67,8 +67,10 @@ static void given_back(da_op *op)
 {
   da_worker *worker = op->user;
   const da_request *request = &op->requests[0];
-  if (op->status == DA_EFULL && !worker->closing) da_retreat_release(worker, request->id, request->version);
+  if (op->status == DA_EFULL && !worker->closing) da_retreat_release(worker, request->id, request->version, 1000);
   da_op_delete(op);
+  worker->giving_back--;
+  da_far_drained(worker);
   da_worker_unref(worker);
 }
 
@@ -80,6 +82,7 @@ void da_start_give_back(da_worker *worker, da_slice id, int64_t version)
   request->version = version;
   op->done = given_back;
   op->user = worker;
+  worker->giving_back++;
   da_worker_ref(worker);
   da_sched_submit(worker->sched, op, false);
 }
@@ -287,6 +290,7 @@ static void attach_walked(da_op *op)
 
 void da_worker_dispatch(da_worker *worker, da_slice id)
 {
+  if (da_is_far(worker)) return; /* its server sees to that */
   da_op *op = da_op_new();
   attach_request *attach = da_arena_zalloc(&op->arena, sizeof *attach);
   attach->worker = worker;

@@ -14,7 +14,7 @@
 #include "../base/limits.h"
 #include "../base/log.h"
 #include "closure_tables.h"
-#include "execution.h"
+#include "far.h"
 #include "fault.h"
 #include "lib.h"
 
@@ -418,7 +418,7 @@ void da_step_start(da_child *child, const da_call_spec *spec)
   if (child->kind != DA_CALL_INLINE) child->args = da_slice_make(da_xstrndup(spec->args), spec->args.len);
   child->under_way = true;
   execution->busy++;
-  if (!da_crash_guard(child)) attempt(child);
+  if (!da_far_ask(child) && !da_crash_guard(child)) attempt(child);
 }
 
 void da_step_go(da_child *child)

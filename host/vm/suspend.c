@@ -7,7 +7,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../base/clock.h"
-#include "execution.h"
+#include "far.h"
 
 enum { REST_MS = 20 }; /* before a suspension; and one more for each promise awaited */
 
@@ -72,7 +72,7 @@ static void suspended(da_op *op)
 static void suspend(da_execution *execution)
 {
   da_op *op = da_op_new();
-  op->stop_at_refusal = true;
+  op->stop_at_refusal = execution->far == NULL; /* elsewhere both are on their way at once */
   add_awaits(execution, op);
   add_cancel(execution, op);
   da_worker_unlist(execution->worker, execution);
@@ -107,7 +107,7 @@ void da_execution_rest(da_execution *execution)
     return;
   }
   da_worker *worker = execution->worker;
-  if (worker->warm_limit == 0 || worker->waiting_head < worker->waiting_count) {
+  if (worker->warm_limit == 0 || worker->draining || worker->waiting_head < worker->waiting_count) {
     suspend(execution);
     return;
   }

@@ -14,7 +14,7 @@
 #include "../base/clock.h"
 #include "../base/id.h"
 #include "../base/limits.h"
-#include "execution.h"
+#include "far.h"
 
 enum {
   WARM_BYTES = 64 << 20,
@@ -43,6 +43,7 @@ void da_worker_interest(da_worker *worker, da_execution *execution, da_slice id)
     interest->executions = da_xrealloc(interest->executions, interest->cap * sizeof(da_execution *));
   }
   interest->executions[interest->count++] = execution;
+  da_far_listen(worker, execution->id, interest->id);
 }
 
 static void free_interest(da_interest *interest)
@@ -57,6 +58,7 @@ static void free_interest(da_interest *interest)
 static void remove_interest(da_worker *worker, da_interest *interest, size_t i)
 {
   interest->executions[i] = interest->executions[--interest->count];
+  da_far_unlisten(worker, interest->id);
   if (interest->count > 0) return;
   (void)da_table_remove(&worker->interest, interest->id);
   free_interest(interest);
@@ -103,9 +105,14 @@ static void tell_cancel(da_worker *worker, const da_promise *promise)
   da_execution *execution = target.len != 0 ? da_table_get(&worker->executions, target) : NULL;
   if (execution == NULL || !execution->informed) return; /* one whose records are not read yet finds it there */
   da_slice why = da_arena_dup(&execution->arena, da_call_json(&execution->arena, &promise->value));
-  da_fiber_enqueue(
-      execution,
-      (da_delivery){.seq = promise->settle_seq, .cancels = true, .cancel = why, .settled_at = promise->settled_at});
+  uint64_t seq = promise->settle_seq;
+  if (execution->far != NULL) {
+    if (execution->cancel_told) return; /* it is looked for, and may be found more than once */
+    seq = da_far_seq(execution, 0, false, promise);
+  }
+  execution->cancel_told = true;
+  da_fiber_enqueue(execution,
+                   (da_delivery){.seq = seq, .cancels = true, .cancel = why, .settled_at = promise->settled_at});
   da_execution_pump(execution);
 }
 
@@ -149,7 +156,14 @@ static void on_execute(void *user, const da_message *message)
   da_worker *worker = user;
   if (worker->closing) return;
   da_execution *execution = da_table_get(&worker->executions, message->id);
-  if (execution == NULL && admitted(worker, message->id)) {
+  if (execution != NULL && execution->far != NULL && execution->state == DA_EXECUTION_SUSPENDED &&
+      execution->version != message->version) {
+    da_execution_drop(execution); /* somebody else had it meanwhile */
+    execution = NULL;
+  }
+  if (execution == NULL && da_is_far(worker)) {
+    da_far_execute(worker, message);
+  } else if (execution == NULL && admitted(worker, message->id)) {
     if (worker->options.shared && !message->pinned)
       da_abroad_consider(worker, message);
     else
@@ -284,6 +298,7 @@ void da_worker_warm(da_worker *worker, da_execution *execution)
   while (worker->warm_bytes > worker->warm_limit && worker->warm_first != NULL) (void)da_worker_make_room(worker);
   da_worker_slot_freed(worker);
   da_worker_look_at_rest(worker);
+  da_far_freed(worker);
 }
 
 /* ---- waiting for a slot -------------------------------------------------------------------------------- */
@@ -376,6 +391,10 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   worker->refs = 1;
   worker->options = *options;
   worker->sched = options->sched;
+  if (options->far != NULL) {
+    worker->far = *options->far;
+    worker->options.far = &worker->far;
+  }
   worker->pid = da_arena_dup(&worker->arena, da_slice_of(options->pid));
   worker->warm_limit = options->warm_bytes == SIZE_MAX ? WARM_BYTES : options->warm_bytes;
   worker->span_limit_ms = options->span_limit_ms > 0 ? options->span_limit_ms : DA_WATCH_SPAN_MS;
@@ -434,6 +453,7 @@ void da_worker_unref(da_worker *worker)
   da_table_free(&worker->died);
   da_table_free(&worker->attached);
   da_table_free(&worker->told);
+  da_far_free_worker(worker);
   da_table_free(&worker->noted);
   da_history_free(worker);
   da_abroad_free(worker);
