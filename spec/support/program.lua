@@ -78,8 +78,8 @@ end
 
 -- options: data (the store), cwd, env; streams (redirections of a shell, ">/dev/full"); sh (a shell's
 -- script instead of args; $0 is the program); pty (on a terminal of its own:
--- columns, rows, term, or line, what its shell does before: {line = "unset TERM"}); input (the text of stdin); command
--- (another program); descriptor (of this process; it is number 3 there)
+-- columns, rows, term, or line, what its shell does before: {line = "unset TERM"}); input (the text of stdin), or
+-- keyboard (stdin stays open; type() writes there); command (another program); descriptor (of this process; it is number 3 there)
 function M.spawn(args, options)
   options = options or {}
   local self = setmetatable({ out = "", err = "", args = args, seen = { out = 1, err = 1 } }, Process)
@@ -105,7 +105,7 @@ function M.spawn(args, options)
     self.ended = open == 0
   end
   local pipes = { out = uv.new_pipe(false), err = uv.new_pipe(false) }
-  if options.pty or options.input then self.keyboard = uv.new_pipe(false) end
+  if options.pty or options.input or options.keyboard then self.keyboard = uv.new_pipe(false) end
   local handle, pid
   handle, pid = uv.spawn(command, {
     args = words,
