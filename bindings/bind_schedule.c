@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "../host/base/cron.h"
+#include "../host/base/id.h"
 #include "../host/vm/lib.h"
 #include "bind.h"
 #include "bind_value.h"
@@ -23,11 +24,14 @@ static da_slice check_schedule_id(lua_State *L)
   if (lua_type(L, 1) != LUA_TSTRING)
     bind_raise(L, "da.schedule(id, cron, async.NAME, ...) needs an id that is a string, got %s", bind_what(L, 1));
   da_slice id = bind_check_text(L, 1, "id");
-  const char *fault = id.len == 0                           ? "must not be empty"
-                      : da_slice_find(id, ':') >= 0         ? "must not hold ':'"
-                      : da_slice_find(id, '\0') >= 0        ? "must not hold a NUL byte"
-                      : id.len > (size_t)DA_SCHEDULE_ID_MAX ? "must not be longer than 200 bytes"
-                                                            : NULL;
+  const char *fault = id.len == 0               ? "must not be empty"
+                      : da_id_rest(id).len == 0 ? NULL
+                      : da_id_root_end() == '.' ? "must not hold '.'"
+                                                : "must not hold ':'";
+  if (fault == NULL)
+    fault = da_slice_find(id, '\0') >= 0          ? "must not hold a NUL byte"
+            : id.len > (size_t)DA_SCHEDULE_ID_MAX ? "must not be longer than 200 bytes"
+                                                  : NULL;
   if (fault != NULL) bind_raise(L, "the id of a schedule %s", fault);
   return id;
 }

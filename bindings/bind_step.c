@@ -213,8 +213,8 @@ static int start(lua_State *L)
   (void)check_job(L, "da.start");
   da_slice promise_id = bind_check_id(L, 1, "da.start");
   if (da_id_rest(promise_id).len > 0)
-    return bind_raise(L, "da.start: the id of a new execution holds no ':', since '%s' would be a part of another",
-                      promise_id.ptr);
+    return bind_raise(L, "da.start: the id of a new execution holds no '%c', since '%s' would be a part of another",
+                      da_id_root_end(), promise_id.ptr);
   bind_function f;
   if (!bind_function_read(L, 2, &f) || !f.workflow)
     return bind_raise(L, "da.start needs a workflow: da.start(id, async.NAME, ...)");

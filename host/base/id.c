@@ -5,15 +5,46 @@
 #include "hash.h"
 #include "limits.h"
 
+static da_id_dialect dialect_here = DA_ID_COLON;
+
+void da_id_set_dialect(da_id_dialect dialect)
+{
+  dialect_here = dialect;
+}
+
+da_id_dialect da_id_get_dialect(void)
+{
+  return dialect_here;
+}
+
+char da_id_root_end(void)
+{
+  return dialect_here == DA_ID_DOT ? '.' : ':';
+}
+
+const char *da_id_dialect_name(da_id_dialect dialect)
+{
+  return dialect == DA_ID_DOT ? "dot" : "colon";
+}
+
+bool da_id_is_other_dialect(da_slice refusal, da_id_dialect *taken)
+{
+  *taken = dialect_here == DA_ID_DOT ? DA_ID_COLON : DA_ID_DOT;
+  if (da_slice_eq(refusal, DA_LIT("resonate:origin must not contain '.'"))) return *taken == DA_ID_DOT;
+  if (da_slice_eq(refusal, DA_LIT("resonate:origin must not contain ':'"))) return *taken == DA_ID_COLON;
+  /* The origin is the root of the id by our own rule, so what the server misses is its separator behind it. */
+  return da_slice_eq(refusal, DA_LIT("Promise ID must be prefixed by resonate:origin"));
+}
+
 da_slice da_id_root(da_slice id)
 {
-  ptrdiff_t at = da_slice_find(id, ':');
+  ptrdiff_t at = da_slice_find(id, da_id_root_end());
   return at < 0 ? id : da_slice_make(id.ptr, (size_t)at);
 }
 
 da_slice da_id_rest(da_slice id)
 {
-  ptrdiff_t at = da_slice_find(id, ':');
+  ptrdiff_t at = da_slice_find(id, da_id_root_end());
   return at < 0 ? DA_NONE : da_slice_make(id.ptr + at, id.len - (size_t)at);
 }
 
@@ -25,7 +56,7 @@ bool da_id_below(da_slice id, da_slice ancestor)
 
 char da_id_separator(da_slice parent)
 {
-  return da_slice_find(parent, ':') < 0 ? ':' : '.';
+  return da_slice_find(parent, ':') < 0 ? da_id_root_end() : '.';
 }
 
 void da_id_escape(da_buf *out, da_slice text)
@@ -77,7 +108,7 @@ da_slice da_id_detached(da_arena *arena, da_slice id)
   da_buf buf = {0};
   da_buf_add_slice(&buf, id);
   for (size_t i = 0; i < buf.len; i++)
-    if (buf.ptr[i] == ':') buf.ptr[i] = '~';
+    if (buf.ptr[i] == da_id_root_end()) buf.ptr[i] = '~';
   if (buf.len > DA_ID_ROOT_MAX) {
     char hex[33];
     da_digest hash = da_hash128(id);
@@ -94,7 +125,7 @@ const char *da_id_fault(da_slice id)
 {
   if (id.len == 0) return "the id is empty";
   if (da_slice_find(id, '\0') >= 0) return "the id holds a NUL byte";
-  if (da_id_root(id).len == 0) return "the id begins with ':'";
+  if (da_id_root(id).len == 0) return dialect_here == DA_ID_DOT ? "the id begins with '.'" : "the id begins with ':'";
   if (da_id_root(id).len > DA_ID_ROOT_MAX) return "the root of the id is longer than 255 bytes";
   if (da_id_rest(id).len > DA_ID_REST_MAX) return "the id is longer than 1000 bytes behind its root";
   return NULL;

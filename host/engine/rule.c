@@ -113,7 +113,7 @@ static bool descends(const da_profile *profile, da_slice id, da_slice ancestor)
   case DA_DIALECT_ANY:
     return da_id_below(id, ancestor);
   case DA_DIALECT_COLON:
-    return joined(id, ancestor, da_id_separator(ancestor));
+    return joined(id, ancestor, da_slice_find(ancestor, ':') < 0 ? ':' : '.');
   case DA_DIALECT_DOT:
     return joined(id, ancestor, '.');
   case DA_DIALECT_OFF:

@@ -223,8 +223,8 @@ static void recorded(da_op *op)
   else if (reply->status == 404 || reply->status == 409)
     da_execution_drop(execution); /* the task is not ours any more */
   else
-    da_execution_park(execution, "refused", "the result of '%.*s' was refused: %.*s", DA_FMT(context.child->id),
-                      DA_FMT(reply->message));
+    da_execution_park(execution, "refused", "the result of '%.*s' was refused: %.*s%s", DA_FMT(context.child->id),
+                      DA_FMT(reply->message), da_far_dialect_hint(execution->worker, reply->message));
   da_op_delete(op);
   da_execution_pump(execution);
   da_execution_unref(execution);

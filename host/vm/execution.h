@@ -444,7 +444,7 @@ struct da_worker {
   da_far far;                    /* what options.far points to */
   struct da_far_wait *far_waits; /* executes without room, oldest first */
   size_t far_wait_count;
-  bool far_paused, far_taking;
+  bool far_paused, far_taking, far_dialect_told;
   da_table far_left;  /* function -> da_far_left: how long its tasks are kept before they are given back */
   bool draining;      /* nothing new is taken up */
   size_t giving_back; /* releases without an answer */

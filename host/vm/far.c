@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../base/id.h"
 #include "../base/limits.h"
 #include "../base/log.h"
 #include "lib.h"
@@ -278,6 +279,19 @@ static bool diverges(da_execution *execution, const da_child *child, const da_pr
   return !same;
 }
 
+const char *da_far_dialect_hint(da_worker *worker, da_slice refusal)
+{
+  da_id_dialect taken;
+  if (!da_is_far(worker) || !da_id_is_other_dialect(refusal, &taken)) return "";
+  if (!worker->far_dialect_told)
+    da_log(DA_LOG_ERROR, "ids.refused", "server_takes=%s have=%s flag=\"--ids %s\" text=\"%.*s\"",
+           da_id_dialect_name(taken), da_id_dialect_name(da_id_get_dialect()), da_id_dialect_name(taken),
+           DA_FMT(refusal));
+  worker->far_dialect_told = true;
+  return taken == DA_ID_DOT ? " (this server takes ids of the dot dialect: start the worker with --ids dot)"
+                            : " (this server takes ids of the colon dialect: start the worker with --ids colon)";
+}
+
 bool da_far_made(da_execution *execution, da_child *child, const da_reply *reply)
 {
   if (reply->status == 404 || reply->status == 409) {
@@ -286,8 +300,9 @@ bool da_far_made(da_execution *execution, da_child *child, const da_reply *reply
   }
   const da_reply *inner = reply->inner != NULL ? reply->inner : reply;
   if (reply->status != 200 || inner->status != 200) {
-    da_execution_park(execution, "refused", "'%.*s' was refused: %.*s", DA_FMT(child->id),
-                      DA_FMT(reply->status != 200 ? reply->message : inner->message));
+    da_slice words = reply->status != 200 ? reply->message : inner->message;
+    da_execution_park(execution, "refused", "'%.*s' was refused: %.*s%s", DA_FMT(child->id), DA_FMT(words),
+                      da_far_dialect_hint(execution->worker, words));
     return false;
   }
   if (diverges(execution, child, inner->promise)) return false;

@@ -97,6 +97,9 @@ void da_far_ask_order(da_execution *execution);
 bool da_far_ask(da_child *child);
 /* What a create was answered: false if the execution ends here with it (lost, diverged, left). */
 bool da_far_made(da_execution *execution, da_child *child, const da_reply *reply);
+/* Behind the words by which the server refused an id, if it takes those of the other dialect: what to do about it, also
+ * told in the log, once. Else "". */
+const char *da_far_dialect_hint(da_worker *worker, da_slice refusal);
 /* What the own group's calls are sent to. */
 da_slice da_far_target(const da_execution *execution);
 /* Gives the task back a while later, for a worker that can do more with it; longer each time for the same function. */
