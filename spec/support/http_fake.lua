@@ -4,6 +4,7 @@
 --          body, text}; envelope() for an answer of the protocol, page() for any other.
 -- Answer:  a function of (request, connection) whose strings are written as they are; it may write and close by itself
 --          (connection:write, connection:close) and return nothing.
+-- Closed:  server.closed(connection), if it is set, is called when a client has hung up.
 -- Rule:    not a model of a server: it shows what the wire carries, and what a client makes of odd answers.
 --
 -- SPDX-License-Identifier: Apache-2.0
@@ -55,6 +56,7 @@ local function accept(server, listener)
     if not data then
       connection:close()
       server.open[socket] = nil
+      if server.closed then server.closed(connection) end
       return
     end
     bytes = bytes .. data
