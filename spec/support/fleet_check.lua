@@ -1,7 +1,7 @@
 -- fleet_check.lua - what must hold of a fleet's store, whatever befell its processes.
 --
--- Here:    watch(fleet): look() holds what the server shows now against what it showed before; and at the end
---          check(fleet, roots, journal, straight), which raises all that is wrong, or gives figures.
+-- Here:    watch(fleet): look() holds what the server shows now against what it showed before; and at the end check(),
+--          which raises all that is wrong, or gives figures. judge() is its part that asks nobody.
 -- Demands: every root ends with what its function comes to; no task is left, no promise pending; what was shown settled
 --          stays; versions only grow; a record is written under a version not below that of any record written before it;
 --          the record of a step is what one attempt returned, and what the workflow saw; an attempt is made again only
@@ -100,6 +100,23 @@ function Check:bad(...)
   self.faults[#self.faults + 1] = (...):format(select(2, ...))
 end
 
+-- What was shown before is there, as it was or further on.
+function Check:watched(watch)
+  for id, promise in pairs(watch.settled) do
+    if not self.promises[id] then
+      self:bad("%s was shown and is gone", id)
+    elseif not same_value(promise, self.promises[id]) then
+      self:bad("%s was settled and is another", id)
+    end
+  end
+  for id, version in pairs(watch.versions) do
+    local version_now = self.tasks[id] and self.tasks[id].version or self:is_dropped(id) and version
+    if not version_now or version_now < version then
+      self:bad("the task %s was at version %d and is at %s", id, version, version_now)
+    end
+  end
+end
+
 function Check:roots()
   for _, root in ipairs(self.given_roots) do
     local promise = self.promises[root.id]
@@ -192,7 +209,7 @@ function Check:own_order(owner, list)
   end)
   for i = 2, #numbered do
     local a, b = numbered[i - 1], numbered[i]
-    if a.generation == b.generation and a.promise.settledAt > b.promise.settledAt then
+    if a.generation == b.generation and (a.promise.settledAt or math.huge) > (b.promise.settledAt or math.huge) then
       self:bad("%s is number %d of %s and was settled after %s, number %d", a.promise.id, a.number, owner, b.promise.id, b.number)
     end
   end
@@ -263,66 +280,72 @@ function Check:is_dropped(id)
   return root ~= nil and root.param.data ~= nil and probe.base64_read(root.param.data):find('"rounds"', 1, true) ~= nil
 end
 
----------------------------------------------------------------------------------------------------- the store at rest
-
 local function by_id(list)
   local map = {}
   for _, each in ipairs(list) do map[each.id] = each end
   return map
 end
 
-function Check:snapshot()
-  local connection = http.connect(self.fleet.door)
-  local status, snap = connection:call("debug.snap", {})
-  connection:close()
-  assert(status == 200, tostring(snap))
-  local profile = {}
-  for name, value in pairs(oracle.profile) do profile[name] = value end
-  for _, words in ipairs(oracle.violations(snap, fleet_module.now_ms(), nil, profile) or {}) do self:bad("%s", words) end
-  for _, promise in ipairs(snap.promises) do
-    local found = self.promises[promise.id]
-    if not found then
-      self:bad("%s is in the snapshot and not in a search", promise.id)
-    elseif not same_value(found, promise) then
-      self:bad("%s is another in the snapshot than in a search", promise.id)
-    end
-  end
-  if #snap.messages > 0 then self:bad("%d messages are left", #snap.messages) end
-end
-
--- The workers have ended, the server is up. roots: list of {id, group, func, n}.
-function M.check(fleet, watch, roots, journal, straight)
-  local self = setmetatable({ fleet = fleet, given_roots = roots, straight = straight, faults = {},
-    journal = M.read_journal(journal),
+-- Of what a store holds: all that is wrong, as a list of sentences, and figures. given: promises, tasks (lists), journal
+-- (its text), roots (list of {id, group, func, n}), straight, fleet (names, members, lease_ms), watch (or nil).
+function M.judge(given)
+  local self = setmetatable({ fleet = given.fleet, given_roots = given.roots, straight = given.straight, faults = {},
+    journal = M.read_journal(given.journal), promises = by_id(given.promises), tasks = by_id(given.tasks),
     figures = { seen = 0, fenced = 0, steps = 0, repeated = 0, after = 0, attempts = 0, acquired = 0 } }, Check)
-  self.promises = by_id(fleet:search("promise.search", "promises"))
-  self.tasks = by_id(fleet:search("task.search", "tasks"))
   self.figures.attempts = #self.journal.all
-  for id, promise in pairs(watch.settled) do
-    if not self.promises[id] then self:bad("%s was shown and is gone", id) else watch:keep(promise) end
-  end
-  for id, version in pairs(watch.versions) do
-    local version_now = self.tasks[id] and self.tasks[id].version or self:is_dropped(id) and version
-    if not version_now or version_now < version then
-      self:bad("the task %s was at version %d and is at %s", id, version, version_now)
-    end
-  end
   for _, task in pairs(self.tasks) do self.figures.acquired = self.figures.acquired + task.version end
+  if given.watch then self:watched(given.watch) end
   self:roots()
   self:all_ended()
   self:fenced()
   self:steps()
+  table.sort(self.faults)
+  return self.faults, self.figures
+end
+
+---------------------------------------------------------------------------------------------------- the store at rest
+
+local function read_snapshot(fleet)
+  local connection = http.connect(fleet.door)
+  local status, snap = connection:call("debug.snap", {})
+  connection:close()
+  assert(status == 200, tostring(snap))
+  return snap
+end
+
+-- What a search shows is what is stored, and that keeps the invariants.
+local function judge_snapshot(snap, promises, faults)
+  for _, words in ipairs(oracle.violations(snap, fleet_module.now_ms(), nil, oracle.profile) or {}) do
+    faults[#faults + 1] = words
+  end
+  local found = by_id(promises)
+  for _, promise in ipairs(snap.promises) do
+    if not found[promise.id] then
+      faults[#faults + 1] = promise.id .. " is in the snapshot and not in a search"
+    elseif not same_value(found[promise.id], promise) then
+      faults[#faults + 1] = promise.id .. " is another in the snapshot than in a search"
+    end
+  end
+  if #snap.promises ~= #promises then faults[#faults + 1] = "a search finds more than there is" end
+  if #snap.messages > 0 then faults[#faults + 1] = #snap.messages .. " messages are left" end
+end
+
+-- The workers have ended, the server is up.
+function M.check(fleet, watch, roots, journal, straight)
+  local promises = fleet:search("promise.search", "promises")
+  local tasks = fleet:search("task.search", "tasks")
+  local faults, figures = M.judge { fleet = fleet, watch = watch, roots = roots, journal = journal, straight = straight,
+    promises = promises, tasks = tasks }
   fleet:stop_member("server")
   fleet:serve("--debug", "--push=false")
-  self:snapshot()
+  judge_snapshot(read_snapshot(fleet), promises, faults)
   fleet:stop_member("server")
   local verify = program.run({ "verify" }, { data = fleet.place.data })
-  if verify.code ~= 0 then self:bad("verify: %s%s", verify.out, verify.err) end
-  if #self.faults > 0 then
-    table.sort(self.faults)
-    error(table.concat(self.faults, "\n", 1, math.min(#self.faults, 40)) .. "\n" .. fleet:told(), 0)
+  if verify.code ~= 0 then faults[#faults + 1] = "verify: " .. verify.out .. verify.err end
+  if #faults > 0 then
+    error(table.concat(faults, "\n", 1, math.min(#faults, 40)) .. "\n" .. fleet:told(), 0)
   end
-  return self.figures
+  return figures
 end
 
 return M

@@ -1,8 +1,9 @@
 -- journal.lua - what steps of the fleet's scripts write down outside of every store, and what workflows make of it.
 --
--- Steps:     journal.work(value): two lines in the file that FLEET_JOURNAL names, "begin" and "end", each with the instant in
---            ms, the step's id, its attempt, a token that no other attempt has, and the process; between them it takes
---            FLEET_STEP_MS. Returns the value and the token: so the record tells which attempt it is of.
+-- Steps:     journal.work(value, work): two lines in the file that FLEET_JOURNAL names, "begin" and "end", each with the
+--            instant in ms, the step's id, its attempt, a token that no other attempt has, and the process. Between them it
+--            takes FLEET_STEP_MS, and what the function `work` takes, if there is one. Returns the value and the token, so
+--            that the record tells which attempt it is of.
 -- Workflows: notes(): of(promise) awaits a step and notes its token, merge(result) takes the notes of a child's result
 --            over, with(value) is what to return.
 --
@@ -25,11 +26,12 @@ local function process()
   return tostring(math.tointeger(pid))
 end
 
-function M.work(value)
+function M.work(value, work)
   local token, pid = da.uuid(), process()
   line("begin", da.id(), da.attempt(), token, pid)
   local ms = tonumber(os.getenv("FLEET_STEP_MS") or 0)
   if ms > 0 then require("luv").sleep(ms) end
+  if work then work() end
   line("end", da.id(), da.attempt(), token, pid)
   return value, token
 end
