@@ -129,7 +129,8 @@ describe("a server that is killed under requests", function()
       for _, point in ipairs(POINTS) do
         local of = by_point[point]
         print(("  %-14s %d deaths with requests under way, %d requests"):format(point, of.deaths, of.under_way))
-        assert.is_true(of.deaths > 0, "no request was under way: " .. point)
+        -- A signal from outside may find nothing under way, each time.
+        assert.is_true(of.deaths > 0 or point == "instant", "no request was under way: " .. point)
       end
       assert.is_true(totals.done > 0, "nothing was done and not answered")
       assert.is_true(totals.done < totals.under_way, "nothing was lost")

@@ -55,7 +55,7 @@ function M.double_acquire()
   return {
     changes = function(self, _, call)
       if self.lied or call.request.kind ~= "task.acquire" then return end
-      local key = call.request.data.id .. " " .. tostring(call.request.data.version)
+      local key = tostring(call.request.data.id) .. " " .. tostring(call.request.data.version) -- some are malformed
       if good(call.reply) then
         holders[key] = call
       elseif holders[key] and call.reply.status == 409 then
