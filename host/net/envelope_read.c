@@ -11,7 +11,7 @@
 #include "../base/json_read.h"
 #include "../base/limits.h"
 #include "../base/text.h"
-#include "envelope.h"
+#include "envelope_parts.h"
 
 enum { SHOWN_MAX = 60 }; /* bytes of what was sent in the words about it */
 
@@ -282,7 +282,7 @@ static bool is_json(da_slice text)
 }
 
 /* Strict base64 has one spelling for the same bytes, so what was decoded is written back as it came. */
-static bool decode(da_arena *arena, da_value *value)
+bool da_envelope_decode(da_arena *arena, da_value *value)
 {
   ptrdiff_t len = da_text_base64_len(value->data);
   if (len < 0 || len > DA_VALUE_MAX) return false;
@@ -306,7 +306,7 @@ static bool read_value_data(reading *r, da_json_item item, void *to)
   da_value *value = to;
   value->has_data = true;
   if (!read_string(r, item, &value->data)) return false;
-  if (decode(r->arena, value) || value->data.len <= DA_VALUE_MAX) return true;
+  if (da_envelope_decode(r->arena, value) || value->data.len <= DA_VALUE_MAX) return true;
   return fault(r, da_arena_printf(r->arena, "a value longer than %d MiB", DA_VALUE_MAX >> 20));
 }
 

@@ -8,25 +8,25 @@
 #include <stdlib.h>
 
 #include "../base/text.h"
-#include "envelope.h"
+#include "envelope_parts.h"
 
 /* ---- members ------------------------------------------------------------------------------------------- */
 
-static void put(da_buf *out, const char *text)
+void da_put(da_buf *out, const char *text)
 {
   da_buf_add(out, text, strlen(text));
 }
 
 /* `name` is its own JSON, with the comma or bracket before it: ",\"id\":". */
-static void put_text(da_buf *out, const char *name, da_slice text)
+void da_put_text(da_buf *out, const char *name, da_slice text)
 {
-  put(out, name);
+  da_put(out, name);
   da_text_quote_lossy(out, text);
 }
 
-static void put_int(da_buf *out, const char *name, int64_t value)
+void da_put_int(da_buf *out, const char *name, int64_t value)
 {
-  put(out, name);
+  da_put(out, name);
   da_buf_reserve(out, DA_TEXT_INT_MAX);
   out->len += da_text_int(out->ptr + out->len, value);
 }
@@ -49,10 +49,10 @@ static void put_pairs(da_buf *out, const da_pair *items, size_t count)
 }
 
 /* What came over the wire is sorted already, and so is nearly all that this process makes. */
-static void put_map(da_buf *out, const char *name, da_map map)
+void da_put_map(da_buf *out, const char *name, da_map map)
 {
   bool sorted = true;
-  put(out, name);
+  da_put(out, name);
   for (size_t i = 1; i < map.count && sorted; i++) sorted = by_key(&map.items[i - 1], &map.items[i]) <= 0;
   if (sorted) {
     put_pairs(out, map.items, map.count);
@@ -65,18 +65,18 @@ static void put_map(da_buf *out, const char *name, da_map map)
   free(copy);
 }
 
-static void put_value(da_buf *out, const char *name, const da_value *value)
+void da_put_value(da_buf *out, const char *name, const da_value *value)
 {
-  put(out, name);
+  da_put(out, name);
   da_buf_add_byte(out, '{');
   if (value->has_data && value->encoding == DA_JSON) {
-    put(out, "\"data\":\"");
+    da_put(out, "\"data\":\"");
     da_text_base64(out, value->data);
     da_buf_add_byte(out, '"');
   } else if (value->has_data) {
-    put_text(out, "\"data\":", value->data);
+    da_put_text(out, "\"data\":", value->data);
   }
-  if (value->has_headers) put_map(out, value->has_data ? ",\"headers\":" : "\"headers\":", value->headers);
+  if (value->has_headers) da_put_map(out, value->has_data ? ",\"headers\":" : "\"headers\":", value->headers);
   da_buf_add_byte(out, '}');
 }
 
@@ -84,40 +84,40 @@ static void put_value(da_buf *out, const char *name, const da_value *value)
 
 void da_envelope_write_promise(da_buf *out, const da_promise *promise)
 {
-  put_int(out, "{\"createdAt\":", promise->created_at);
-  put_text(out, ",\"id\":", promise->id);
-  put_value(out, ",\"param\":", &promise->param);
-  if (promise->state != DA_PENDING) put_int(out, ",\"settledAt\":", promise->settled_at);
-  put_text(out, ",\"state\":", da_slice_of(da_promise_state_name(promise->state)));
-  put_map(out, ",\"tags\":", promise->tags);
-  put_int(out, ",\"timeoutAt\":", promise->timeout_at);
-  put_value(out, ",\"value\":", &promise->value);
+  da_put_int(out, "{\"createdAt\":", promise->created_at);
+  da_put_text(out, ",\"id\":", promise->id);
+  da_put_value(out, ",\"param\":", &promise->param);
+  if (promise->state != DA_PENDING) da_put_int(out, ",\"settledAt\":", promise->settled_at);
+  da_put_text(out, ",\"state\":", da_slice_of(da_promise_state_name(promise->state)));
+  da_put_map(out, ",\"tags\":", promise->tags);
+  da_put_int(out, ",\"timeoutAt\":", promise->timeout_at);
+  da_put_value(out, ",\"value\":", &promise->value);
   da_buf_add_byte(out, '}');
 }
 
 void da_envelope_write_task(da_buf *out, const da_task *task)
 {
   bool acquired = task->state == DA_TASK_ACQUIRED;
-  put_text(out, "{\"id\":", task->id);
-  if (acquired) put_text(out, ",\"pid\":", task->pid);
-  put_int(out, ",\"resumes\":", task->resumes);
-  put_text(out, ",\"state\":", da_slice_of(da_task_state_name(task->state)));
-  if (acquired) put_int(out, ",\"ttl\":", task->ttl);
-  put_int(out, ",\"version\":", task->version);
+  da_put_text(out, "{\"id\":", task->id);
+  if (acquired) da_put_text(out, ",\"pid\":", task->pid);
+  da_put_int(out, ",\"resumes\":", task->resumes);
+  da_put_text(out, ",\"state\":", da_slice_of(da_task_state_name(task->state)));
+  if (acquired) da_put_int(out, ",\"ttl\":", task->ttl);
+  da_put_int(out, ",\"version\":", task->version);
   da_buf_add_byte(out, '}');
 }
 
 void da_envelope_write_schedule(da_buf *out, const da_schedule *schedule)
 {
-  put_int(out, "{\"createdAt\":", schedule->created_at);
-  put_text(out, ",\"cron\":", schedule->cron);
-  put_text(out, ",\"id\":", schedule->id);
-  if (schedule->last_run_at != 0) put_int(out, ",\"lastRunAt\":", schedule->last_run_at);
-  put_int(out, ",\"nextRunAt\":", schedule->next_run_at);
-  put_text(out, ",\"promiseId\":", schedule->promise_id);
-  put_value(out, ",\"promiseParam\":", &schedule->promise_param);
-  put_map(out, ",\"promiseTags\":", schedule->promise_tags);
-  put_int(out, ",\"promiseTimeout\":", schedule->promise_timeout);
+  da_put_int(out, "{\"createdAt\":", schedule->created_at);
+  da_put_text(out, ",\"cron\":", schedule->cron);
+  da_put_text(out, ",\"id\":", schedule->id);
+  if (schedule->last_run_at != 0) da_put_int(out, ",\"lastRunAt\":", schedule->last_run_at);
+  da_put_int(out, ",\"nextRunAt\":", schedule->next_run_at);
+  da_put_text(out, ",\"promiseId\":", schedule->promise_id);
+  da_put_value(out, ",\"promiseParam\":", &schedule->promise_param);
+  da_put_map(out, ",\"promiseTags\":", schedule->promise_tags);
+  da_put_int(out, ",\"promiseTimeout\":", schedule->promise_timeout);
   da_buf_add_byte(out, '}');
 }
 
@@ -126,14 +126,14 @@ void da_envelope_write_schedule(da_buf *out, const da_schedule *schedule)
 static void write_promise_data(da_buf *out, const da_reply *reply)
 {
   DA_ASSERT(reply->promise != NULL);
-  put(out, "{\"promise\":");
+  da_put(out, "{\"promise\":");
   da_envelope_write_promise(out, reply->promise);
   da_buf_add_byte(out, '}');
 }
 
 static void write_preload(da_buf *out, const da_reply *reply)
 {
-  put(out, "\"preload\":[");
+  da_put(out, "\"preload\":[");
   for (size_t i = 0; i < reply->preload_count; i++) {
     if (i > 0) da_buf_add_byte(out, ',');
     da_envelope_write_promise(out, &reply->preload[i]);
@@ -147,10 +147,10 @@ static void write_lease(da_buf *out, const da_reply *reply)
   DA_ASSERT(reply->promise != NULL);
   da_buf_add_byte(out, '{');
   write_preload(out, reply);
-  put(out, ",\"promise\":");
+  da_put(out, ",\"promise\":");
   da_envelope_write_promise(out, reply->promise);
   if (reply->task != NULL) {
-    put(out, ",\"task\":");
+    da_put(out, ",\"task\":");
     da_envelope_write_task(out, reply->task);
   }
   da_buf_add_byte(out, '}');
@@ -166,16 +166,16 @@ static void write_fence(da_buf *out, const da_envelope *envelope, const da_reply
 {
   const da_reply *inner = reply->inner;
   DA_ASSERT(inner != NULL);
-  put(out, "{\"action\":{\"data\":");
+  da_put(out, "{\"action\":{\"data\":");
   if (is_success(inner))
     write_promise_data(out, inner);
   else
     da_text_quote_lossy(out, inner->message);
-  put_text(out, ",\"head\":{\"corrId\":", envelope->corr_id);
-  put_int(out, ",\"status\":", inner->status);
-  put(out, ",\"version\":\"" DA_PROTOCOL_VERSION "\"},\"kind\":");
-  put(out, envelope->request.fence_settles ? "\"promise.settle\"" : "\"promise.create\"");
-  put(out, "},");
+  da_put_text(out, ",\"head\":{\"corrId\":", envelope->corr_id);
+  da_put_int(out, ",\"status\":", inner->status);
+  da_put(out, ",\"version\":\"" DA_PROTOCOL_VERSION "\"},\"kind\":");
+  da_put(out, envelope->request.fence_settles ? "\"promise.settle\"" : "\"promise.create\"");
+  da_put(out, "},");
   write_preload(out, reply);
   da_buf_add_byte(out, '}');
 }
@@ -185,10 +185,10 @@ static void begin_rows(da_buf *out, const char *member, bool more, da_slice last
 {
   da_buf_add_byte(out, '{');
   if (more) {
-    put_text(out, "\"cursor\":", last);
+    da_put_text(out, "\"cursor\":", last);
     da_buf_add_byte(out, ',');
   }
-  put(out, member);
+  da_put(out, member);
 }
 
 static void write_schedules(da_buf *out, const da_reply *reply)
@@ -199,7 +199,7 @@ static void write_schedules(da_buf *out, const da_reply *reply)
     if (i > 0) da_buf_add_byte(out, ',');
     da_envelope_write_schedule(out, &reply->schedules[i]);
   }
-  put(out, "]}");
+  da_put(out, "]}");
 }
 
 static void write_promises(da_buf *out, const da_reply *reply)
@@ -210,7 +210,7 @@ static void write_promises(da_buf *out, const da_reply *reply)
     if (i > 0) da_buf_add_byte(out, ',');
     da_envelope_write_promise(out, &reply->promises[i]);
   }
-  put(out, "]}");
+  da_put(out, "]}");
 }
 
 static void write_tasks(da_buf *out, const da_reply *reply)
@@ -221,7 +221,7 @@ static void write_tasks(da_buf *out, const da_reply *reply)
     if (i > 0) da_buf_add_byte(out, ',');
     da_envelope_write_task(out, &reply->tasks[i]);
   }
-  put(out, "]}");
+  da_put(out, "]}");
 }
 
 static void write_success(da_buf *out, const da_envelope *envelope, const da_reply *reply)
@@ -237,7 +237,7 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
     break;
   case DA_REQ_TASK_GET:
     DA_ASSERT(reply->task != NULL);
-    put(out, "{\"task\":");
+    da_put(out, "{\"task\":");
     da_envelope_write_task(out, reply->task);
     da_buf_add_byte(out, '}');
     break;
@@ -256,7 +256,7 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
   case DA_REQ_SCHEDULE_GET:
   case DA_REQ_SCHEDULE_CREATE:
     DA_ASSERT(reply->schedule != NULL);
-    put(out, "{\"schedule\":");
+    da_put(out, "{\"schedule\":");
     da_envelope_write_schedule(out, reply->schedule);
     da_buf_add_byte(out, '}');
     break;
@@ -274,7 +274,7 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
   case DA_REQ_TASK_HALT:
   case DA_REQ_TASK_CONTINUE:
   case DA_REQ_SCHEDULE_DELETE:
-    put(out, "{}");
+    da_put(out, "{}");
     break;
   case DA_REQ_SCHEDULE_DECLARE: /* this and what follows is in process only: no envelope asks for it */
   case DA_REQ_TASK_STEP:
@@ -295,10 +295,10 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
 
 static void begin(da_buf *out, const da_envelope *envelope, int status)
 {
-  put_text(out, "{\"kind\":", envelope->kind);
-  put_text(out, ",\"head\":{\"corrId\":", envelope->corr_id);
-  put_int(out, ",\"status\":", status);
-  put(out, ",\"version\":\"" DA_PROTOCOL_VERSION "\"},\"data\":");
+  da_put_text(out, "{\"kind\":", envelope->kind);
+  da_put_text(out, ",\"head\":{\"corrId\":", envelope->corr_id);
+  da_put_int(out, ",\"status\":", status);
+  da_put(out, ",\"version\":\"" DA_PROTOCOL_VERSION "\"},\"data\":");
 }
 
 void da_envelope_write(da_buf *out, const da_envelope *envelope, const da_reply *reply)
@@ -332,14 +332,14 @@ void da_envelope_write_message(da_buf *out, const da_message *message, const da_
 {
   if (message->kind == DA_UNBLOCK) {
     DA_ASSERT(promise != NULL);
-    put(out, "{\"data\":{\"promise\":");
+    da_put(out, "{\"data\":{\"promise\":");
     da_envelope_write_promise(out, promise);
-    put(out, "},\"head\":{},\"kind\":\"unblock\"}");
+    da_put(out, "},\"head\":{},\"kind\":\"unblock\"}");
     return;
   }
-  put_text(out, "{\"data\":{\"task\":{\"id\":", message->id);
-  put_int(out, ",\"version\":", message->version);
-  put(out, "}},\"head\":{");
-  if (server_url.len > 0) put_text(out, "\"serverUrl\":", server_url);
-  put(out, "},\"kind\":\"execute\"}");
+  da_put_text(out, "{\"data\":{\"task\":{\"id\":", message->id);
+  da_put_int(out, ",\"version\":", message->version);
+  da_put(out, "}},\"head\":{");
+  if (server_url.len > 0) da_put_text(out, "\"serverUrl\":", server_url);
+  da_put(out, "},\"kind\":\"execute\"}");
 }
