@@ -13,7 +13,7 @@ local RULES = {
   store = { { "base", "engine" }, { "^lmdb%.h$", "^pthread%.h$" } },
   sched = { { "base", "engine", "store" }, { "^uv%.h$", "^pthread%.h$" } },
   vm = { { "base", "engine/record.h", "sched", "engine/effect.h" }, { "^lua", "^lauxlib", "^pthread%.h$" } },
-  net = { { "base", "engine/record.h", "sched" }, { "^uv%.h$", "^llhttp%.h$", "^openssl/" } },
+  net = { { "base", "engine/record.h", "engine/effect.h", "sched" }, { "^uv%.h$", "^llhttp%.h$", "^openssl/" } },
   bindings = { { "base", "vm", "sched", "engine/record.h" }, { "^lua", "^lauxlib" } },
   cli = { { "base", "engine", "store", "sched", "vm", "net", "bindings" }, { "^lua", "^lauxlib", "^uv%.h$" } },
 }
