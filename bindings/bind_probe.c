@@ -448,6 +448,7 @@ static void open_net(lua_State *L)
   luaL_setfuncs(L, da_probe_envelope_methods, 0);
   lua_pop(L, 2);
   luaL_setfuncs(L, da_probe_envelope_functions, 0);
+  luaL_setfuncs(L, da_probe_client_functions, 0);
   luaL_setfuncs(L, da_probe_http_functions, 0);
   luaL_setfuncs(L, da_probe_tls_functions, 0);
   da_probe_open_auth(L);

@@ -73,6 +73,7 @@ extern const luaL_Reg da_probe_http_functions[];
 extern const luaL_Reg da_probe_tls_functions[];
 extern const luaL_Reg da_probe_envelope_methods[];
 extern const luaL_Reg da_probe_envelope_functions[];
+extern const luaL_Reg da_probe_client_functions[];
 
 /* Adds tokens to the module on top of the stack. bind_probe_auth.c */
 void da_probe_open_auth(lua_State *L);

@@ -7,6 +7,7 @@ add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_auth.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_base.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_check.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_client.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_envelope.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_http.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_queue.c
@@ -21,6 +22,7 @@ target_sources(da_probe PRIVATE $<TARGET_OBJECTS:da_store>)
 # Of net, whose libuv is no such archive either, what needs none.
 set(net ${CMAKE_CURRENT_LIST_DIR}/../host/net)
 target_sources(da_probe PRIVATE
+  ${net}/answer_read.c
   ${net}/auth.c
   ${net}/auth_key.c
   ${net}/envelope_read.c
@@ -28,6 +30,7 @@ target_sources(da_probe PRIVATE
   ${net}/http_parse.c
   ${net}/jwt.c
   ${net}/openssl.c
+  ${net}/request_write.c
   ${net}/tls.c)
 target_link_libraries(da_probe PRIVATE dep_llhttp dep_openssl_headers)
 target_link_libraries(da_probe PRIVATE da_flags da_engine da_base dep_lua_headers ${DA_LMDB_SHARED})

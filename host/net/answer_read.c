@@ -1,6 +1,7 @@
 /* answer_read.c - answers and messages of a server from the protocol's JSON (envelope_client.h).
  *
- * How:      one walk over each object; what is not known is passed over, what must be there and is not is a fault.
+ * How:      one walk over each object; what is not known is passed over, what must be there and is not is a fault: a
+ *           caller may look at all that an answer to its kind of request has, whatever a server sent.
  * Older servers write null where a member should be absent, and `resumes` as a list or a boolean: both are taken.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -12,6 +13,7 @@
 typedef struct reading {
   da_arena *arena;
   da_err *err;
+  bool inner; /* within the action of a fence */
 } reading;
 
 /* ---- members ------------------------------------------------------------------------------------------- */
@@ -64,6 +66,7 @@ static bool read_value(reading *r, da_json_item item, da_value *out)
       if (!read_map(r, member, &out->headers, "headers")) return false;
     } else if (da_slice_eq(name, DA_LIT("data"))) {
       out->has_data = true;
+      out->encoding = DA_RAW;
       if (!read_text(r, member, &out->data, "a value")) return false;
       (void)da_envelope_decode(r->arena, out);
     }
@@ -72,6 +75,9 @@ static bool read_value(reading *r, da_json_item item, da_value *out)
 }
 
 /* ---- records ------------------------------------------------------------------------------------------- */
+
+/* A number that must be there and was not told yet. */
+#define UNTOLD INT64_MIN
 
 static bool read_promise_state(reading *r, da_json_item item, da_promise_state *out)
 {
@@ -99,18 +105,20 @@ static bool read_promise_member(reading *r, da_slice name, da_json_item item, da
   return true;
 }
 
-static bool read_promise(reading *r, da_json_item item, da_promise *out)
+static bool read_promise(reading *r, da_json_item item, void *to)
 {
+  da_promise *out = to;
   da_slice name;
   da_json_item member;
   bool state = false;
-  *out = (da_promise){0};
+  *out = (da_promise){.timeout_at = UNTOLD};
   if (item.kind != DA_JSON_OBJECT) return fault(r, "no promise where one belongs", "the answer");
   for (da_json_walk walk = da_json_walk_of(item); da_json_walk_next(&walk, r->arena, &name, &member);) {
     if (!read_promise_member(r, name, member, out)) return false;
     state = state || da_slice_eq(name, DA_LIT("state"));
   }
-  return (out->id.len > 0 && state) || fault(r, "no id or state", "a promise");
+  return (out->id.ptr != NULL && state && out->timeout_at != UNTOLD) ||
+         fault(r, "no id, state or timeoutAt", "a promise");
 }
 
 static bool read_task_state(reading *r, da_json_item item, da_task_state *out)
@@ -148,15 +156,16 @@ static bool read_task_member(reading *r, da_slice name, da_json_item item, da_ta
   return true;
 }
 
-static bool read_task(reading *r, da_json_item item, da_task *out)
+static bool read_task(reading *r, da_json_item item, void *to)
 {
+  da_task *out = to;
   da_slice name;
   da_json_item member;
-  *out = (da_task){0};
+  *out = (da_task){.version = UNTOLD};
   if (item.kind != DA_JSON_OBJECT) return fault(r, "no task where one belongs", "the answer");
   for (da_json_walk walk = da_json_walk_of(item); da_json_walk_next(&walk, r->arena, &name, &member);)
     if (!read_task_member(r, name, member, out)) return false;
-  return out->id.len > 0 || fault(r, "no id", "a task");
+  return (out->id.ptr != NULL && out->version != UNTOLD) || fault(r, "no id or version", "a task");
 }
 
 static bool read_schedule_member(reading *r, da_slice name, da_json_item item, da_schedule *out)
@@ -175,15 +184,16 @@ static bool read_schedule_member(reading *r, da_slice name, da_json_item item, d
   return true;
 }
 
-static bool read_schedule(reading *r, da_json_item item, da_schedule *out)
+static bool read_schedule(reading *r, da_json_item item, void *to)
 {
+  da_schedule *out = to;
   da_slice name;
   da_json_item member;
   *out = (da_schedule){0};
   if (item.kind != DA_JSON_OBJECT) return fault(r, "no schedule where one belongs", "the answer");
   for (da_json_walk walk = da_json_walk_of(item); da_json_walk_next(&walk, r->arena, &name, &member);)
     if (!read_schedule_member(r, name, member, out)) return false;
-  return out->id.len > 0 || fault(r, "no id", "a schedule");
+  return out->id.ptr != NULL || fault(r, "no id", "a schedule");
 }
 
 /* ---- lists --------------------------------------------------------------------------------------------- */
@@ -197,35 +207,44 @@ static size_t length_of(reading *r, da_json_item item)
   return count;
 }
 
-#define READ_LIST(function, type, reader)                                                                          \
-  static bool function(reading *r, da_json_item item, const type **list, size_t *count)                            \
-  {                                                                                                                \
-    if (item.kind != DA_JSON_ARRAY) return fault(r, "no list where one belongs", "the answer");                    \
-    type *out = da_arena_zalloc(r->arena, (length_of(r, item) + 1) * sizeof *out);                                 \
-    da_slice name;                                                                                                 \
-    da_json_item element;                                                                                          \
-    *list = out;                                                                                                   \
-    *count = 0;                                                                                                    \
-    for (da_json_walk walk = da_json_walk_of(item); da_json_walk_next(&walk, r->arena, &name, &element); ++*count) \
-      if (!reader(r, element, &out[*count])) return false;                                                         \
-    return true;                                                                                                   \
+/* An array of records, each `size` bytes in memory; NULL: a fault. */
+static void *read_list(reading *r, da_json_item item, bool (*read)(reading *r, da_json_item item, void *to),
+                       size_t size, size_t *count)
+{
+  *count = 0;
+  if (item.kind != DA_JSON_ARRAY) {
+    (void)fault(r, "no list where one belongs", "the answer");
+    return NULL;
   }
+  char *list = da_arena_alloc(r->arena, length_of(r, item) * size);
+  da_slice name;
+  da_json_item element;
+  for (da_json_walk walk = da_json_walk_of(item); da_json_walk_next(&walk, r->arena, &name, &element); ++*count)
+    if (!read(r, element, list + *count * size)) return NULL;
+  return list;
+}
 
-READ_LIST(read_promises, da_promise, read_promise)
-READ_LIST(read_tasks, da_task, read_task)
-READ_LIST(read_schedules, da_schedule, read_schedule)
+static bool read_promises(reading *r, da_json_item item, const da_promise **list, size_t *count)
+{
+  *list = read_list(r, item, read_promise, sizeof **list, count);
+  return *list != NULL;
+}
+
+static bool read_tasks(reading *r, da_json_item item, da_reply *out)
+{
+  out->tasks = read_list(r, item, read_task, sizeof *out->tasks, &out->task_count);
+  return out->tasks != NULL;
+}
+
+static bool read_schedules(reading *r, da_json_item item, da_reply *out)
+{
+  out->schedules = read_list(r, item, read_schedule, sizeof *out->schedules, &out->schedule_count);
+  return out->schedules != NULL;
+}
 
 /* ---- data ---------------------------------------------------------------------------------------------- */
 
-static bool read_answer(reading *r, da_json_item item, da_client_answer *out);
-
-static bool read_inner(reading *r, da_json_item item, da_reply *out)
-{
-  da_client_answer *inner = da_arena_zalloc(r->arena, sizeof *inner);
-  if (!read_answer(r, item, inner)) return false;
-  out->inner = &inner->reply;
-  return true;
-}
+static bool read_inner(reading *r, da_json_item item, da_reply *out);
 
 static bool read_data_member(reading *r, da_slice name, da_json_item item, da_reply *out)
 {
@@ -251,9 +270,13 @@ static bool read_data_member(reading *r, da_slice name, da_json_item item, da_re
   }
   if (da_slice_eq(name, DA_LIT("action"))) return read_inner(r, item, out);
   if (da_slice_eq(name, DA_LIT("promises"))) return read_promises(r, item, &out->promises, &out->promise_count);
-  if (da_slice_eq(name, DA_LIT("tasks"))) return read_tasks(r, item, &out->tasks, &out->task_count);
-  if (da_slice_eq(name, DA_LIT("schedules"))) return read_schedules(r, item, &out->schedules, &out->schedule_count);
-  if (da_slice_eq(name, DA_LIT("cursor"))) out->more = true;
+  if (da_slice_eq(name, DA_LIT("tasks"))) return read_tasks(r, item, out);
+  if (da_slice_eq(name, DA_LIT("schedules"))) return read_schedules(r, item, out);
+  if (da_slice_eq(name, DA_LIT("cursor"))) {
+    da_slice cursor;
+    out->more = true;
+    return read_text(r, item, &cursor, "the answer");
+  }
   return true;
 }
 
@@ -288,7 +311,40 @@ static bool read_head(reading *r, da_json_item item, da_client_answer *out)
   return true;
 }
 
-static bool read_answer(reading *r, da_json_item item, da_client_answer *out)
+/* What the caller of a request of that kind looks at without asking. */
+static bool is_complete(da_req_kind kind, const da_reply *reply)
+{
+  if (reply->status != 200) return reply->status != 300 || kind == DA_REQ_TASK_SUSPEND;
+  switch (kind) {
+  case DA_REQ_PROMISE_GET:
+  case DA_REQ_PROMISE_CREATE:
+  case DA_REQ_PROMISE_SETTLE:
+  case DA_REQ_PROMISE_REGISTER_CALLBACK:
+  case DA_REQ_PROMISE_REGISTER_LISTENER:
+  case DA_REQ_TASK_FULFILL:
+  case DA_REQ_TASK_CREATE: /* which has no task if the promise was there and settled */
+    return reply->promise != NULL;
+  case DA_REQ_TASK_ACQUIRE:
+    return reply->promise != NULL && reply->task != NULL;
+  case DA_REQ_TASK_GET:
+    return reply->task != NULL;
+  case DA_REQ_TASK_FENCE:
+    return reply->inner != NULL;
+  case DA_REQ_SCHEDULE_GET:
+  case DA_REQ_SCHEDULE_CREATE:
+    return reply->schedule != NULL;
+  case DA_REQ_PROMISE_SEARCH:
+    return reply->promises != NULL;
+  case DA_REQ_TASK_SEARCH:
+    return reply->tasks != NULL;
+  case DA_REQ_SCHEDULE_SEARCH:
+    return reply->schedules != NULL;
+  default:
+    return true;
+  }
+}
+
+static bool read_answer(reading *r, da_json_item item, da_req_kind kind, da_client_answer *out)
 {
   da_slice name;
   da_json_item member, head = {0}, data = {0};
@@ -298,45 +354,31 @@ static bool read_answer(reading *r, da_json_item item, da_client_answer *out)
     if (da_slice_eq(name, DA_LIT("data"))) data = member;
   }
   if (head.text.len == 0 || data.text.len == 0) return fault(r, "no head or no data", "the answer");
-  return read_head(r, head, out) && read_data(r, data, &out->reply);
+  if (!read_head(r, head, out) || !read_data(r, data, &out->reply)) return false;
+  da_reply *reply = &out->reply;
+  reply->more = reply->more && reply->promise_count + reply->task_count + reply->schedule_count > 0;
+  return is_complete(kind, reply) || fault(r, "no record that belongs there, or no such status", "the answer");
 }
 
-/* What the caller of a request of that kind looks at without asking. */
-static bool is_complete(da_req_kind kind, const da_reply *reply)
+/* Both of the actions are answered with a promise. A fence within a fence has no place: this is as deep as it goes. */
+static bool read_inner(reading *r, da_json_item item, da_reply *out)
 {
-  if (reply->status != 200) return true;
-  switch (kind) {
-  case DA_REQ_PROMISE_GET:
-  case DA_REQ_PROMISE_CREATE:
-  case DA_REQ_PROMISE_SETTLE:
-  case DA_REQ_PROMISE_REGISTER_CALLBACK:
-  case DA_REQ_PROMISE_REGISTER_LISTENER:
-  case DA_REQ_TASK_FULFILL:
-    return reply->promise != NULL;
-  case DA_REQ_TASK_ACQUIRE:
-    return reply->promise != NULL && reply->task != NULL;
-  case DA_REQ_TASK_CREATE:
-    return reply->promise != NULL;
-  case DA_REQ_TASK_GET:
-    return reply->task != NULL;
-  case DA_REQ_TASK_FENCE:
-    return reply->inner != NULL && (reply->inner->status != 200 || reply->inner->promise != NULL);
-  case DA_REQ_SCHEDULE_GET:
-  case DA_REQ_SCHEDULE_CREATE:
-    return reply->schedule != NULL;
-  default:
-    return true;
-  }
+  if (r->inner) return true;
+  da_client_answer *inner = da_arena_zalloc(r->arena, sizeof *inner);
+  r->inner = true;
+  if (!read_answer(r, item, DA_REQ_PROMISE_GET, inner)) return false;
+  r->inner = false;
+  out->inner = &inner->reply;
+  return true;
 }
 
 bool da_envelope_read_answer(da_slice text, da_req_kind kind, da_arena *arena, da_client_answer *out, da_err *err)
 {
-  reading r = {arena, err};
+  reading r = {.arena = arena, .err = err};
   *out = (da_client_answer){0};
-  if (da_json_check(text, err) != DA_OK) return false;
-  if (!read_answer(&r, da_json_item_of(text), out)) return false;
+  if (da_json_check(text, err) != DA_OK || !read_answer(&r, da_json_item_of(text), kind, out)) return false;
   out->reply.preload_whole = out->whole;
-  return is_complete(kind, &out->reply) || fault(&r, "no record that belongs there", "the answer");
+  return true;
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------ */
@@ -356,7 +398,7 @@ static bool find(reading *r, da_json_item object, const char *wanted, da_json_it
 
 bool da_envelope_read_message(da_slice text, da_arena *arena, da_message *message, da_promise *promise, da_err *err)
 {
-  reading r = {arena, err};
+  reading r = {.arena = arena, .err = err};
   da_json_item kind, data, record;
   da_slice name;
   *message = (da_message){0};

@@ -9,6 +9,7 @@ local guard = require("spec.support.guard")
 local json = require("dkjson")
 local lockstep = require("spec.support.lockstep")
 local oracle = require("spec.support.oracle")
+local meaning = require("spec.support.wire_meaning")
 local probe = require("da_probe")
 
 local OPS = tonumber(os.getenv("DA_OPS")) or (os.getenv("DA_LONG") == "1" and 300000 or 8000)
@@ -74,59 +75,7 @@ function write(g, value, name)
   return container(g, parts, "[", "]")
 end
 
----------------------------------------------------------------------------------------------------- what was meant
-
-local function value_of(value)
-  local meant = {}
-  if value and value.headers ~= oracle.null then meant.headers = value.headers end
-  local data = value and value.data
-  if data == nil or data == oracle.null then return meant end
-  local text = probe.base64_read(data)
-  if text and (text == "" or not text:find("[\r\n]") and json.decode(text, 1, json.null) ~= nil) then
-    meant.json = text
-  else
-    meant.data = data
-  end
-  return meant
-end
-
-local function inner(data, kind)
-  if kind == "promise.create" then
-    return { id = data.id, timeoutAt = data.timeoutAt, param = value_of(data.param), tags = data.tags or {} }
-  end
-  return { id = data.id, state = data.state, value = value_of(data.value) }
-end
-
-local ACTIONS = { ["task.create"] = "promise.create", ["task.fulfill"] = "promise.settle" }
-
-local function meant(request)
-  local kind, data = request.kind, request.data
-  if kind == "promise.create" or kind == "promise.settle" then return inner(data, kind) end
-  local want = {}
-  for name, each in pairs(data) do
-    if each ~= oracle.null then want[name] = each end
-  end
-  if kind:find("search$") then
-    want.cursor, want.look = want.cursor or "", nil -- how many rows a turn looks at is not on the wire
-    if kind == "promise.search" then want.tags = want.tags or {} end
-  end
-  if data.action then want.action = { data = inner(data.action.data, ACTIONS[kind] or data.action.kind) } end
-  if data.actions then
-    want.actions = {}
-    for i, action in ipairs(data.actions) do want.actions[i] = { data = action.data } end
-  end
-  return want
-end
-
 ---------------------------------------------------------------------------------------------------- the run
-
--- As the oracle writes it: no marks of a JSON library.
-local function plain(value)
-  if type(value) ~= "table" then return value end
-  local copy = {}
-  for name, each in pairs(value) do copy[name] = plain(each) end
-  return copy
-end
 
 local function step(world, model, g, request, now, run)
   if request.kind == "task.search" and type(request.data) == "table" then
@@ -146,7 +95,7 @@ local function step(world, model, g, request, now, run)
   run.answer = text
   local answer = json.decode(text, 1, json.null)
   guard.check(request, answer)
-  local got = { status = answer.head.status, data = plain(answer.data) }
+  local got = { status = answer.head.status, data = meaning.plain(answer.data) }
   if type(request.kind) ~= "string" or type(request.data) ~= "table" or request.data[1] then
     assert(want.status == 400 and got.status == 400, "a wrong envelope")
     return
@@ -154,7 +103,7 @@ local function step(world, model, g, request, now, run)
   local same, where = oracle.agrees(want, got)
   assert(same, where)
   if want.status == 400 then return end
-  same, where = oracle.same(meant(request), plain(probe.envelope(run.text).data), "request")
+  same, where = oracle.same(meaning.of(request), meaning.plain(probe.envelope(run.text).data), "request")
   assert(same, where)
   run.read[request.kind] = (run.read[request.kind] or 0) + 1
 end
