@@ -290,6 +290,9 @@ static int check_flags(const cli_command *command)
   for (int i = 0; i < CLI_FLAG_COUNT; i++) {
     bool known = (command->verb->flags & CLI_BIT(i)) != 0 && (server || (of_servers & CLI_BIT(i)) == 0);
     if (command->flags[i] == NULL || known) continue;
+    if ((flags_of(command->verb) & CLI_BIT(CLI_DATA)) == 0)
+      return cli_fail(CLI_EXIT_USAGE, "--%s is for groups that a server knows; --server URL asks one",
+                      cli_flags[i].name);
     if (server)
       return cli_fail(CLI_EXIT_USAGE, "--%s is for stores, and a server is asked, %s; --data DIR asks a store",
                       cli_flags[i].name, command->flags[CLI_SERVER]);
@@ -433,7 +436,8 @@ static int answer(int argc, char **argv)
     return CLI_EXIT_USAGE;
   }
   /* The variable of others: whoever set it for them may not have thought of this program. */
-  if (variable != NULL && cli_has(&command, CLI_SERVER) && strcmp(variable, "DAHOST_SERVER") != 0)
+  if (variable != NULL && cli_has(&command, CLI_SERVER) && strcmp(variable, "DAHOST_SERVER") != 0 &&
+      (flags_of(command.verb) & CLI_BIT(CLI_DATA)) != 0)
     cli_note(&command, "asking %s (%s; --data DIR asks a store)", command.flags[CLI_SERVER], variable);
   code = cli_has(&command, CLI_PRINT_CONFIG) ? print_config(&command) : command.verb->run(&command);
   cli_config_free(&config);

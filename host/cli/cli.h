@@ -227,6 +227,7 @@ typedef int cli_inspector(struct da_worker *worker, const cli_command *command, 
 int cli_inspect(const cli_command *command, cli_inspector *inspect, void *user);
 int cli_check(const cli_command *command);
 int cli_stubs(const cli_command *command);
+int cli_remote_stubs(const cli_command *command);
 int cli_test(const cli_command *command);
 int cli_replay(const cli_command *command);
 int cli_repl(const cli_command *command);

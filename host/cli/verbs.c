@@ -249,6 +249,11 @@ static const char stubs_help[] =
     "the parameters and the `doc` of each workflow. Put it into a folder of the workspace's library:\n"
     "dahost stubs gpu=render.lua > library/gpu.lua. Nothing of FILE runs but its top. Exit code: 0, or 2 if a FILE\n"
     "cannot be read or loaded.\n";
+static const char remote_stubs_help[] =
+    "The same of what GROUP serves at this moment: asked of whoever works for it, a dahost serve or a dahost worker,\n"
+    "by a call of `~stubs` which leaves one settled promise on the server. A GROUP that is the name of a file is read\n"
+    "as a file. Default of --timeout: 10s; then the call is withdrawn. Exit code: 0; 1 if the answer is a refusal; 4\n"
+    "if nobody answered; 74 if the server did not.\n";
 static const char verify_help[] =
     "Reads every row of the store and checks that records, indexes and references agree; prints each fault. Exit code\n"
     "1 if there is any. A store in use is read beside its holder, which delays the reuse of its free pages "
@@ -399,6 +404,9 @@ const cli_verb cli_verbs[] = {
      cli_check},
     {"stubs", "[GROUP=]FILE...", "definitions for editors", stubs_help, F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
      cli_stubs},
+    {"stubs", "GROUP...", "", remote_stubs_help,
+     F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(TIMEOUT) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
+     cli_remote_stubs},
     {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP), 1, CLI_OPERANDS_MAX, cli_test},
     {"replay", "HISTORY FILE", "does code still fit what was recorded?", replay_help, F(HELP) | F(QUIET) | F(JSON), 2,
      2, cli_replay},
@@ -507,7 +515,7 @@ void cli_print_help(const cli_verb *verb)
   if (twin != NULL) {
     da_buf_addf(&out, "\n");
     add_usage(&out, twin, " --server URL");
-    da_buf_addf(&out, "%s%s", remote_help, flags_line);
+    da_buf_addf(&out, "%s%s", (twin->flags & F(JSON)) != 0 ? remote_help : "", flags_line);
     add_flags(&out, twin->flags);
   }
   print_wrapped(&out);

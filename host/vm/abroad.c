@@ -122,7 +122,8 @@ static void decide(da_worker *worker, const look *l)
 {
   const da_group *group = da_worker_group(worker, l->message.address);
   int64_t version = l->version;
-  bool defined = l->readable && group != NULL && da_group_find(group, l->func, &version, NULL) != NULL;
+  bool defined = l->readable && group != NULL &&
+                 (da_builtin_find(worker, group, l->func) || da_group_find(group, l->func, &version, NULL) != NULL);
   bool reached = da_sched_reaches(worker->sched, l->message.address, false);
   bool begun = l->message.version > 0;
   bool ends = l->called || !l->readable; /* as a slip in a name, or in words, if nobody else is there */

@@ -294,6 +294,7 @@ static da_status read_bundle(da_store *store, da_op *op, da_err *err)
 /* Finds the code: of the worker, else of the store. */
 static void find_bundle(da_execution *execution, const da_promise *promise)
 {
+  if (da_builtin_answer(execution)) return;
   const da_digest *code = promise->call.has_bundle ? &promise->call.bundle : NULL;
   if (execution->far != NULL) code = da_far_code(execution);
   const da_served *known = code != NULL ? da_worker_bundle(execution->worker, code) : NULL;
@@ -580,6 +581,15 @@ void da_execution_finish(da_execution *execution, da_promise_state outcome, da_s
   execution->outcome = outcome;
   execution->outcome_data = da_arena_dup(&execution->arena, data);
   execution->outcome_rest = da_arena_dup(&execution->arena, rest);
+}
+
+void da_execution_end_at_once(da_execution *execution, da_promise_state outcome, da_slice data)
+{
+  da_execution_ref(execution);
+  da_execution_finish(execution, outcome, data, DA_NONE);
+  execution->state = DA_EXECUTION_RUNNING;
+  da_execution_pump(execution);
+  da_execution_unref(execution);
 }
 
 static void fulfilled(da_op *op)

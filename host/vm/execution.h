@@ -19,6 +19,7 @@
  *   served.c      scripts that are known
  *   publish.c     what it shows of its state          queue.c       what waits in queues, what is sent to them
  *   schedule.c    what scripts declare to run by the clock
+ *   builtin.c     functions that the worker itself answers
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -509,6 +510,8 @@ void da_execution_rest_over(da_execution *execution);
 void da_execution_park_poisoned(da_execution *execution);
 /* Carries out what da_execution_park() asked for: its task is halted, a record says why. */
 void da_execution_halt(da_execution *execution);
+/* Ends one that never began. data: JSON, copied. The execution may be gone afterwards. */
+void da_execution_end_at_once(da_execution *execution, da_promise_state outcome, da_slice data);
 /* An op of the execution failed for want of what the store should hold: it is parked, or, if even that cannot be
  * written, told as parked and dropped. */
 void da_execution_store_failed(da_execution *execution, const da_op *op);
@@ -596,6 +599,12 @@ void da_deadline_delay(da_op *op, da_request *request, int64_t at);          /* 
 void da_deadline_begin(da_execution *execution);                             /* before its code runs */
 void da_deadline_delivered(da_execution *execution);
 
+/* builtin.c */
+/* Does the group, which may be NULL and must serve something, have such a function? */
+bool da_builtin_find(const da_worker *worker, const struct da_group *group, da_slice func);
+/* Ends the execution, whose promise is known, if that is what it calls. */
+bool da_builtin_answer(da_execution *execution);
+
 /* again.c */
 uint32_t da_again_number(const da_promise *promise); /* of the execution's newest generation, from 1 */
 void da_again_request(da_execution *execution, da_op *op);
@@ -614,6 +623,8 @@ void da_groups_destroy(da_worker *worker);
 void da_group_add(da_worker *worker, size_t group, da_served *served);
 /* The group of an address; NULL: none of this worker. */
 da_group *da_worker_group(const da_worker *worker, da_slice address);
+/* The bundles that calls by name run from, newest first; NULL behind the last. Borrowed. */
+da_bundle *da_group_bundle(const da_group *group, size_t at);
 /* The bundle a workflow that is called by name runs from: of the caller's script if that defines it, else of the newest
  * one. *version 0: becomes the highest. NULL: none defines it. */
 da_served *da_group_find(const da_group *group, da_slice func, int64_t *version, const da_bundle *caller);

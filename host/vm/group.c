@@ -107,6 +107,13 @@ void da_group_add(da_worker *worker, size_t group, da_served *served)
   look_for_code(worker);
 }
 
+da_bundle *da_group_bundle(const da_group *group, size_t at)
+{
+  for (const serving *s = group->newest; s != NULL; s = s->older)
+    if (!s->replaced && at-- == 0) return s->served->bundle;
+  return NULL;
+}
+
 /* *version 0: the highest. */
 static const da_function *find_function(const da_served *served, da_slice name, bool workflow, int64_t version)
 {
@@ -322,18 +329,13 @@ static void describe_lack(const wanted *w, da_buf *out)
   da_buf_free(&versions);
 }
 
-/* Ends an execution that never began. */
 static void reject(da_execution *execution, const char *code, da_buf *words)
 {
   da_buf json = {0};
-  da_execution_ref(execution);
   da_fault_json(&json, code, da_buf_slice(words));
-  da_execution_finish(execution, DA_REJECTED, da_buf_slice(&json), DA_NONE);
-  execution->state = DA_EXECUTION_RUNNING;
-  da_execution_pump(execution);
+  da_execution_end_at_once(execution, DA_REJECTED, da_buf_slice(&json));
   da_buf_free(&json);
   da_buf_free(words);
-  da_execution_unref(execution);
 }
 
 static void describe_no_call(const da_execution *execution, const char *fault, da_buf *out)

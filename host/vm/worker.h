@@ -36,6 +36,9 @@ extern const da_slice da_default_target;
 typedef struct da_worker_hooks {
   int (*open_isolate)(struct lua_State *L); /* `da` and its natives for an execution */
   int (*open_step)(struct lua_State *L);    /* the same for a step state */
+  /* Appends what others may call of a bundle, which is loaded in L: the answer to the function `~stubs` (builtin.c),
+   * for all bundles of a group. NULL: nobody can ask that. */
+  da_status (*stubs)(struct lua_State *L, da_buf *out, da_err *err);
 } da_worker_hooks;
 
 typedef enum da_event_kind {
