@@ -529,13 +529,14 @@ static void fulfil(da_execution *execution);
 /* What an execution does when nothing of it can run any more. */
 static void settle_down(da_execution *execution)
 {
+  bool asks = execution->far != NULL && execution->far->questions > 0;
   if (execution->worker->options.rehearse)
     da_rehearse_over(execution);
   else if (execution->park_code != NULL)
     da_execution_halt(execution);
   else if (execution->finished)
     fulfil(execution);
-  else if (execution->busy == 0 && execution->holds == 0)
+  else if (execution->busy == 0 && execution->holds == 0 && !asks)
     da_execution_rest(execution);
 }
 

@@ -73,9 +73,10 @@ static void add_kind(da_buf *out, da_call_kind kind)
   for (const char *c = da_call_kind_name(kind); *c != '\0'; c++) da_buf_add_byte(out, (uint8_t)(*c == ' ' ? '-' : *c));
 }
 
+/* A root is nobody's call, and has the name of a workflow. */
 static da_call_kind read_kind(da_slice word)
 {
-  for (int kind = DA_CALL_NONE + 1; kind <= DA_CALL_LAST; kind++) {
+  for (int kind = DA_CALL_WORKFLOW; kind <= DA_CALL_LAST; kind++) {
     const char *name = da_call_kind_name((da_call_kind)kind);
     size_t i = 0;
     while (i < word.len && name[i] != '\0' && (word.ptr[i] == name[i] || (word.ptr[i] == '-' && name[i] == ' '))) i++;
