@@ -446,9 +446,10 @@ struct da_worker {
   struct da_far_wait *far_waits; /* executes without room, oldest first */
   size_t far_wait_count;
   bool far_paused, far_taking, far_dialect_told;
-  da_table far_left;  /* function -> da_far_left: how long its tasks are kept before they are given back */
-  bool draining;      /* nothing new is taken up */
-  size_t giving_back; /* releases without an answer */
+  bool far_one_origin; /* its server lets nothing wait for a promise of another lineage */
+  da_table far_left;   /* function -> da_far_left: how long its tasks are kept before they are given back */
+  bool draining;       /* nothing new is taken up */
+  size_t giving_back;  /* releases without an answer */
   void (*drained)(void *user);
   void *drained_user;
   da_timer *trim_timer;

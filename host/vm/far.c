@@ -426,6 +426,38 @@ bool da_far_leaves(const da_execution *execution)
   return da_far_other_code(execution) || strcmp(execution->park_code, "refused") == 0;
 }
 
+/* ---- waiting for other lineages ------------------------------------------------------------------------ */
+
+/* Somebody else would have to wake it, and this process may die: so it is held, and its lease is what has it run again.
+ */
+static bool waits_abroad(const da_execution *execution)
+{
+  for (da_child *child = execution->open_first; child != NULL; child = child->open_next)
+    if (da_fiber_awaited(child) && !da_slice_eq(da_id_root(child->id), execution->root)) return true;
+  return false;
+}
+
+bool da_far_stays(da_execution *execution, da_slice refusal)
+{
+  if (execution->far == NULL || !waits_abroad(execution)) return false;
+  if (!da_slice_eq(refusal, DA_LIT("Awaited promise must belong to the same origin as the task")) &&
+      !da_slice_eq(refusal, DA_LIT("Awaiter and awaited must belong to the same origin")))
+    return false;
+  execution->worker->far_one_origin = true;
+  return true;
+}
+
+bool da_far_rests(da_execution *execution)
+{
+  if (execution->far == NULL || !execution->worker->far_one_origin || !waits_abroad(execution)) return false;
+  if (execution->worker->draining) {
+    execution->far->kept = true;
+    da_start_give_back(execution->worker, execution->id, execution->version);
+    da_execution_drop(execution);
+  }
+  return true;
+}
+
 /* ---- ending -------------------------------------------------------------------------------------------- */
 
 bool da_far_stops(da_execution *execution)

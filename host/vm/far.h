@@ -106,6 +106,11 @@ da_slice da_far_target(const da_execution *execution);
 void da_far_leave(da_execution *execution);
 /* Its parking would halt what another worker may be able to run: it is told, and left. */
 bool da_far_leaves(const da_execution *execution);
+/* A suspension was refused with these words. True: what it waits for lies in other lineages, which this server lets no
+ * execution wait for; from now on none is suspended that does. */
+bool da_far_stays(da_execution *execution, da_slice refusal);
+/* It has nothing to do, and such a wait: true, it keeps its task until the listener tells, or was given back. */
+bool da_far_rests(da_execution *execution);
 /* Of a worker that drains: true if nothing of it is to run any more; then it is released, or will be. */
 bool da_far_stops(da_execution *execution);
 /* An execution has gone, or an answer came: is the drain over? */

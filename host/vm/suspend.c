@@ -58,7 +58,10 @@ static void suspended(da_op *op)
       da_execution_retreat(execution); /* settled, but nobody told us: start over from the records */
     else
       da_execution_pump(execution);
-  } else if (reply->status == 422) {
+  } else if (reply->status == 400 && da_far_stays(execution, reply->message)) {
+    execution->state = DA_EXECUTION_RUNNING;
+    da_execution_pump(execution);
+  } else if (reply->status == 422 || reply->status == 400) {
     da_execution_park(execution, "refused", "it cannot be suspended: %.*s", DA_FMT(reply->message));
     execution->state = DA_EXECUTION_RUNNING;
     da_execution_pump(execution);
@@ -107,6 +110,7 @@ void da_execution_rest(da_execution *execution)
     return;
   }
   da_worker *worker = execution->worker;
+  if (da_far_rests(execution)) return;
   if (worker->warm_limit == 0 || worker->draining || worker->waiting_head < worker->waiting_count) {
     suspend(execution);
     return;
