@@ -73,6 +73,10 @@ enum {
   X(JSON_ARGS, "json-args", "JSON", "all arguments as one JSON array")                                      \
   X(TARGET, "target", "ADDRESS", "who is to run it (default poll://any@default)")                           \
   X(DELAY, "delay", "D", "not before this has passed")                                                      \
+  X(GROUP, "group", "NAME", "group of the files that name none (default: default)")                         \
+  X(LEASE, "lease", "D", "how long the server waits for a worker that is silent (default 30s)")             \
+  X(AT_ONCE, "at-once", "N", "executions that run at a time; more are left to other workers")               \
+  X(AT_ONCE_OF, "at-once-of", "FUNC=N", "the same of one function; several: joined by commas")              \
   X(CONFIG, "config", "FILE", "settings, as --print-config prints them")                                    \
   X(PRINT_CONFIG, "print-config", NULL, "print the settings and where each comes from, and end")
 
@@ -228,6 +232,7 @@ int cli_inspect(const cli_command *command, cli_inspector *inspect, void *user);
 int cli_check(const cli_command *command);
 int cli_stubs(const cli_command *command);
 int cli_remote_stubs(const cli_command *command);
+int cli_worker(const cli_command *command);
 int cli_test(const cli_command *command);
 int cli_replay(const cli_command *command);
 int cli_repl(const cli_command *command);

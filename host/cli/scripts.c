@@ -235,6 +235,11 @@ int cli_scripts_read(cli_scripts *s, const cli_command *command)
 {
   s->command = command;
   s->targets[0] = da_default_target;
+  if (command->flags[CLI_GROUP] != NULL) { /* kept as long as the process */
+    da_buf address = {0};
+    da_buf_addf(&address, ADDRESS "%s", command->flags[CLI_GROUP]);
+    s->targets[0] = da_buf_slice(&address);
+  }
   s->target_count = 1;
   for (s->count = 0; s->count < command->operand_count; s->count++) {
     da_err err = {{0}};

@@ -98,6 +98,21 @@ static const char serve_help[] =
     "Exit code: 0 it was told to end; 2 usage or script error; 74 the store failed, or another process holds it or "
     "the\n"
     "address.\n";
+static const char worker_help[] =
+    "worker = run scripts for a server elsewhere: a `dahost serve`, or a Resonate server.\n"
+    "\n"
+    "Loads each FILE and takes up what is called in its group: FILE is of --group NAME, GROUP=FILE of another one. "
+    "The\n"
+    "server holds promises and tasks, this process nothing: kill it, and another worker of the group goes on. Several\n"
+    "servers (--server URL,URL): the first that can be reached, in this order.\n"
+    "\n"
+    "SIGHUP reads the files again. SIGINT and SIGTERM end it: nothing new is taken up, what waits is suspended, what\n"
+    "runs is given back once its steps under way are recorded, all of it within --shutdown-timeout. A second signal:\n"
+    "at once; the server gives its tasks to others when their --lease is over.\n"
+    "\n"
+    "Channels, semaphores, limiters and da.publish are of `dahost serve`; a server of the protocol has none.\n"
+    "\n"
+    "Exit code: 0 it was told to end; 2 usage or script error; 74 the system failed.\n";
 static const char start_help[] =
     "Like run, but only submits the execution and prints its id. It runs when a process drives the store: at once if\n"
     "one holds it now, else with `dahost resume ID` or `dahost serve`.\n";
@@ -324,6 +339,10 @@ const cli_verb cli_verbs[] = {
      CLI_OPERANDS_MAX, cli_resume},
     {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help,
      F_COMMON | F_SETTINGS | F(CONFIG) | F(PRINT_CONFIG), 0, CLI_OPERANDS_MAX, cli_serve},
+    {"worker", "[GROUP=]FILE...", "run scripts for a server elsewhere", worker_help,
+     F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(GROUP) | F(LEASE) | F(AT_ONCE) | F(AT_ONCE_OF) | F(PID) | F_WORKER |
+         F(LOG) | F(LOG_FORMAT) | F(SHUTDOWN_TIMEOUT) | F(QUIET) | F(HELP),
+     1, CLI_OPERANDS_MAX, cli_worker},
     {"repl", "[FILE]", "a prompt in a workflow", repl_help, F_COMMON | F_WORKER | F(ID), 0, 1, cli_repl},
     {"ps", "", "list executions", ps_help,
      F_COMMON | F(JSON) | F(STATE) | F(STEPS) | F(PARKED) | F(CUT) | F(WHERE) | F(LIMIT), 0, 0, cli_ps},
