@@ -25,7 +25,9 @@ enum {
   DA_SEARCH_BYTES_MAX = 16 << 20, /* bytes of values in one answer: beyond it ends before its limit */
   DA_SEARCHES_MAX = 8,   /* searches of the network that are carried out at a time; others wait for their turn */
   DA_PRELOAD_MAX = 1000, /* records read for one preload, which is a hint that each fence of a worker asks for */
-  DA_PRELOAD_BYTES_MAX = 4 << 20, /* bytes of values in one */
+  DA_PRELOAD_BYTES_MAX = 4 << 20,        /* bytes of values in one */
+  DA_PRELOAD_WHOLE_MAX = 100000,         /* records read for one that is to be whole: asked for once in a claim */
+  DA_PRELOAD_WHOLE_BYTES_MAX = 32 << 20, /* bytes of its records: an answer that a client still takes */
   DA_CLAIM_MAX = 100, /* messages in one claim of the outbox: what a transport can be made to buffer at once */
   DA_CONTROL_LINE_MAX = 20 << 20,  /* bytes of a request on the control socket: a value of DA_VALUE_MAX and its words */
   DA_CONTROL_QUEUE_MAX = 64 << 20, /* bytes a slow reader of the control socket may owe before it is dropped */

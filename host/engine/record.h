@@ -410,6 +410,7 @@ struct da_request {
   da_queue queue;             /* queue.wait: name, kind, limit, per_ms; put: name; back: nothing */
   da_digest message;          /* put from outside: the same for the same message, should it be sent twice */
   bool no_preload;            /* the caller reads what it needs itself */
+  bool whole_preload;         /* acquire, create: all that was recorded, if it is not out of all bounds */
   bool fires;                 /* sweep: schedules too */
   da_message after_message;   /* claim, whose `address` is what addresses begin with: the cursor of the reply before;
                                * id.ptr   NULL: from the start */
@@ -430,7 +431,7 @@ struct da_reply {
   const da_promise *preload; /* sorted by id */
   size_t preload_count;
   bool has_preload;
-  bool preload_whole; /* nothing was left out of it */
+  bool preload_whole;    /* asked for: these are all records of the branch that the task's execution is */
   const da_reply *inner; /* fence */
   const da_schedule *schedule;
   /* search: sorted by id, as they are at the instant of the request (a deadline that passed counts) */

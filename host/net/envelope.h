@@ -36,7 +36,9 @@ typedef struct da_envelope {
   da_slice auth;
   bool has_debug_time;
   int64_t debug_time;
-  da_slice data; /* the text of the member, an object */
+  bool no_preload;    /* "dahost:preload": "none" */
+  bool whole_preload; /* "whole": heeded where a task is given */
+  da_slice data;      /* the text of the member, an object */
   /* Of da_envelope_read_request(): */
   da_debug_kind debug;
   int64_t tick_time;

@@ -576,11 +576,23 @@ static bool read_debug_time(reading *r, da_json_item item, void *to)
   return read_int(r, item, &envelope->debug_time);
 }
 
+/* A member of this host's own: of what it does not know, nothing is said. */
+static bool read_preload(reading *r, da_json_item item, void *to)
+{
+  da_envelope *envelope = to;
+  if (item.kind != DA_JSON_STRING) return true;
+  da_slice text = da_json_item_string(item, r->arena);
+  envelope->no_preload = da_slice_eq(text, DA_LIT("none"));
+  envelope->whole_preload = da_slice_eq(text, DA_LIT("whole"));
+  return true;
+}
+
 /* The version has no place in the envelope that is handed out, so it waits in `message`, which means nothing yet. */
 static const field head_fields[] = {{"corrId", read_string, offsetof(da_envelope, corr_id), REQUIRED},
                                     {"version", read_string, offsetof(da_envelope, message), REQUIRED},
                                     {"auth", read_auth, 0, NULLABLE},
                                     {"resonate:debug_time", read_debug_time, 0, NULLABLE},
+                                    {"dahost:preload", read_preload, 0, NULLABLE},
                                     {0}};
 
 static bool read_head(reading *r, da_json_item item, void *to)
@@ -722,6 +734,9 @@ bool da_envelope_read_request(da_envelope *envelope, da_arena *arena)
   const kind_row *row = kind_row_of(envelope->kind);
   if (row == NULL) return refuse_with(envelope, arena, "Unknown operation: ", envelope->kind);
   envelope->request.kind = row->kind;
+  envelope->request.no_preload = envelope->no_preload;
+  envelope->request.whole_preload =
+      envelope->whole_preload && (row->kind == DA_REQ_TASK_ACQUIRE || row->kind == DA_REQ_TASK_CREATE);
   if (!read_object(&r, da_json_item_of(envelope->data), row->fields, &envelope->request))
     return refuse_with(envelope, arena, "Invalid request: ", r.fault);
   return row->kind != DA_REQ_TASK_FENCE || read_fence(envelope, &r);

@@ -293,12 +293,14 @@ static void write_success(da_buf *out, const da_envelope *envelope, const da_rep
 
 /* ---- envelopes ----------------------------------------------------------------------------------------- */
 
-static void begin(da_buf *out, const da_envelope *envelope, int status)
+static void begin(da_buf *out, const da_envelope *envelope, int status, bool whole)
 {
   da_put_text(out, "{\"kind\":", envelope->kind);
   da_put_text(out, ",\"head\":{\"corrId\":", envelope->corr_id);
   da_put_int(out, ",\"status\":", status);
-  da_put(out, ",\"version\":\"" DA_PROTOCOL_VERSION "\"},\"data\":");
+  da_put(out, ",\"version\":\"" DA_PROTOCOL_VERSION "\"");
+  if (whole) da_put(out, ",\"dahost:preload\":\"whole\"");
+  da_put(out, "},\"data\":");
 }
 
 void da_envelope_write(da_buf *out, const da_envelope *envelope, const da_reply *reply)
@@ -307,21 +309,21 @@ void da_envelope_write(da_buf *out, const da_envelope *envelope, const da_reply 
     da_envelope_write_error(out, envelope, reply->status, reply->message);
     return;
   }
-  begin(out, envelope, reply->status);
+  begin(out, envelope, reply->status, reply->preload_whole);
   write_success(out, envelope, reply);
   da_buf_add_byte(out, '}');
 }
 
 void da_envelope_write_data(da_buf *out, const da_envelope *envelope, int status, da_slice json)
 {
-  begin(out, envelope, status);
+  begin(out, envelope, status, false);
   da_buf_add_slice(out, json);
   da_buf_add_byte(out, '}');
 }
 
 void da_envelope_write_error(da_buf *out, const da_envelope *envelope, int status, da_slice message)
 {
-  begin(out, envelope, status);
+  begin(out, envelope, status, false);
   da_text_quote_lossy(out, message);
   da_buf_add_byte(out, '}');
 }

@@ -158,8 +158,10 @@ local with_lease = shape { promise = M.promise, task = M.task, preload = list(M.
 local with_schedule = shape { schedule = M.schedule }
 local nothing = shape {}
 
--- The head and the data of an answer; debug mode may add the instant that was used.
-local head_shape = shape { corrId = string_of, status = integer, version = string_of, ["?resonate:debug_time"] = integer }
+-- The head and the data of an answer; debug mode may add the instant that was used, and who asks for a whole preload is
+-- told so.
+local head_shape = shape { corrId = string_of, status = integer, version = string_of, ["?resonate:debug_time"] = integer,
+  ["?dahost:preload"] = one_of("whole") }
 
 local function envelope(answer, path, kinds)
   object(answer, path)
@@ -237,6 +239,9 @@ function M.check(request, answer)
   local status = answer.head.status
   if status == 300 and answer.kind ~= "task.suspend" then fail("answer.head.status", "is 300") end
   if type(request) ~= "table" or type(request.head) ~= "table" then return end
+  if answer.head["dahost:preload"] and request.head["dahost:preload"] ~= "whole" then
+    fail("answer.head.dahost:preload", "was not asked for")
+  end
   if type(request.kind) == "string" and answer.kind ~= request.kind then
     fail("answer.kind", ("is %s, not %s"):format(shown(answer.kind), shown(request.kind)))
   end
