@@ -96,9 +96,15 @@ static void tell_listeners(da_change *c, da_slice id)
   }
 }
 
+/* Not before it was made, should the instant of this request lie before that of the other: somebody tests with both. */
+static int64_t settled_now(const da_change *c, const da_promise *promise)
+{
+  return c->env->now_ms > promise->created_at ? c->env->now_ms : promise->created_at;
+}
+
 void da_settle(da_change *c, da_entity *e, da_promise_state state, const da_value *value)
 {
-  settle_begin(c, e, state, value, c->env->now_ms);
+  settle_begin(c, e, state, value, settled_now(c, &e->promise));
   fire_callbacks(c, e->promise.id);
   tell_listeners(c, e->promise.id);
   if (e->has_task) da_queue_over(c, e->promise.id, true);

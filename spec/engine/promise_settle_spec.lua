@@ -1,6 +1,8 @@
 -- promise_settle_spec.lua - promise.settle, and all that a settlement sets off.
 -- SPDX-License-Identifier: Apache-2.0
 local engine = require("spec.support.engine")
+local oracle = require("spec.support.oracle")
+local probe = require("da_probe")
 local run = engine.run
 
 describe("promise.settle", function()
@@ -124,3 +126,30 @@ describe("promise.settle", function()
     end)
   end
 end)
+
+if not engine.over_http then
+  describe("a settlement whose instant lies before the creation", function()
+    it("is of the instant of the creation", function()
+      local world, model = probe.new { kind = "memory" }, oracle.new { profile = {} }
+      local function ask(kind, data, now)
+        local request = { kind = kind, head = { corrId = "c" }, data = data }
+        local reply = assert(world:apply(request, now))
+        assert(oracle.agrees(model:apply(request, now), reply))
+        return reply.data
+      end
+      local tags = { ["resonate:target"] = "poll://any@g" }
+      for id, its in pairs { a = {}, b = tags, ["b:1"] = {} } do
+        ask("promise.create", { id = id, timeoutAt = 20, tags = its }, 10)
+      end
+      ask("task.acquire", { id = "b", version = 0, pid = "p", ttl = 100 }, 10)
+      local function settles(id) return { id = id, state = "resolved", value = { data = "x" } } end
+      assert.equal(10, ask("promise.settle", settles("a"), 5).promise.settledAt)
+      assert.equal(10, ask("task.fence", { id = "b", version = 1, action = { kind = "promise.settle", data = settles("b:1") } },
+        5).action.data.promise.settledAt)
+      assert.equal(10, ask("task.fulfill", { id = "b", version = 1, action = { kind = "promise.settle",
+        data = settles("b") } }, 5).promise.settledAt)
+      assert.equal(10, ask("promise.get", { id = "a" }, 15).promise.settledAt)
+      world:close()
+    end)
+  end)
+end

@@ -359,6 +359,9 @@ describe("the server", function()
         ids(snap.promiseTimeouts), ids(snap.tasks), ids(snap.listeners), ids(snap.messages) })
       assert.are.same({ 1000 + 30000, 0, 1100 + 700, 1 }, { snap.taskTimeouts[1].timeout, snap.taskTimeouts[1].type,
         snap.taskTimeouts[2].timeout, snap.taskTimeouts[2].type })
+      ok("promise.create", promise("z", { timeoutAt = 3000 }), at(1000))
+      local settled = ok("promise.settle", { id = "z", state = "resolved" }, at(500)).promise
+      assert.are.same({ 1000, 1000 }, { settled.createdAt, settled.settledAt }) -- an instant before the other
       assert.are.same({}, ok("debug.tick", { time = 3000 }, at(3000)))
       snap = ok("debug.snap")
       assert.are.same({ "pending", "rejected_timedout", "pending" }, { snap.promises[1].state, snap.promises[2].state,

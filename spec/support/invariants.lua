@@ -255,7 +255,7 @@ return function(oracle)
       bad("I4", old.state .. " became " .. new.state, id)
     end
     if old.state == "pending" and new.state ~= "pending" then
-      local by_client = new.settledAt == now and now < new.timeoutAt
+      local by_client = new.settledAt == math.max(now, new.createdAt) and now < new.timeoutAt
       local by_deadline = new.settledAt == new.timeoutAt and new.timeoutAt <= now
       if not by_client and not by_deadline then
         bad("B3", "settled at an instant that is neither now nor the deadline", id)

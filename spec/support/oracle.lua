@@ -613,7 +613,7 @@ end
 
 local function settle_by_client(o, p, state, value, now, out)
   local record = copy(p.record)
-  record.state, record.value, record.settledAt = state, copy_value(value), now
+  record.state, record.value, record.settledAt = state, copy_value(value), math.max(now, record.createdAt)
   settle(o, { { p, record } }, now, out)
 end
 
