@@ -316,11 +316,12 @@ static void find_bundle(da_execution *execution, const da_promise *promise)
 }
 
 /* A timer with a target, as the protocol's clients make them to sleep: nothing is to be run, its deadline ends it. Its
- * task stays acquired, so that nobody is asked again. */
+ * task stays acquired, so that nobody is asked again. The same with what foreign.c gives a target for its deadline. */
 bool da_execution_is_timer(const da_promise *promise)
 {
   const da_slice *timer = da_map_get(promise->tags, DA_LIT("resonate:timer"));
-  return timer != NULL && da_slice_eq(*timer, DA_LIT("true"));
+  const da_slice *left = da_map_get(promise->tags, DA_LIT("dahost:left"));
+  return (timer != NULL && da_slice_eq(*timer, DA_LIT("true"))) || (left != NULL && da_slice_eq(*left, DA_LIT("true")));
 }
 
 static void take_loaded(da_execution *execution, da_op *op, const da_promise *promise)
@@ -354,6 +355,12 @@ static void loaded(da_op *op)
   da_execution_unref(execution);
 }
 
+void da_execution_load_claim(da_execution *execution, da_op *claim)
+{
+  da_replay_of_claim(execution, claim);
+  take_loaded(execution, claim, claim->outcomes[0].reply.promise);
+}
+
 /* On a server elsewhere the records come with the claim. */
 static void load_claimed(da_execution *execution, da_op *op)
 {
@@ -368,8 +375,7 @@ static void load_claimed(da_execution *execution, da_op *op)
     return;
   }
   da_far_claimed(execution, reply);
-  da_replay_of_claim(execution, op);
-  take_loaded(execution, op, promise);
+  if (!da_far_look(execution, op)) da_execution_load_claim(execution, op);
 }
 
 static void claimed(da_op *op)

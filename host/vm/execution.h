@@ -498,6 +498,8 @@ typedef struct da_op_context {
 } da_op_context;
 /* Returns false, with the op deleted, if the execution is gone or the op failed (then it retreats or is dropped). */
 bool da_execution_op_done(da_op *op, da_op_context *context);
+/* Of a far one: goes on from the answer to its claim, which it is given. */
+void da_execution_load_claim(da_execution *execution, da_op *claim);
 void da_execution_op_over(da_op *op); /* a done for an op whose answer does not matter */
 
 /* suspend.c */
@@ -722,7 +724,9 @@ void da_worker_lose_interest(da_worker *worker, da_execution *execution, da_slic
 void da_worker_warm(da_worker *worker, da_execution *execution);
 void da_worker_rest(da_worker *worker, da_execution *execution);
 void da_worker_unlist(da_worker *worker, da_execution *execution); /* out of the warm or the resting */
-bool da_worker_make_room(da_worker *worker);                       /* evicts one warm execution */
+/* If the promise is a request to cancel, settled, the execution that it asks is told. */
+void da_worker_tell_cancel(da_worker *worker, const da_promise *promise);
+bool da_worker_make_room(da_worker *worker); /* evicts one warm execution */
 /* Enters it as soon as a slot is free, in the order of the calls. */
 void da_worker_enter(da_worker *worker, da_execution *execution);
 void da_worker_slot_freed(da_worker *worker);

@@ -251,6 +251,94 @@ void da_far_claimed(da_execution *execution, const da_reply *reply)
   far->watch(far->user, execution->id, da_cancel_id(&execution->arena, execution->id));
 }
 
+/* What a claim waits for. Generations are never dropped on a server, so the newest is found between one that is there
+ * and one that is not. */
+typedef struct da_far_sought {
+  da_op *claim;
+  da_op *cancel, *mark;    /* whose answers hold these; NULL: not there */
+  uint32_t there, missing; /* generations; 0: none is known to be missing */
+} da_far_sought;
+
+void da_far_free_look(da_far_sought *look)
+{
+  if (look == NULL) return;
+  if (look->claim != NULL) da_op_delete(look->claim);
+  if (look->cancel != NULL) da_op_delete(look->cancel);
+  if (look->mark != NULL && look->mark != look->cancel) da_op_delete(look->mark);
+  free(look);
+}
+
+static void ask_generation(da_execution *execution, bool cancel);
+
+static size_t add_found(da_promise *records, size_t count, const da_promise *found)
+{
+  for (size_t i = 0; i < count; i++)
+    if (da_slice_eq(records[i].id, found->id)) return count;
+  records[count] = *found;
+  return count + 1;
+}
+
+/* The records of the claim with what was found; the answers that hold it are kept beside. */
+static void looked(da_execution *execution)
+{
+  da_far_sought *look = execution->far->look;
+  da_op *claim = look->claim;
+  da_reply *reply = &claim->outcomes[0].reply;
+  da_promise *records = da_arena_alloc(&claim->arena, (reply->preload_count + 2) * sizeof *records);
+  size_t count = reply->preload_count;
+  if (count > 0) memcpy(records, reply->preload, count * sizeof *records);
+  if (look->cancel != NULL) count = add_found(records, count, look->cancel->outcomes[1].reply.promise);
+  if (look->mark != NULL) count = add_found(records, count, look->mark->outcomes[0].reply.promise);
+  reply->preload = records;
+  reply->preload_count = count;
+  look->claim = NULL;
+  da_execution_load_claim(execution, claim);
+}
+
+static void generation_known(da_op *op)
+{
+  da_op_context context;
+  if (!da_execution_op_done(op, &context)) return;
+  da_execution *execution = context.execution;
+  da_far_sought *look = execution->far->look;
+  uint32_t asked = look->missing == 0 ? look->there * 2 : look->there + (look->missing - look->there) / 2;
+  bool found = op->outcomes[0].reply.status == 200;
+  bool cancel = op->request_count > 1 && op->outcomes[1].reply.status == 200;
+  if (found && look->mark != NULL && look->mark != look->cancel) da_op_delete(look->mark);
+  *(found ? &look->there : &look->missing) = asked;
+  if (found) look->mark = op;
+  if (cancel) look->cancel = op;
+  if (!found && !cancel) da_op_delete(op);
+  if (look->missing != look->there + 1 && look->there < 1u << 30)
+    ask_generation(execution, false);
+  else
+    looked(execution);
+  da_execution_unref(execution);
+}
+
+static void ask_generation(da_execution *execution, bool cancel)
+{
+  const da_far_sought *look = execution->far->look;
+  uint32_t asked = look->missing == 0 ? look->there * 2 : look->there + (look->missing - look->there) / 2;
+  da_op *op = da_op_new();
+  da_op_request(op, DA_REQ_PROMISE_GET)->id = da_again_id(&op->arena, execution->id, asked);
+  if (cancel) da_op_request(op, DA_REQ_PROMISE_GET)->id = da_cancel_id(&op->arena, execution->id);
+  da_execution_submit(execution, op, NULL, generation_known);
+}
+
+bool da_far_look(da_execution *execution, da_op *claim)
+{
+  if (!execution->far->asking) return false;
+  da_far_sought *look = da_xcalloc(1, sizeof *look);
+  look->claim = claim;
+  (void)da_far_mark(execution, &claim->outcomes[0].reply);
+  look->there = execution->generation;
+  da_far_free_look(execution->far->look);
+  execution->far->look = look;
+  ask_generation(execution, true);
+  return true;
+}
+
 /* None of its code runs from its next instruction on. */
 static void question(da_execution *execution)
 {
@@ -437,9 +525,14 @@ static bool waits_abroad(const da_execution *execution)
   return false;
 }
 
-bool da_far_stays(da_execution *execution, da_slice refusal)
+bool da_far_stays(da_execution *execution, const da_op *op)
 {
-  if (execution->far == NULL || !waits_abroad(execution)) return false;
+  const da_slice refusal = op->outcomes[0].reply.message;
+  const da_request *request = &op->requests[0];
+  bool abroad = false; /* meanwhile it may have come */
+  for (size_t i = 0; i < request->await_count; i++)
+    if (!da_slice_eq(da_id_root(request->awaits[i].awaited), execution->root)) abroad = true;
+  if (execution->far == NULL || !abroad) return false;
   if (!da_slice_eq(refusal, DA_LIT("Awaited promise must belong to the same origin as the task")) &&
       !da_slice_eq(refusal, DA_LIT("Awaiter and awaited must belong to the same origin")))
     return false;

@@ -28,6 +28,8 @@ typedef struct da_far_load {
   const da_promise *mark;
 } da_far_load;
 void da_far_read(da_execution *execution, da_op *op, da_far_load *out);
+/* The mark of the newest generation among the records of the claim's answer, or NULL; the execution is told which. */
+const da_promise *da_far_mark(da_execution *execution, const da_reply *reply);
 /* The hash of the code it ran from before; NULL: it has no records. */
 const da_digest *da_far_code(const da_execution *execution);
 /* It runs from code other than that of its records. */
@@ -72,10 +74,11 @@ struct da_far_state {
   uint64_t told_own;
   bool asking; /* what is not among the records may have been made all the same */
   bool has_code;
-  da_digest code;      /* that its records were made by */
-  size_t questions;    /* to the server: none of its code runs until they are answered */
-  bool order_complete; /* there are no marks that are not known */
-  bool kept;           /* its task stays held though it is dropped */
+  da_digest code;             /* that its records were made by */
+  size_t questions;           /* to the server: none of its code runs until they are answered */
+  bool order_complete;        /* there are no marks that are not known */
+  bool kept;                  /* its task stays held though it is dropped */
+  struct da_far_sought *look; /* what its claim waits for; NULL: nothing */
 };
 
 void da_far_know(da_far_state *state, uint32_t ordinal, uint64_t own); /* told by a mark, in the order of marks */
@@ -91,6 +94,10 @@ void da_far_listen(da_worker *worker, da_slice subject, da_slice id);
 void da_far_unlisten(da_worker *worker, da_slice id);
 /* The task was claimed cold: begins to ask, if the records may not be all. */
 void da_far_claimed(da_execution *execution, const da_reply *reply);
+/* A replay begins with the newest generation and a request to cancel. If the claim's answer may lack them they are
+ * asked for: true, the claim is kept, and da_execution_load_claim() comes when they are known. */
+bool da_far_look(da_execution *execution, da_op *claim);
+void da_far_free_look(struct da_far_sought *look); /* may be NULL */
 /* Asks for the next mark that is not known. */
 void da_far_ask_order(da_execution *execution);
 /* Before the first attempt of a step: true if the server is asked first, da_step_go() comes later, or never. */
@@ -106,9 +113,9 @@ da_slice da_far_target(const da_execution *execution);
 void da_far_leave(da_execution *execution);
 /* Its parking would halt what another worker may be able to run: it is told, and left. */
 bool da_far_leaves(const da_execution *execution);
-/* A suspension was refused with these words. True: what it waits for lies in other lineages, which this server lets no
+/* A suspension was refused. True: because what it was to wait for lies in other lineages, which this server lets no
  * execution wait for; from now on none is suspended that does. */
-bool da_far_stays(da_execution *execution, da_slice refusal);
+bool da_far_stays(da_execution *execution, const da_op *op);
 /* It has nothing to do, and such a wait: true, it keeps its task until the listener tells, or was given back. */
 bool da_far_rests(da_execution *execution);
 /* Of a worker that drains: true if nothing of it is to run any more; then it is released, or will be. */

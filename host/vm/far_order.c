@@ -189,6 +189,7 @@ void da_far_sort_again(da_execution *execution)
 void da_far_free(da_execution *execution)
 {
   if (execution->far == NULL) return;
+  da_far_free_look(execution->far->look);
   free(execution->far->notes);
   free(execution->far->known);
   free(execution->far);

@@ -302,8 +302,7 @@ static da_slice order_prefix(void)
   return DA_LIT("~order.");
 }
 
-/* The mark of the newest generation, or NULL. */
-static const da_promise *newest_mark(da_execution *execution, const da_reply *reply)
+const da_promise *da_far_mark(da_execution *execution, const da_reply *reply)
 {
   uint64_t newest = 1;
   const da_promise *found = NULL;
@@ -343,7 +342,7 @@ void da_far_read(da_execution *execution, da_op *op, da_far_load *out)
   const da_reply *reply = &op->outcomes[0].reply;
   da_far_state *state = execution->far;
   da_arena *arena = &op->arena;
-  const da_promise *mark = newest_mark(execution, reply);
+  const da_promise *mark = da_far_mark(execution, reply);
   da_slice scope = mark != NULL ? mark->id : execution->id;
   da_slice cancel = da_cancel_id(arena, execution->id);
   *out = (da_far_load){.records = da_arena_zalloc(arena, (reply->preload_count + 1) * sizeof *out->records)};

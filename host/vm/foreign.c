@@ -152,13 +152,13 @@ static void describe_workflow(da_op *op, da_request *request, const da_child *ch
   request->param = da_call_param(&op->arena, spec->func, spec->args, child->version);
 }
 
-/* Servers of the dot dialect let only promises with a target time out by themselves. So a timer gets one, and a delay,
- * so that its task is given out when it is nearly over, to be left alone (da_execution_is_timer()). */
-static void describe_timer(da_op *op, da_request *request, const da_child *child)
+/* Servers of the dot dialect let only promises with a target time out by themselves. So one that is to gets it, and a
+ * delay, so that its task is given out when it is nearly over, to be left alone (da_execution_is_timer()). */
+static void describe_deadline(da_op *op, da_request *request, const da_child *child)
 {
   const da_execution *execution = child->execution;
-  da_call_add_tag(&op->arena, request, DA_LIT("resonate:timer"), DA_LIT("true"));
   if (execution->far == NULL || da_id_get_dialect() != DA_ID_DOT || child->timeout_at < 1) return;
+  da_call_add_tag(&op->arena, request, DA_LIT("dahost:left"), DA_LIT("true"));
   da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), da_far_target(execution));
   da_call_add_tag(&op->arena, request, DA_LIT("resonate:delay"),
                   da_arena_printf(&op->arena, "%lld", (long long)child->timeout_at - 1));
@@ -185,9 +185,11 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
   if (workflow)
     describe_workflow(op, request, child, spec);
   else if (child->kind == DA_CALL_SLEEP)
-    describe_timer(op, request, child);
+    da_call_add_tag(&op->arena, request, DA_LIT("resonate:timer"), DA_LIT("true"));
   else if (spec->has_data)
     request->param = da_call_value(&op->arena, spec->data, DA_NONE);
+  if (child->kind == DA_CALL_SLEEP || (child->kind == DA_CALL_PROMISE && spec->timeout_ms >= 0))
+    describe_deadline(op, request, child);
   for (size_t i = 0; i < spec->tags.count; i++)
     da_call_add_tag(&op->arena, request, da_arena_dup(&op->arena, spec->tags.items[i].key),
                     da_arena_dup(&op->arena, spec->tags.items[i].value));

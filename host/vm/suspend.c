@@ -40,12 +40,22 @@ static void add_cancel(da_execution *execution, da_op *op)
   request->awaiter = execution->id;
 }
 
+/* Elsewhere nobody tells of a request to cancel that woke the task: the answer to add_cancel() shows it. */
+static void hear_cancel(const da_execution *execution, const da_op *op)
+{
+  if (execution->far == NULL || op->request_count < 2) return;
+  const da_reply *reply = &op->outcomes[1].reply;
+  if (reply->status == 200 && reply->promise != NULL && reply->promise->state != DA_PENDING)
+    da_worker_tell_cancel(execution->worker, reply->promise);
+}
+
 static void suspended(da_op *op)
 {
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
   da_execution *execution = context.execution;
   const da_reply *reply = &op->outcomes[0].reply;
+  hear_cancel(execution, op);
   if (reply->status == 200 && execution->recalled) {
     da_execution_claim(execution, execution->recalled_version);
   } else if (reply->status == 200) {
@@ -58,7 +68,7 @@ static void suspended(da_op *op)
       da_execution_retreat(execution); /* settled, but nobody told us: start over from the records */
     else
       da_execution_pump(execution);
-  } else if (reply->status == 400 && da_far_stays(execution, reply->message)) {
+  } else if (reply->status == 400 && da_far_stays(execution, op)) {
     execution->state = DA_EXECUTION_RUNNING;
     da_execution_pump(execution);
   } else if (reply->status == 422 || reply->status == 400) {

@@ -99,7 +99,7 @@ static da_slice cancel_target(da_slice id)
   return da_slice_make(id.ptr, id.len - tail.len - 1);
 }
 
-static void tell_cancel(da_worker *worker, const da_promise *promise)
+void da_worker_tell_cancel(da_worker *worker, const da_promise *promise)
 {
   da_slice target = cancel_target(promise->id);
   da_execution *execution = target.len != 0 ? da_table_get(&worker->executions, target) : NULL;
@@ -142,7 +142,7 @@ static void on_settled(void *user, const da_promise *promise)
   da_abroad_settled(worker, promise->id);
   tell_owner(worker, promise);
   tell_interest(worker, promise);
-  tell_cancel(worker, promise);
+  da_worker_tell_cancel(worker, promise);
   da_start_tell_follows(worker, promise);
 }
 
