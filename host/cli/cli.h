@@ -77,6 +77,7 @@ enum {
   X(LEASE, "lease", "D", "how long the server waits for a worker that is silent (default 30s)")             \
   X(AT_ONCE, "at-once", "N", "executions that run at a time; more are left to other workers")               \
   X(AT_ONCE_OF, "at-once-of", "FUNC=N", "the same of one function; several: joined by commas")              \
+  X(IDS, "ids", "WORD", "how calls get their ids: colon, or dot for older servers (default colon)")         \
   X(CONFIG, "config", "FILE", "settings, as --print-config prints them")                                    \
   X(PRINT_CONFIG, "print-config", NULL, "print the settings and where each comes from, and end")
 

@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "../../bindings/bind.h"
+#include "../base/id.h"
 #include "../net/remote.h"
 #include "cli.h"
 #include "config.h"
@@ -233,6 +234,15 @@ static int read_duration(const cli_command *command, cli_flag_id flag, int64_t l
                   flag == CLI_LEASE ? "lease" : "request-timeout", (long long)least, given);
 }
 
+static int read_ids(const cli_command *command)
+{
+  const char *given = command->flags[CLI_IDS];
+  if (given == NULL || strcmp(given, "colon") == 0) return 0;
+  if (strcmp(given, "dot") != 0) return cli_fail(CLI_EXIT_USAGE, "--ids wants colon or dot, not '%s'", given);
+  da_id_set_dialect(DA_ID_DOT);
+  return 0;
+}
+
 static int read_pid(far_worker *w)
 {
   const char *given = w->command->flags[CLI_PID];
@@ -369,6 +379,7 @@ int cli_worker(const cli_command *command)
   if (code == 0) code = read_limits(&w);
   if (code == 0) code = read_running(&w);
   if (code == 0) code = read_pid(&w);
+  if (code == 0) code = read_ids(command);
   if (code == 0) code = read_duration(command, CLI_LEASE, 300, &w.lease_ms);
   if (code == 0) code = read_duration(command, CLI_REQUEST_TIMEOUT, 1, &w.request_ms);
   if (code == 0) code = cli_scripts_read(&w.scripts, command);

@@ -340,8 +340,8 @@ const cli_verb cli_verbs[] = {
     {"serve", "[[GROUP=]FILE...]", "stay up and run scripts for others", serve_help,
      F_COMMON | F_SETTINGS | F(CONFIG) | F(PRINT_CONFIG), 0, CLI_OPERANDS_MAX, cli_serve},
     {"worker", "[GROUP=]FILE...", "run scripts for a server elsewhere", worker_help,
-     F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(GROUP) | F(LEASE) | F(AT_ONCE) | F(AT_ONCE_OF) | F(PID) | F_WORKER |
-         F(LOG) | F(LOG_FORMAT) | F(SHUTDOWN_TIMEOUT) | F(QUIET) | F(HELP),
+     F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(GROUP) | F(LEASE) | F(AT_ONCE) | F(AT_ONCE_OF) | F(PID) | F(IDS) |
+         F_WORKER | F(LOG) | F(LOG_FORMAT) | F(SHUTDOWN_TIMEOUT) | F(QUIET) | F(HELP),
      1, CLI_OPERANDS_MAX, cli_worker},
     {"repl", "[FILE]", "a prompt in a workflow", repl_help, F_COMMON | F_WORKER | F(ID), 0, 1, cli_repl},
     {"ps", "", "list executions", ps_help,
