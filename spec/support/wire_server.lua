@@ -4,8 +4,8 @@
 -- Here:    start(options); play(case) hands it what is to come; wait() until all of it has come. What should not have come
 --          is told by an error: what was awaited in its place, and how the two differ.
 -- Order:   requests about one task come in the recorded order; those about different tasks, and about promises, in any:
---          nothing on the wire orders them. A message is told when all that was recorded before it was answered, so the
---          worker is never ahead of the server it was recorded with.
+--          nothing on the wire orders them. A message is told when all that was recorded before it was answered and the
+--          worker is quiet, so it is never ahead of the server it was recorded with.
 -- Repeats: a heartbeat is answered by rule and not awaited. What is recorded as a `look` may come any number of times,
 --          also never, and so may what registers a listener once more.
 -- Options: profile (wire_profiles.lua), for what it says of heartbeats and of HTTP.
@@ -21,6 +21,9 @@ local M = {}
 
 local Server = {}
 Server.__index = Server
+
+local QUIET_MS = 150 -- what an execution rests before it is suspended, and as much again as machines are slow
+local TURN_MS = 10
 
 local STREAM_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
   .. "transfer-encoding: chunked\r\n\r\n"
@@ -147,16 +150,19 @@ local function answer(self, envelope)
   return entry.answer.status, present(self, entry.answer.data, envelope.head.corrId)
 end
 
--- Every message whose time has come.
+-- The next message, if its time has come: one at a time, and not before the worker has been quiet for a moment, as it
+-- was recorded, so that it has done all that the one before made it do.
 local function tell(self)
+  if self.heard and uv.now() < self.heard + QUIET_MS then return end
   for _, entry in ipairs(self.entries) do
     if entry.ask and not entry.done then return end
     if entry.message and not entry.done then
       local stream = self.streams[entry.group]
       if not stream then return end
-      entry.done = true
+      entry.done, self.heard = true, uv.now()
       local text = ("data: %s\n\n"):format(present(self, entry.message))
       stream:write(("%x\r\n%s\r\n"):format(#text, text))
+      return
     end
   end
 end
@@ -179,7 +185,7 @@ local function serve(self, request, connection)
     end
     connection:write(fake.envelope(request, status, data, self.options.profile.http_status))
   end
-  tell(self)
+  self.heard = uv.now()
 end
 
 ---------------------------------------------------------------------------------------------------- for specs
@@ -189,6 +195,8 @@ function M.start(options)
   local self = setmetatable({ options = options, streams = {}, entries = {}, heartbeats = {} }, Server)
   self.http = fake.start(function(request, connection) return serve(self, request, connection) end)
   self.url = self.http.url
+  self.clock = uv.new_timer()
+  self.clock:start(TURN_MS, TURN_MS, function() tell(self) end)
   return self
 end
 
@@ -207,7 +215,6 @@ end
 function Server:play(case)
   self.case, self.entries, self.began = case, case.entries, now_ms()
   for _, entry in ipairs(self.entries) do entry.done = false end
-  tell(self)
 end
 
 --- Until all has come; raises what came instead. process: the worker, whose words belong to the error.
@@ -230,6 +237,7 @@ function Server:wait(process)
 end
 
 function Server:stop()
+  self.clock:close()
   self.http:stop()
 end
 

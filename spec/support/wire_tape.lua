@@ -8,6 +8,7 @@
 --            {"look": REQUEST, "answer": ...}                    one that is repeated for as long as its answer may change
 --            {"message": MESSAGE}                                told on the event stream, when all before it was answered
 --            {"outside": WORDS}                                  done by somebody else; for readers
+--          Of a record that was there before in its case only the number is kept: {"same": N}.
 --          A REQUEST is {kind, head, data} without what is new each time: correlation ids; the process id reads "<pid>".
 -- Values:  base64 of JSON is compared decoded. Instants (by their names) are compared by how far they lie behind the
 --          beginning of their case, to a minute, since machines are slow.
@@ -176,18 +177,47 @@ end
 
 ---------------------------------------------------------------------------------------------------- files
 
+-- A record that was there before, word for word, is {"same": N}: the Nth one of its case.
+local function is_record(value)
+  return value.id ~= nil and value.state ~= nil and value.createdAt ~= nil
+end
+
+local function packed(value, seen)
+  if type(value) ~= "table" or value == json.null then return value end
+  local text = is_record(value) and M.encode(value)
+  if text and seen[text] then return { same = seen[text] } end
+  if text then
+    seen.count = seen.count + 1
+    seen[text] = seen.count
+  end
+  local copy = {}
+  for _, key in ipairs(is_array(value) and {} or sorted_keys(value)) do copy[key] = packed(value[key], seen) end
+  for i, each in ipairs(value) do copy[i] = packed(each, seen) end
+  return setmetatable(copy, getmetatable(value))
+end
+
+local function unpacked(value, seen)
+  if type(value) ~= "table" or value == json.null then return value end
+  if value.same then return seen[value.same] end
+  if is_record(value) then seen[#seen + 1] = value end
+  for _, key in ipairs(is_array(value) and {} or sorted_keys(value)) do value[key] = unpacked(value[key], seen) end
+  for i, each in ipairs(value) do value[i] = unpacked(each, seen) end
+  return value
+end
+
 --- The cases of a file: {name =, began =, entries =, [members of the line]}, in order and by name.
 ---@param path string
 function M.read(path)
-  local cases = {}
+  local cases, seen = {}, {}
   for line in io.lines(path) do
     local entry = M.decode(line)
     if entry.case then
+      seen = {}
       entry.name, entry.entries = entry.case, {}
       cases[#cases + 1] = entry
       cases[entry.name] = entry
     else
-      table.insert(cases[#cases].entries, entry)
+      table.insert(cases[#cases].entries, unpacked(entry, seen))
     end
   end
   return cases
@@ -196,9 +226,9 @@ end
 function M.write(path, cases)
   local file = assert(io.open(path, "wb"))
   for _, case in ipairs(cases) do
-    local head = { case = case.name, began = case.began, func = case.func }
-    file:write(M.encode(head), "\n")
-    for _, entry in ipairs(case.entries) do file:write(M.encode(entry), "\n") end
+    local seen = { count = 0 }
+    file:write(M.encode { case = case.name, began = case.began, func = case.func }, "\n")
+    for _, entry in ipairs(case.entries) do file:write(M.encode(packed(entry, seen)), "\n") end
   end
   file:close()
 end
