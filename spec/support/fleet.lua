@@ -6,7 +6,7 @@
 -- Members: "server" and the workers by name. Who should be up and died is started anew after a while; who ends without
 --          having been told to is a fault, which the next wait raises, with what everybody said.
 -- Options: serve (words of `dahost serve`), kill_points (each life of the server begins with one, sometimes), workers (list
---          of {name=, group=, files=, flags=, env=}), link ("relay", "space"), lease (ms), env of all.
+--          of {name=, group=, files=, flags=, env=}), link ("relay", "space"), lease (ms), env of all, token (which the spec shows).
 -- Rule:    one fleet at a time; nothing here blocks but wait() and what waits in it.
 --
 -- SPDX-License-Identifier: Apache-2.0
@@ -48,10 +48,9 @@ local function worker_words(fleet, member)
   local words = { "worker" }
   table.move(member.files, 1, #member.files, 2, words)
   for _, word in ipairs { "--group", member.group, "--lease", fleet.options.lease .. "ms" } do words[#words + 1] = word end
-  for _, link in ipairs(member.links) do
-    words[#words + 1] = "--server"
-    words[#words + 1] = "http://" .. link.address
-  end
+  local servers = {}
+  for i, link in ipairs(member.links) do servers[i] = "http://" .. link.address end
+  table.move({ "--server", table.concat(servers, ",") }, 1, 2, #words + 1, words)
   table.move(member.flags or {}, 1, #(member.flags or {}), #words + 1, words)
   return words
 end
@@ -226,7 +225,7 @@ function Fleet:ask(requests)
     if not self:is_up("server") then return false end
     local done, fault = pcall(function()
       self.connection = self.connection or http.connect(self.door)
-      for _, request in ipairs(requests) do self.connection:send_call(request[1], request[2]) end
+      for _, request in ipairs(requests) do self.connection:send_call(request[1], request[2], { auth = self.options.token }) end
       local list = {}
       for i = 1, #requests do list[i] = table.pack(self.connection:receive_call()) end
       answers = list

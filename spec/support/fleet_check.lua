@@ -158,9 +158,13 @@ function Check:all_ended()
   end
 end
 
--- The execution that a record belongs to, by its tags.
-local function execution_of(promise)
-  return promise.tags["resonate:scope"] == "local" and promise.tags["resonate:branch"] or promise.tags["resonate:parent"]
+-- The execution that made a record, by its tags: a call in a branch has the branch for its parent.
+function Check:execution_of(promise)
+  local tags = promise.tags
+  if tags["resonate:scope"] == "local" then return tags["resonate:branch"] end
+  local parent = self.promises[tags["resonate:parent"]]
+  local in_branch = parent and parent.tags["resonate:scope"] == "local"
+  return in_branch and parent.tags["resonate:branch"] or tags["resonate:parent"]
 end
 
 -- Whoever wrote first had no greater version: two never both went on.
@@ -168,8 +172,10 @@ function Check:fenced()
   local by_execution = {}
   for _, promise in pairs(self.promises) do
     local call = M.call_of(promise)
-    local owner = call and call.version > 0 and execution_of(promise)
-    if owner then
+    -- What was made when its time had passed does not tell when it was made.
+    local told = call and call.version > 0 and promise.createdAt < promise.timeoutAt
+    local owner = told and self:execution_of(promise)
+    if owner and owner ~= promise.id then -- a root does not tell who made it
       by_execution[owner] = by_execution[owner] or {}
       table.insert(by_execution[owner], { id = promise.id, at = promise.createdAt, version = call.version, promise = promise })
     end
@@ -327,7 +333,10 @@ local function judge_snapshot(snap, promises, faults)
     end
   end
   if #snap.promises ~= #promises then faults[#faults + 1] = "a search finds more than there is" end
-  if #snap.messages > 0 then faults[#faults + 1] = #snap.messages .. " messages are left" end
+  -- Who listened and ended without a word may come again: what it is to be told is kept for a day.
+  for _, each in ipairs(snap.messages) do
+    if each.message.kind ~= "unblock" then faults[#faults + 1] = "a message is left to " .. each.address end
+  end
 end
 
 -- The workers have ended, the server is up.
