@@ -191,6 +191,10 @@ static void refuse_other_call(lua_State *L, da_op *op, const da_reply *reply, co
   if (there->call.kind == DA_CALL_ROOT && da_slice_eq(there->call.func, wanted->call.func) &&
       da_digest_eq(&there->call.args, &wanted->call.args))
     return;
+  /* A server elsewhere knows the call by its parameters alone. */
+  if (there->call.kind == DA_CALL_NONE && there->param.encoding == DA_JSON &&
+      da_slice_eq(there->param.data, wanted->param.data) && da_map_get(there->tags, DA_LIT("resonate:target")) != NULL)
+    return;
   enum { SHOWN = 300 };
   da_slice had = there->param.data, wants = wanted->param.data;
   lua_pushlstring(L, had.ptr, had.len < SHOWN ? had.len : SHOWN);

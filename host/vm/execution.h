@@ -721,6 +721,8 @@ void da_worker_ref(da_worker *worker);
 void da_worker_unref(da_worker *worker);
 void da_worker_interest(da_worker *worker, da_execution *execution, da_slice id);
 void da_worker_lose_interest(da_worker *worker, da_execution *execution, da_slice id);
+/* A promise was settled that asks an execution to cancel, if it is one. */
+void da_worker_tell_cancel(da_worker *worker, const da_promise *promise);
 void da_worker_warm(da_worker *worker, da_execution *execution);
 void da_worker_rest(da_worker *worker, da_execution *execution);
 void da_worker_unlist(da_worker *worker, da_execution *execution); /* out of the warm or the resting */

@@ -67,6 +67,8 @@ struct da_far_state {
   uint64_t between;       /* places given to others behind that one */
   da_far_note *notes;     /* not written yet */
   size_t note_count, note_cap;
+  uint32_t *passed; /* ordinals of others' deliveries behind the last own one, without a note so far */
+  size_t passed_count, passed_cap;
   uint64_t marks;  /* written */
   uint64_t *known; /* by ordinal: the place that a mark tells, or 0 */
   size_t known_cap;

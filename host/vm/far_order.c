@@ -97,6 +97,15 @@ static bool is_settled_here(const da_child *child)
   return child != NULL && child->seq == 0;
 }
 
+static void pass(da_far_state *state, uint32_t ordinal)
+{
+  if (state->passed_count == state->passed_cap) {
+    state->passed_cap = state->passed_cap != 0 ? state->passed_cap * 2 : 8;
+    state->passed = da_xrealloc(state->passed, state->passed_cap * sizeof *state->passed);
+  }
+  state->passed[state->passed_count++] = ordinal;
+}
+
 static void add_note(da_far_state *state, uint32_t ordinal)
 {
   if (state->note_count == state->note_cap) {
@@ -114,11 +123,20 @@ void da_far_delivered(da_execution *execution, const da_child *child, uint64_t s
   if (own) {
     state->own_delivered = seq >> OWN_SHIFT;
     state->between = 0;
+    state->passed_count = 0;
     return;
   }
   bool noted = ordinal < state->known_cap && state->known[ordinal] != 0;
-  if (noted || execution->recorded_left > 0 || is_settled_here(child)) return;
-  if (child == NULL || others_under_way(execution, child->settled_at)) add_note(state, ordinal);
+  bool behind = execution->unreached > 0; /* what was made after it is recorded: the rule holds */
+  if (noted || is_settled_here(child)) return;
+  if (behind || (child != NULL && !others_under_way(execution, child->settled_at))) {
+    pass(state, ordinal);
+    return;
+  }
+  /* One with a note stands before all without: those that came before it behind the same own one get theirs, too. */
+  for (size_t i = 0; i < state->passed_count; i++) add_note(state, state->passed[i]);
+  state->passed_count = 0;
+  add_note(state, ordinal);
 }
 
 static bool is_made(const da_delivery *delivery)
@@ -192,6 +210,7 @@ void da_far_free(da_execution *execution)
   da_far_free_look(execution->far->look);
   free(execution->far->notes);
   free(execution->far->known);
+  free(execution->far->passed);
   free(execution->far);
   execution->far = NULL;
 }
