@@ -2,7 +2,7 @@
  *
  * Ops of a lane are answered in the order in which they were submitted, whenever their answers came: what waits for
  * nothing (an op that would have read the store) takes its turn too. The requests of an op that stops at a refusal are
- * asked one after the other; all others are on their way at once.
+ * asked one after the other, and the ops behind it when it is over; all others are on their way at once.
  *
  * Threads:  the loop thread.
  *
@@ -18,6 +18,7 @@ struct da_remote_op {
   da_remote_lane *lane;
   da_op *op;
   size_t left; /* requests without a reply */
+  bool begun;  /* its requests are on their way */
   bool over;
   bool stopped; /* the rest is not asked any more */
   da_remote_op *next;
@@ -45,9 +46,14 @@ static void flush(void *arg)
   tell_over(lane);
 }
 
+static void begin_next(da_remote_lane *lane);
+
 static void end(da_remote_op *o)
 {
   o->over = true;
+  if (o->lane->apart != o) return;
+  o->lane->apart = NULL;
+  begin_next(o->lane);
 }
 
 /* Not from within submit(). */
@@ -193,6 +199,21 @@ static void ask_request(da_remote_op *o, size_t index)
   }
 }
 
+static void begin(da_remote_op *o)
+{
+  const da_op *op = o->op;
+  o->begun = true;
+  if (op->stop_at_refusal && op->request_count > 1) o->lane->apart = o;
+  ask_request(o, 0);
+  for (size_t i = 1; i < op->request_count && !op->stop_at_refusal; i++) ask_request(o, i);
+}
+
+static void begin_next(da_remote_lane *lane)
+{
+  for (da_remote_op *o = lane->ops; o != NULL && lane->apart == NULL; o = o->next)
+    if (!o->begun) begin(o);
+}
+
 static da_slice subject_of(const da_op *op)
 {
   if (op->subject.len > 0) return op->subject;
@@ -211,13 +232,13 @@ void da_remote_submit(void *user, da_op *op)
   lane->ops_end = &o->next;
   op->status = remote->closing ? DA_ECLOSED : DA_OK;
   if (remote->closing || op->request_count == 0) {
+    o->begun = true;
     end(o);
     tell_soon(lane);
     return;
   }
   op->outcomes = da_arena_zalloc(&op->arena, op->request_count * sizeof *op->outcomes);
-  ask_request(o, 0);
-  for (size_t i = 1; i < op->request_count && !op->stop_at_refusal; i++) ask_request(o, i);
+  if (lane->apart == NULL) begin(o);
 }
 
 void da_remote_close_ops(da_remote_lane *lane)

@@ -51,6 +51,7 @@ struct da_remote_lane {
   size_t count;
   da_remote_op *ops; /* in the order in which they were submitted: they are answered so */
   da_remote_op **ops_end;
+  da_remote_op *apart; /* asks one request after the other: the ops behind it are asked when it is over */
   bool flush_posted;
 };
 

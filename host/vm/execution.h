@@ -721,11 +721,11 @@ void da_worker_ref(da_worker *worker);
 void da_worker_unref(da_worker *worker);
 void da_worker_interest(da_worker *worker, da_execution *execution, da_slice id);
 void da_worker_lose_interest(da_worker *worker, da_execution *execution, da_slice id);
+/* If the promise is a request to cancel, settled, the execution that it asks is told. */
 void da_worker_tell_cancel(da_worker *worker, const da_promise *promise);
 void da_worker_warm(da_worker *worker, da_execution *execution);
 void da_worker_rest(da_worker *worker, da_execution *execution);
 void da_worker_unlist(da_worker *worker, da_execution *execution); /* out of the warm or the resting */
-/* If the promise is a request to cancel, settled, the execution that it asks is told. */
 bool da_worker_make_room(da_worker *worker); /* evicts one warm execution */
 /* Enters it as soon as a slot is free, in the order of the calls. */
 void da_worker_enter(da_worker *worker, da_execution *execution);

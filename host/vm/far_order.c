@@ -139,9 +139,12 @@ void da_far_delivered(da_execution *execution, const da_child *child, uint64_t s
   add_note(state, ordinal);
 }
 
+/* Could it have come by now? A step ends whenever it likes, a branch behind its last line. */
 static bool is_made(const da_delivery *delivery)
 {
-  return delivery->record == NULL || delivery->record->child != NULL;
+  const da_child *child = delivery->record != NULL ? delivery->record->child : delivery->child;
+  if (child == NULL) return delivery->record == NULL; /* a request to cancel */
+  return child->kind != DA_CALL_BRANCH || child->fiber == NULL || child->fiber->done || child->canceled;
 }
 
 /* The first one that no note tells of and whose call was made; the queue is sorted, they lie at its end. */

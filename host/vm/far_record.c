@@ -254,7 +254,9 @@ void da_far_dress(da_execution *execution, da_op *op, da_child *child)
     bool step = request->kind == DA_REQ_TASK_STEP;
     bool makes =
         step || request->kind == DA_REQ_TASK_AGAIN || (request->kind == DA_REQ_TASK_FENCE && !request->fence_settles);
-    records = records || step || request->kind == DA_REQ_TASK_FENCE;
+    bool others = request->kind == DA_REQ_PROMISE_CREATE || request->kind == DA_REQ_PROMISE_SETTLE ||
+                  (request->kind == DA_REQ_TASK_FULFILL && !da_slice_eq(request->id, execution->id));
+    records = records || step || others || request->kind == DA_REQ_TASK_FENCE;
     if (request->kind == DA_REQ_TASK_FENCE && request->fence_settles)
       add_header(&op->arena, &request->value, DA_LIT("da-withdrawn"), DA_LIT("true"));
     if (makes && request->call.kind != DA_CALL_NONE) dress_made(execution, op, request, child);
