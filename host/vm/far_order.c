@@ -144,7 +144,7 @@ static bool is_made(const da_delivery *delivery)
 {
   const da_child *child = delivery->record != NULL ? delivery->record->child : delivery->child;
   if (child == NULL) return delivery->record == NULL; /* a request to cancel */
-  return child->kind != DA_CALL_BRANCH || child->fiber == NULL || child->fiber->done || child->canceled;
+  return child->kind != DA_CALL_BRANCH || child->fiber == NULL || child->fiber->done;
 }
 
 /* The first one that no note tells of and whose call was made; the queue is sorted, they lie at its end. */

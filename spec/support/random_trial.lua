@@ -273,6 +273,15 @@ local function straight_and_evicted(programs, found)
   return straight
 end
 
+-- For far_trial.lua.
+M.lines_of, M.compare_lives = lines_of, compare_lives
+function M.straight(programs)
+  local found = {}
+  local trial = unkilled(programs, false, found, "straight")
+  check_ended(found, programs, trial.records, "straight")
+  return trial, found
+end
+
 ---------------------------------------------------------------------------------------------------- one alone
 
 -- Runs one program in all ways, killed once at each write. Returns what is wrong and a way to try again, or nil.
