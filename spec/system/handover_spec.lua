@@ -48,6 +48,43 @@ end
 function async.leaf(n)
   return (await(step.work(n)))
 end
+
+-- A branch that waits for a timer alone, and nothing else that could come meanwhile.
+function async.alone()
+  local order = {}
+  local branch = async("b", function()
+    await(da.sleep "20ms")
+    order[#order + 1] = "branch"
+  end)
+  await(branch)
+  order[#order + 1] = "main"
+  local first = await(step.keep(order))
+  await(da.promise "go")
+  return first
+end
+
+-- Branches that share a list. The same words come in another order each time, but in one order for each execution.
+function async.braid(count)
+  local order, branches = {}, {}
+  for i = 1, count do
+    branches[i] = async("b" .. i, function()
+      for round = 1, 3 do
+        if (i + round) % 3 == 0 then await(da.sleep(0.005 * i))
+        elseif (i + round) % 3 == 1 then await(step.work(i))
+        else await(async.leaf(i)) end
+        order[#order + 1] = i .. "." .. round
+      end
+    end)
+  end
+  local nap = da.sleep "30ms"
+  await(nap)
+  local half = await(step.keep(order))
+  await(table.unpack(branches))
+  local first = await(step.keep(order))
+  await(da.promise "go")
+  local second = await(step.keep(order))
+  return { half, first, second }
+end
 ]]
 
 local LATER = [[
@@ -207,6 +244,45 @@ describe("an execution of workers elsewhere", function()
     local value = result("x")
     assert.equal(recorded("x:gate.1"), value[4])
     assert.are.same({ 1, 1 }, { #attempts("x:work.1"), #attempts("x:work.2") })
+    finish()
+  end)
+
+  it("goes on elsewhere by replay, its branches in the order they had", function()
+    begin():start()
+    local count = harness.sanitized and 3 or 12
+    for i = 1, count do invoke("x" .. i, "braid", 4) end
+    all:wait("that all wait", function()
+      for i = 1, count do
+        if not promise("x" .. i .. ":keep.2") or not promise("x" .. i .. ":go.1") then return false end
+      end
+      return true
+    end)
+    all:kill("w1", 300)
+    all:kill("w2", 900)
+    for i = 1, count do all:demand("promise.settle", { id = "x" .. i .. ":go.1", state = "resolved", value = EMPTY }) end
+    local orders = {}
+    for i = 1, count do
+      local value = result("x" .. i)
+      assert.equal(value[2], value[3])
+      assert.equal(value[1], value[2]:sub(1, #value[1]))
+      orders[value[2]] = true
+      assert.equal(1, #attempts("x" .. i .. ":keep.3"))
+    end
+    local different = 0
+    for _ in pairs(orders) do different = different + 1 end
+    print(("%d executions, %d orders"):format(count, different))
+    finish()
+  end)
+
+  it("goes on elsewhere by replay, where one branch alone waited for a timer", function()
+    begin():start()
+    invoke("x", "alone")
+    all:wait("that it waits", function() return promise("x:go.1") end)
+    all:kill("w1", 300)
+    all:kill("w2", 300)
+    all:demand("promise.settle", { id = "x:go.1", state = "resolved", value = EMPTY })
+    assert.equal("branch main", result("x"))
+    assert.equal(1, #attempts("x:keep.1"))
     finish()
   end)
 
