@@ -183,6 +183,7 @@ describe("README.md", function()
   local TYPED = {
     ["run FILE [FUNCTION] [ARGS...]"] = { "run wf.lua double 4 --id d", "8\n" },
     ["serve [[GROUP=]FILE...]"] = { "serve wf.lua", "" },
+    ["worker [GROUP=]FILE..."] = { "worker wf.lua --server http://127.0.0.1:1", "" }, -- nobody is there, and it stays up
     ["start FILE [FUNCTION] [ARGS...]"] = { "start wf.lua double 4 --id s", "s\n" },
     ["resume [ID...\\|--all]"] = { "resume d", "8\n" },
     ["ps"] = { "ps --json", '"id":"order-7"' },
@@ -234,7 +235,7 @@ describe("README.md", function()
     ["version"] = { "version", "dahost " },
     ["help"] = { "help", "usage: dahost VERB" },
   }
-  local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "start FILE [FUNCTION] [ARGS...]",
+  local ORDER = { "run FILE [FUNCTION] [ARGS...]", "serve [[GROUP=]FILE...]", "worker [GROUP=]FILE...", "start FILE [FUNCTION] [ARGS...]",
     "resume [ID...\\|--all]", "ps",
     "tree ID", "get ID", "promise register-callback AWAITED AWAITER", "promise register-listener AWAITED ADDRESS",
     "invoke ID --func NAME [--arg X]...",
@@ -281,7 +282,7 @@ end]=]
       local env = { DAHOST_DATA = place.data, DAHOST_WARM = "0" }
       local process
       process = harness.spawn(words, { env = env, on_line = function(said)
-        if said:find("^serving ") then require("luv").kill(process.pid, "sigterm") end
+        if said:find("^serving ") or said:find("cannot be reached", 1, true) then require("luv").kill(process.pid, "sigterm") end
       end })
       return harness.wait(process)
     end
@@ -317,6 +318,30 @@ end]=]
     for code in section:match("Exit codes of `run`: (.-)%(Ctrl"):gmatch("%d+") do
       assert.is_truthy(codes:find("%f[%d]" .. code .. "%f[%D]"), "exit code " .. code .. " is not in the help")
     end
+  end)
+
+  it("runs a worker of a server elsewhere", function()
+    local section = text:match("\n### Workers on other machines\n(.-)\n### ")
+    local place = program.place()
+    place:write("hello.lua", read("examples/hello.lua"))
+    local server = serve.start(place, { "--listen", "127.0.0.1:0" })
+    local lines = {}
+    for line in section:gmatch("\n    %$ dahost ([^\n]+)") do
+      local words = {}
+      for word in line:gmatch("%S+") do words[#words + 1] = (word:gsub("127%.0%.0%.1:8001", server.address)) end
+      lines[#lines + 1] = words
+    end
+    assert.same({ "serve" }, lines[1])
+    local worker = program.spawn(lines[2], { cwd = place.dir })
+    worker:wait_for("serves default for http://" .. server.address .. ": bar, foo (hello.lua)")
+    assert.is_truthy(section:find("serves default for http://127.0.0.1:8001: bar, foo (hello.lua)", 1, true))
+    local got = program.run(lines[3], { cwd = place.dir })
+    assert.are.equal(0, got.code, got.err)
+    worker:wait_for("foo-8 resolved")
+    worker:signal_with("sigterm"):wait()
+    assert.are.equal(0, worker.code, worker.err)
+    serve.stop(server)
+    place:remove()
   end)
 
   it("asks a server with commands that it takes", function()

@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "../../bindings/bind.h"
+#include "../../bindings/bind_stubs.h"
 #include "../base/id.h"
 #include "../net/remote.h"
 #include "cli.h"
@@ -37,6 +38,7 @@ typedef struct far_worker {
   size_t server_count;
   const char *unix_path;
   da_slice groups[DA_GROUPS_MAX], own_targets[DA_GROUPS_MAX];
+  size_t group_count;
   char pid[64];
   da_limit limits[LIMITS_MAX];
   size_t limit_count;
@@ -61,12 +63,14 @@ static void hear_event(void *user, const da_event *event)
 
 static void say_ready(far_worker *w, da_slice server)
 {
-  da_buf words = {0};
+  da_buf words = {0}, groups = {0};
+  for (size_t i = 0; i < w->group_count; i++) da_buf_addf(&groups, "%s%.*s", i > 0 ? ", " : "", DA_FMT(w->groups[i]));
   cli_scripts_list(&w->scripts, &words);
   cli_hear_ready(&w->hearing);
-  cli_note(w->command, "worker %s serves %.*s for %.*s: %.*s", w->pid, DA_FMT(w->groups[0]), DA_FMT(server),
+  cli_note(w->command, "worker %s serves %.*s for %.*s: %.*s", w->pid, DA_FMT(da_buf_slice(&groups)), DA_FMT(server),
            DA_FMT(da_buf_slice(&words)));
   da_buf_free(&words);
+  da_buf_free(&groups);
   cli_systemd_notify("READY=1");
   cli_hear_early(&w->hearing);
 }
@@ -186,7 +190,7 @@ static int read_servers(far_worker *w)
   const char *given = w->command->flags[CLI_SERVER];
   da_slice piece;
   if (given == NULL)
-    return cli_fail(CLI_EXIT_USAGE, "worker wants the server that it works for: --server http://HOST:PORT");
+    return cli_fail(CLI_EXIT_USAGE, "worker wants --server URL, the server that it works for: http://HOST:PORT");
   if (strncmp(given, "unix:", 5) == 0) {
     w->unix_path = given + 5;
     w->servers[w->server_count++] = DA_LIT("http://localhost/");
@@ -287,23 +291,34 @@ static void pause_messages(void *user, bool paused)
   da_remote_pause(user, paused);
 }
 
+static bool serves_first(const far_worker *w)
+{
+  for (size_t i = 0; i < w->scripts.count; i++)
+    if (w->scripts.list[i].group == 0) return true;
+  return false;
+}
+
 static da_status open_remote(far_worker *w, da_err *err)
 {
-  for (size_t i = 0; i < w->scripts.target_count; i++) w->groups[i] = da_group_name(w->scripts.targets[i]);
+  size_t skipped = serves_first(w) ? 0 : 1; /* the group of files that name none, of which there are none */
+  for (size_t i = skipped; i < w->scripts.target_count; i++)
+    w->groups[w->group_count++] = da_group_name(w->scripts.targets[i]);
   const da_remote_options options = {.servers = w->servers,
                                      .server_count = w->server_count,
                                      .unix_path = w->unix_path,
                                      .token = cli_text(w->command, CLI_TOKEN),
                                      .pid = da_slice_of(w->pid),
                                      .groups = w->groups,
-                                     .group_count = w->scripts.target_count,
+                                     .group_count = w->group_count,
                                      .ttl_ms = w->lease_ms,
                                      .request_ms = w->request_ms,
                                      .event = hear_remote,
                                      .user = w};
   da_status status = da_remote_new(&options, &w->remote, err);
   if (status != DA_OK) return status;
-  for (size_t i = 0; i < w->scripts.target_count; i++) w->own_targets[i] = da_remote_target(w->remote, i);
+  w->own_targets[0] = w->scripts.targets[0];
+  for (size_t i = skipped; i < w->scripts.target_count; i++)
+    w->own_targets[i] = da_remote_target(w->remote, i - skipped);
   const da_backend backend = da_remote_backend(w->remote);
   const da_sched_options sched = {.backend = &backend, .profile = da_profile_default, .pid = w->pid};
   status = da_sched_new(&sched, &w->sched, err);
@@ -326,23 +341,24 @@ static da_status open_worker(far_worker *w, da_err *err)
                       .pause = pause_messages,
                       .ttl_ms = w->lease_ms,
                       .user = w->remote};
-  const da_worker_options options = {.sched = w->sched,
-                                     .far = &far,
-                                     .own_targets = w->own_targets,
-                                     .running_max = w->running_max,
-                                     .limits = w->limits,
-                                     .limit_count = w->limit_count,
-                                     .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
-                                     .targets = w->scripts.targets,
-                                     .target_count = w->scripts.target_count,
-                                     .pid = w->pid,
-                                     .secret = secret,
-                                     .step_threads = sizes.step_threads,
-                                     .warm_bytes = sizes.warm_bytes,
-                                     .span_limit_ms = sizes.span_limit_ms,
-                                     .deaths_max = sizes.deaths_max,
-                                     .event = hear_event,
-                                     .user = w};
+  const da_worker_options options = {
+      .sched = w->sched,
+      .far = &far,
+      .own_targets = w->own_targets,
+      .running_max = w->running_max,
+      .limits = w->limits,
+      .limit_count = w->limit_count,
+      .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step, .stubs = bind_stubs_write},
+      .targets = w->scripts.targets,
+      .target_count = w->scripts.target_count,
+      .pid = w->pid,
+      .secret = secret,
+      .step_threads = sizes.step_threads,
+      .warm_bytes = sizes.warm_bytes,
+      .span_limit_ms = sizes.span_limit_ms,
+      .deaths_max = sizes.deaths_max,
+      .event = hear_event,
+      .user = w};
   da_status status = da_worker_new(&options, &w->worker, err);
   if (status != DA_OK) return status;
   da_sched_events events = da_worker_events(w->worker);

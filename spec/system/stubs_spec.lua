@@ -56,6 +56,16 @@ describe("stubs of a group that a server knows", function()
     assert.are.equal(2, select(2, server.err:gsub("%f[%w]loaded\n", "")), server.err) -- asking prints nothing
   end)
 
+  it("are told by a worker elsewhere, too", function()
+    local worker = program.spawn({ "worker", "tpu=render.lua" },
+      { cwd = place.dir, env = { DAHOST_SERVER = "http://" .. server.address } })
+    local got = ask { "tpu" }
+    worker:signal_with("sigterm"):wait()
+    assert.are.same({ 0, "" }, { got.code, got.err }, worker.err)
+    assert.is_truthy(got.out:find("\n---@field shade da.Function|fun(scene: any, light: any)", 1, true), got.out)
+    assert.are.equal(0, worker.code, worker.err)
+  end)
+
   it("are withdrawn when nobody of the group answers, and nothing stays to be offered", function()
     local got = ask { "tpu", "--timeout", "200ms" }
     assert.are.same({ 4, "" }, { got.code, got.out }, got.err)
