@@ -35,6 +35,7 @@ local measures = {
   { name = "requests", full = { 200000, 64 }, quick = { 100, 8 }, rounds = 3 },
   { name = "load", script = "load.lua", full = { 5 }, quick = { 1 }, rounds = 3 },
   { name = "streams", script = "streams.lua", full = { 5000, 1000 }, quick = { 50, 10 } },
+  { name = "far", script = "far.lua", full = { 500, 256, 40 }, quick = { 5, 4, 3 }, rounds = 3 },
   { name = "retain", full = { 10000000 }, quick = { 200 } },
   { name = "retained", full = { 10000, 25 }, quick = { 20, 2 }, after = "retain", rounds = 3 },
 }
@@ -122,6 +123,15 @@ local rows = {
   { name = "streams", needs = { "streams" }, what = "one of 5,000 idle event streams in memory",
     measured = "one event to all p50 {streams.all_p50_ms} ms, p99 {streams.all_p99_ms} ms; one execute p50 {streams.one_p50_ms} ms, p99 " ..
       "{streams.one_p99_ms} ms", value = function(m) return m.streams.stream_bytes end, unit = "B" },
+  { name = "far-trip", needs = { "step", "far" }, what = "await of a workflow in another process by way of the server, in flush times",
+    measured = "{far.trip_ms} ms", against = "{step.floor_s} flushes/s",
+    value = function(m) return m.far.trip_ms * m.step.floor_s / 1000 end, unit = "flushes" },
+  { name = "far-steps", needs = { "far" }, what = "steps of 256 executions in a worker elsewhere, of the same in the server's own process",
+    measured = "{far.far_s} steps/s", against = "{far.near_s} steps/s",
+    value = function(m) return m.far.far_s / m.far.near_s end },
+  { name = "far-requests", needs = { "far" }, what = "requests for 10 steps, 2 calls elsewhere and a sleep, of the published SDK",
+    measured = "{far.requests_mixed}", against = "{far.requests_sdk} (0: the SDK is not installed)",
+    value = function(m) return m.far.requests_sdk > 0 and m.far.requests_mixed / m.far.requests_sdk end, at_most = 1 },
   { name = "cold-start", needs = { "program" }, what = "`dahost run` in a new store, from fork to exit, one durable step",
     measured = "middle of 21, worst {program.worst_ms} ms", value = function(m) return m.program.ms end, unit = "ms", at_most = 20 },
   { name = "idle-memory", needs = { "idle" }, what = "resident memory of `dahost run` while its execution sleeps",
