@@ -38,7 +38,7 @@ local function now_ms() return uv.hrtime() / 1e6 end
 local function say(name, value) print(("%s=%.6g"):format(name, value)) end
 
 local place = { data = directory .. "/far", dir = "." }
-local server = serve.start(place, { "default=spec/bench/far_front.lua", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0" })
+local server = serve.start(place, { "default=spec/bench/far_front.lua", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0" })
 local url = "http://" .. server.address
 local function worker(group)
   local process = program.spawn({ "worker", ("spec/bench/far_%s.lua"):format(group), "--group", group, "--server", url, "--pid", group },

@@ -56,14 +56,11 @@ local function every(ms, turn)
   if not ended then error(fault, 0) end
 end
 
--- Its child's end may be told before its own request to cancel to whoever replays it; net/worker_wire_spec.lua has it.
-local WITHOUT = "is_canceled"
-
--- Runs all other cases at a time; `meanwhile` is called again and again until they have ended.
+-- Runs all cases at a time; `meanwhile` is called again and again until they have ended.
 local function run_all(site, meanwhile)
   local list = {}
   for _, case in ipairs(cases.list(site.profile)) do
-    if case.name ~= WITHOUT then list[#list + 1] = case end
+    list[#list + 1] = case
   end
   for _, case in ipairs(list) do cases.start(site.ask, case) end
   local function open_cases()
