@@ -726,7 +726,7 @@ void da_worker_tell_cancel(da_worker *worker, const da_promise *promise);
 void da_worker_warm(da_worker *worker, da_execution *execution);
 void da_worker_rest(da_worker *worker, da_execution *execution);
 void da_worker_unlist(da_worker *worker, da_execution *execution); /* out of the warm or the resting */
-bool da_worker_make_room(da_worker *worker); /* evicts one warm execution */
+bool da_worker_make_room(da_worker *worker);                       /* evicts one warm execution */
 /* Enters it as soon as a slot is free, in the order of the calls. */
 void da_worker_enter(da_worker *worker, da_execution *execution);
 void da_worker_slot_freed(da_worker *worker);
