@@ -60,10 +60,10 @@ static void drop_http(da_remote_lane *lane)
 
 static uint64_t pause_of(const da_remote *remote)
 {
-  DA_ASSERT(remote->options.server_count > 0);
-  size_t rounds = remote->failures / remote->options.server_count;
+  size_t servers = remote->options.server_count;
+  size_t rounds = servers > 0 ? remote->failures / servers : 0;
   uint64_t ms = (uint64_t)PAUSE_MS << (rounds < 6 ? rounds : 6);
-  if (remote->failures % remote->options.server_count != 0) return 1; /* the next one at once */
+  if (rounds * servers != remote->failures) return 1; /* the next one at once */
   return ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
 }
 
