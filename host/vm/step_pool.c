@@ -9,6 +9,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "../base/clock.h"
@@ -147,11 +148,25 @@ static void set_searchers(lua_State *L, step_state *state)
   lua_pop(L, 1);
 }
 
+/* Lua seeds chance from the clock's second and addresses, which two processes may share. */
+static void seed_chance(lua_State *L)
+{
+  lua_Integer seed[2] = {0, 0};
+  (void)getrandom(seed, sizeof seed, 0); /* 16 bytes are never refused once the system is up */
+  lua_getglobal(L, "math");
+  lua_getfield(L, -1, "randomseed");
+  lua_pushinteger(L, seed[0]);
+  lua_pushinteger(L, seed[1]);
+  lua_call(L, 2, 0);
+  lua_pop(L, 1);
+}
+
 /* Runs protected: opens the libraries and runs the script. */
 static int open_state(lua_State *L)
 {
   step_state *state = lua_touserdata(L, 1);
   luaL_openlibs(L);
+  seed_chance(L);
   set_searchers(L, state);
   state->pool->hooks.open_step(L);
   const da_module *script = &state->bundle->modules[0];
