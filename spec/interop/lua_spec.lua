@@ -1,5 +1,6 @@
--- lua_spec.lua - TypeScript and Lua call each other: a client of the published SDK calls workflows that this process
--- serves, these call functions of the SDK's worker; values and errors arrive as what they are over there.
+-- lua_spec.lua - TypeScript and Lua call each other: a client of the published SDK calls workflows in Lua, these call
+-- functions of the SDK's worker; values and errors arrive as what they are over there. The Lua is served by the server's
+-- own process, or by a worker of it.
 --
 -- SPDX-License-Identifier: Apache-2.0
 local uv = require("luv")
@@ -8,19 +9,30 @@ local interop = require("spec.support.interop")
 local program = require("spec.support.program")
 local serve = require("spec.support.serve")
 
-describe("TypeScript and Lua", function()
+for _, elsewhere in ipairs { false, true } do
+describe("TypeScript and Lua" .. (elsewhere and " in a worker elsewhere" or ""), function()
   local place, got, client
 
   setup(function()
     place = program.place()
     local file = uv.cwd() .. "/spec/interop/peer.lua"
-    local server = serve.start(place, { "--listen", "127.0.0.1:0", "lua=" .. file, file })
+    local files = { "lua=" .. file, file }
+    local server = serve.start(place, { "--listen", "127.0.0.1:0", table.unpack(elsewhere and {} or files) })
     local url = "http://" .. server.address
+    local worker
+    if elsewhere then
+      worker = program.spawn({ "worker", "--server", url, table.unpack(files) }, { cwd = place.dir })
+      worker:wait_for(" serves default, lua for ")
+    end
     interop.node("peer", { url, "worker" }, { place = place }):said("serving")
     client = interop.node("peer", { url, "client" })
     got = {}
     for one in function() return client:said() end do got[one.case] = one.got end
     client.process:wait()
+    if worker then
+      worker:signal_with("sigterm"):wait()
+      assert(worker.code == 0, worker.err)
+    end
     serve.stop(server)
   end)
   teardown(function()
@@ -100,3 +112,4 @@ describe("TypeScript and Lua", function()
     come_to { inside = [[{"both": [4, 8], "caught": {"$": "Error", "name": "no_stock", "message": "none left"}}]] }
   end)
 end)
+end
