@@ -7,7 +7,7 @@ local async, await, step = da.async, da.await, da.step
 -- SPDX-License-Identifier: Apache-2.0
 
 function step.pixels(name, number)
-  os.execute "sleep 0.03" -- it takes its time
+  os.execute "sleep 0.2" -- it takes its time
   return ("%s#%d"):format(name, number)
 end
 

@@ -108,7 +108,8 @@ void da_execution_halt(da_execution *execution)
   mark->created_at = da_clock_now_ms();
   mark->state = DA_RESOLVED;
   mark->call = (da_call){.kind = DA_CALL_MARK};
-  da_call_tags(&op->arena, execution, &execution->main, mark->promise_id, mark, true);
+  da_scope beside = {.id = execution->id}; /* it does not lie below a generation */
+  da_call_tags(&op->arena, execution, &beside, mark->promise_id, mark, true);
   da_buf json = {0};
   da_buf_addf(&json, "{\"code\":\"%s\",\"text\":", execution->park_code);
   da_fault_string(&json, da_slice_of(execution->park_text));
