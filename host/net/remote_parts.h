@@ -34,7 +34,6 @@ struct da_remote_call {
   uint64_t number;
   bool sent;     /* on the present connection */
   bool repeated; /* a try before may have reached the server */
-  bool quiet;    /* no word of it in the statistics: a heartbeat */
   /* answer NULL: the remote is closing. Borrowed, as the arena, which is `arena` or the call's own. */
   void (*done)(da_remote_call *call, const da_client_answer *answer, da_arena *arena);
   da_arena *arena; /* NULL: its own */

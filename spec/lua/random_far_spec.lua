@@ -30,7 +30,7 @@ describe("random programs in workers of a server elsewhere", function()
     far.place:remove()
   end
 
-  if BATCHES == 0 then it("are a long run: DA_LONG=1", function() assert.is_true(#far_trial.programs(1, 3) == 3) end) end
+  if BATCHES == 0 then pending("are a long run: DA_LONG=1") end
   for i = 1, BATCHES do
     local seed = (harness.seed % 1000003) * 1000 + 700 + i
     it(("come to the same straight, batch %d"):format(i), function() check(seed, "far", {}) end)
