@@ -303,12 +303,13 @@ void da_replay_told(da_execution *execution, const da_promise *promise)
   da_record *record = da_table_get(&execution->records, promise->id);
   if (record == NULL || !record->interested) return;
   record->interested = false;
-  record->promise = copy_settled(&execution->arena, record->promise, promise);
+  da_promise settled = *promise;
+  if (execution->far != NULL) settled.settle_seq = da_far_seq(execution, record->promise->call.ordinal, false, promise);
+  record->promise = copy_settled(&execution->arena, record->promise, &settled);
   if (!counts(record->promise)) return;
   execution->recorded_left++;
-  uint64_t seq = promise->settle_seq;
-  if (execution->far != NULL) seq = da_far_seq(execution, record->promise->call.ordinal, false, promise);
-  da_fiber_enqueue(execution, (da_delivery){.seq = seq, .record = record, .settled_at = promise->settled_at});
+  da_fiber_enqueue(execution,
+                   (da_delivery){.seq = settled.settle_seq, .record = record, .settled_at = settled.settled_at});
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------- */

@@ -97,7 +97,7 @@ local rows = {
         return (pcall(function()
           local s <close> = da.saga()
           s:on_fail(function() undone[#undone + 1] = x end)
-          local side = async.sleeper(0.06)
+          local side = async.sleeper(0.6)
           await(da.sleep(0.01 * x))
           if x == 2 then error "no" end
           return await(side)

@@ -1,6 +1,5 @@
 -- random_far_spec.lua - random programs in workers of a server elsewhere: straight, evicted, killed; all come to the same.
--- DA_SEED=<seed> repeats a run, DA_PROGRAM=<seed> is one program alone. With DA_LONG=1 or DA_PROGRAM alone: about one
--- batch in twenty still finds a program whose concurrent sleeps a replay delivers in another order (spec/README.md).
+-- DA_SEED=<seed> repeats a run, DA_PROGRAM=<seed> is one program alone.
 -- SPDX-License-Identifier: Apache-2.0
 local far_trial = require("spec.support.far_trial")
 local harness = require("spec.support.harness")
@@ -8,7 +7,7 @@ local random_program = require("spec.support.random_program")
 local random_trial = require("spec.support.random_trial")
 
 local COUNT = harness.sanitized and 15 or 40
-local BATCHES = harness.long and 50 or os.getenv("DA_PROGRAM") and 1 or 0
+local BATCHES = harness.long and 50 or 1
 
 describe("random programs in workers of a server elsewhere", function()
   local deaths, promises = 0, 0
@@ -30,7 +29,6 @@ describe("random programs in workers of a server elsewhere", function()
     far.place:remove()
   end
 
-  if BATCHES == 0 then pending("are a long run: DA_LONG=1") end
   for i = 1, BATCHES do
     local seed = (harness.seed % 1000003) * 1000 + 700 + i
     it(("come to the same straight, batch %d"):format(i), function() check(seed, "far", {}) end)
@@ -42,7 +40,6 @@ describe("random programs in workers of a server elsewhere", function()
   end
 
   teardown(function()
-    if BATCHES == 0 then return end
     print(("seed %d (DA_SEED repeats it): %d programs a way, %d deaths and pauses of workers, %d promises"):format(harness.seed,
       COUNT, deaths, promises))
   end)

@@ -16,3 +16,8 @@ package.path = table.concat({ root .. "/?.lua", root .. "/lua/?.lua", root .. "/
 package.cpath = build .. "/spec/?.so;" .. package.cpath
 if not os.getenv("DAHOST_BIN") then uv.os_setenv("DAHOST_BIN", build .. "/dahost") end
 uv.os_unsetenv("LD_PRELOAD")
+
+-- A peer that has gone is an error of the write, not the end of the spec. Programs that are started have the default again.
+local broken = uv.new_signal()
+broken:start("sigpipe", function() end)
+broken:unref()
