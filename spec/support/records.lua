@@ -74,8 +74,8 @@ local FIELDS = { "generation", "state", "kind", "func", "line", "args", "param",
 local function parent_of(id)
   local root, rest = id:match("^([^:]*):(.*)$")
   if not root then return nil end
-  -- The last name and count: a point inside of a name is escaped.
-  local above = rest:match("^(.*)%.~%d+$") or rest:match("^(.*)%.[^.]+%.%d+$") or rest:match("^(.*)%.[^.=]+=[^.]*$")
+  -- The last name and count, or a mark: a point inside of a name is escaped.
+  local above = rest:match("^(.*)%.~%w+$") or rest:match("^(.*)%.[^.]+%.%d+$") or rest:match("^(.*)%.[^.=]+=[^.]*$")
   return above and root .. ":" .. above or root
 end
 M.parent_of = parent_of
