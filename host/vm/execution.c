@@ -144,13 +144,18 @@ void da_execution_drop(da_execution *execution)
 
 void da_execution_submit(da_execution *execution, da_op *op, da_child *child, void (*done)(da_op *op))
 {
+  op->subject = execution->id;
+  if (execution->far != NULL) da_far_dress(execution, op, child);
+  da_execution_resubmit(execution, op, child, done);
+}
+
+void da_execution_resubmit(da_execution *execution, da_op *op, da_child *child, void (*done)(da_op *op))
+{
   da_op_context *context = da_arena_zalloc(&op->arena, sizeof *context);
   context->execution = execution;
   context->child = child;
   op->user = context;
   op->done = done;
-  op->subject = execution->id;
-  if (execution->far != NULL) da_far_dress(execution, op, child);
   execution->in_flight++;
   da_execution_ref(execution);
   da_sched_submit(execution->worker->sched, op, false);

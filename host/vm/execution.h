@@ -446,10 +446,11 @@ struct da_worker {
   struct da_far_wait *far_waits; /* executes without room, oldest first */
   size_t far_wait_count;
   bool far_paused, far_taking, far_dialect_told;
-  bool far_one_origin; /* its server lets nothing wait for a promise of another lineage */
-  da_table far_left;   /* function -> da_far_left: how long its tasks are kept before they are given back */
-  bool draining;       /* nothing new is taken up */
-  size_t giving_back;  /* releases without an answer */
+  bool far_one_origin;   /* its server lets nothing wait for a promise of another lineage */
+  bool far_plain_timers; /* its server refuses timers that have a target */
+  da_table far_left;     /* function -> da_far_left: how long its tasks are kept before they are given back */
+  bool draining;         /* nothing new is taken up */
+  size_t giving_back;    /* releases without an answer */
   void (*drained)(void *user);
   void *drained_user;
   da_timer *trim_timer;
@@ -492,6 +493,8 @@ void da_execution_event(da_execution *execution, da_event_kind kind, const da_ch
 void da_execution_throttle(da_execution *execution);
 /* Submits the op for the execution; done must begin with da_execution_op_done(). */
 void da_execution_submit(da_execution *execution, da_op *op, da_child *child, void (*done)(da_op *op));
+/* Once more, of an op that was submitted and answered. */
+void da_execution_resubmit(da_execution *execution, da_op *op, da_child *child, void (*done)(da_op *op));
 typedef struct da_op_context {
   da_execution *execution;
   da_child *child;

@@ -247,8 +247,38 @@ static void drop_waits(da_worker *worker)
 void da_far_claimed(da_execution *execution, const da_reply *reply)
 {
   const da_far *far = execution->worker->options.far;
+  execution->far->arms = reply->preload_whole;
   execution->far->asking = execution->version > 1 && !reply->preload_whole;
   far->watch(far->user, execution->id, da_cancel_id(&execution->arena, execution->id));
+}
+
+static void woken(da_op *op)
+{
+  da_worker *worker = op->user;
+  const da_reply *reply = op->status == DA_OK ? &op->outcomes[0].reply : NULL;
+  if (reply != NULL && reply->status == 200 && reply->task != NULL && reply->task->state == DA_TASK_SUSPENDED) {
+    da_op *again = da_op_new();
+    da_slice id = da_arena_dup(&again->arena, op->requests[0].id);
+    da_op_request(again, DA_REQ_TASK_HALT)->id = id;
+    da_op_request(again, DA_REQ_TASK_CONTINUE)->id = id;
+    again->subject = id;
+    da_sched_submit(worker->sched, again, false);
+  }
+  da_op_delete(op);
+  da_worker_unref(worker);
+}
+
+/* A server that dispatches a task when it is registered for what has been settled has done so by now. Of others a task
+ * that is continued is dispatched. */
+void da_far_wake(da_worker *worker, da_slice id)
+{
+  da_op *op = da_op_new();
+  op->subject = da_arena_dup(&op->arena, id);
+  da_op_request(op, DA_REQ_TASK_GET)->id = op->subject;
+  op->user = worker;
+  op->done = woken;
+  da_worker_ref(worker);
+  da_sched_submit(worker->sched, op, false);
 }
 
 /* What a claim waits for. Generations are never dropped on a server, so the newest is found between one that is there

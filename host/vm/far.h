@@ -74,6 +74,7 @@ struct da_far_state {
   size_t known_cap;
   uint64_t told; /* that marks told of so far, behind the same own one */
   uint64_t told_own;
+  bool arms;   /* its server is a dahost: a timer needs no target to end */
   bool asking; /* what is not among the records may have been made all the same */
   bool has_code;
   da_digest code;             /* that its records were made by */
@@ -85,6 +86,13 @@ struct da_far_state {
 
 void da_far_know(da_far_state *state, uint32_t ordinal, uint64_t own); /* told by a mark, in the order of marks */
 void da_far_free(da_execution *execution);
+
+/* ---- timers: far_timer.c -------------------------------------------------------------------------------- */
+
+/* The promise that the op makes is to end by its deadline, also where that takes a target. */
+void da_far_arm(da_op *op, da_request *request, const da_child *child);
+/* Was it refused for that? Then it is made without (answered: as submitted); the op is not the caller's any more. */
+bool da_far_disarm(da_execution *execution, da_op *op, da_child *child, void (*done)(da_op *op));
 
 /* ---- claiming, asking, leaving: far.c ------------------------------------------------------------------- */
 
@@ -105,6 +113,8 @@ void da_far_ask_order(da_execution *execution);
 /* Before the first attempt of a step: true if the server is asked first, da_step_go() comes later, or never. */
 bool da_far_ask(da_child *child);
 /* What a create was answered: false if the execution ends here with it (lost, diverged, left). */
+/* What suspended task `id` waited for has come, as is known here: sees to it that it is dispatched. */
+void da_far_wake(da_worker *worker, da_slice id);
 bool da_far_made(da_execution *execution, da_child *child, const da_reply *reply);
 /* Behind the words by which the server refused an id, if it takes those of the other dialect: what to do about it, also
  * told in the log, once. Else "". */

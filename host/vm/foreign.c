@@ -128,6 +128,10 @@ static void created(da_op *op)
   if (op->status == DA_OK && op->requests[0].kind == DA_REQ_TASK_SPAWN) begin_child_execution(worker, op);
   da_op_context context;
   if (!da_execution_op_done(op, &context)) return;
+  if (da_far_disarm(context.execution, op, context.child, created)) {
+    da_execution_unref(context.execution);
+    return;
+  }
   if (op->requests[0].kind == DA_REQ_TASK_FENCE && context.execution->far == NULL &&
       context.child->kind == DA_CALL_WORKFLOW)
     da_worker_dispatch(worker, context.child->id); /* it may have been there; and that nobody here has it is told */
@@ -150,18 +154,6 @@ static void describe_workflow(da_op *op, da_request *request, const da_child *ch
   da_deadline_tag(op, request, child);
   if (child->detached) da_call_add_tag(&op->arena, request, DA_LIT("dahost:detached"), child->scope->id);
   request->param = da_call_param(&op->arena, spec->func, spec->args, child->version);
-}
-
-/* Servers of the dot dialect let only promises with a target time out by themselves. So one that is to gets it, and a
- * delay, so that its task is given out when it is nearly over, to be left alone (da_execution_is_timer()). */
-static void describe_deadline(da_op *op, da_request *request, const da_child *child)
-{
-  const da_execution *execution = child->execution;
-  if (execution->far == NULL || da_id_get_dialect() != DA_ID_DOT || child->timeout_at < 1) return;
-  da_call_add_tag(&op->arena, request, DA_LIT("dahost:left"), DA_LIT("true"));
-  da_call_add_tag(&op->arena, request, DA_LIT("resonate:target"), da_far_target(execution));
-  da_call_add_tag(&op->arena, request, DA_LIT("resonate:delay"),
-                  da_arena_printf(&op->arena, "%lld", (long long)child->timeout_at - 1));
 }
 
 /* It has no execution of its own: its record is to come with those of its maker. */
@@ -189,7 +181,7 @@ void da_foreign_start(da_child *child, const da_call_spec *spec)
   else if (spec->has_data)
     request->param = da_call_value(&op->arena, spec->data, DA_NONE);
   if (child->kind == DA_CALL_SLEEP || (child->kind == DA_CALL_PROMISE && spec->timeout_ms >= 0))
-    describe_deadline(op, request, child);
+    da_far_arm(op, request, child);
   for (size_t i = 0; i < spec->tags.count; i++)
     da_call_add_tag(&op->arena, request, da_arena_dup(&op->arena, spec->tags.items[i].key),
                     da_arena_dup(&op->arena, spec->tags.items[i].value));

@@ -45,8 +45,9 @@ static void hear_cancel(const da_execution *execution, const da_op *op)
 {
   if (execution->far == NULL || op->request_count < 2) return;
   const da_reply *reply = &op->outcomes[1].reply;
-  if (reply->status == 200 && reply->promise != NULL && reply->promise->state != DA_PENDING)
-    da_worker_tell_cancel(execution->worker, reply->promise);
+  if (reply->status != 200 || reply->promise == NULL || reply->promise->state == DA_PENDING) return;
+  da_worker_tell_cancel(execution->worker, reply->promise);
+  if (op->outcomes[0].reply.status == 200) da_far_wake(execution->worker, execution->id);
 }
 
 static void suspended(da_op *op)
