@@ -57,8 +57,8 @@ end
 local place, script
 
 -- A fresh place, and the path of SCRIPT in it.
-function M.begin()
-  place = program.place()
+function M.begin(in_memory)
+  place = program.place(in_memory)
   script = place:write("wf.lua", M.SCRIPT)
   return place, script
 end

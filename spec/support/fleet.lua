@@ -18,6 +18,7 @@ local uv = require("luv")
 local M = {}
 
 local TICK_MS = 10
+local STALL_MS = 250 -- a quarter of the shortest lease
 local RESTART_MS = 100
 local TOLD = 40 -- lines of each member's words in a fault
 
@@ -90,6 +91,16 @@ end
 
 function Fleet:together(name)
   for _, window in ipairs(self:member(name).windows) do window.to = window.to or M.now_ms() end
+end
+
+-- A machine that gave this process no time for so long may have given none to others: nobody's leases can be relied on.
+local function look_at_clock(fleet)
+  local now = M.now_ms()
+  if now - fleet.ticked > STALL_MS then
+    fleet.stalls[#fleet.stalls + 1] = { from = fleet.ticked, to = now }
+    fleet:tell("machine", ("stood still for %d ms"):format(now - fleet.ticked))
+  end
+  fleet.ticked = now
 end
 
 local function look_after(fleet, member)
@@ -338,7 +349,7 @@ end
 
 function M.new(place, options)
   local self = setmetatable({ place = place, options = options, members = {}, names = {}, diary = {}, timers = {},
-    began = M.now_ms(), lease_ms = options.lease }, Fleet)
+    stalls = {}, began = M.now_ms(), ticked = M.now_ms(), lease_ms = options.lease }, Fleet)
   current = self
   if options.link == "space" then
     self.space = require("spec.support.net_space").new()
@@ -356,6 +367,7 @@ function M.new(place, options)
   end
   self.timer = uv.new_timer()
   self.timer:start(TICK_MS, TICK_MS, function()
+    look_at_clock(self)
     for _, name in ipairs(self.names) do
       local done, fault = pcall(look_after, self, self.members[name])
       if not done then self.fault = self.fault or fault end

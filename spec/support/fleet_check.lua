@@ -5,8 +5,8 @@
 -- Demands: every root ends with what its function comes to; no task is left, no promise pending; what was shown settled
 --          stays; versions only grow; a record is written under a version not below that of any record written before it;
 --          the record of a step is what one attempt returned, and what the workflow saw; an attempt is made again only
---          if whoever made it died, or may have lost its lease; nothing that is recorded is done again but by one who may
---          not know it; the invariants of the protocol; `dahost verify`.
+--          if whoever made it died, or may have lost its lease (by trouble, or since the machine stood still); nothing
+--          that is recorded is done again but by one who may not know it; the invariants of the protocol; `dahost verify`.
 --
 -- SPDX-License-Identifier: Apache-2.0
 local fleet_module = require("spec.support.fleet")
@@ -245,6 +245,7 @@ function Check:may_have_lost(attempt, from, to)
   local slack = self.fleet.lease_ms + SLACK_MS
   if (life.ended_at or math.huge) <= to + slack then return true, "died" end
   return overlaps(member.windows, from, to, slack) or overlaps(self.fleet.members.server.windows, from, to, slack)
+    or overlaps(self.fleet.stalls or {}, from, to, slack)
 end
 
 function Check:steps()
