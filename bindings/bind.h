@@ -37,6 +37,13 @@ extern const luaL_Reg bind_queue_natives[];         /* isolates: queue_wait, que
 extern const luaL_Reg bind_queue_step_natives[];    /* the same of step states */
 extern const luaL_Reg bind_outcome_natives[];       /* both: outcome, trace, decode */
 
+/* Calls of functions in C: bind_native_lua.c. The handle of one lies at 1, its arguments behind it. */
+int bind_native_call_in_step(lua_State *L, da_slice name);
+/* The results of a PURE one; raises its error. */
+int bind_native_call_pure(lua_State *L, da_execution *execution, const da_native *native);
+/* Parks the execution, since it is not in this process. */
+int bind_native_missing(lua_State *L, da_execution *execution, da_slice name);
+
 /* Metatables, made once per state. */
 void bind_function_open(lua_State *L, bool in_isolate);
 void bind_promise_open(lua_State *L);

@@ -7,7 +7,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdarg.h>
 
 #include "bind.h"
 #include "bind_error.h"
@@ -15,6 +14,7 @@
 
 #include "../host/base/id.h"
 #include "../host/vm/lib.h"
+#include "../host/vm/native.h"
 
 #define FUNCTION "da.function"
 
@@ -30,63 +30,9 @@ enum {
 
 typedef struct handle {
   bool workflow;
+  bool native; /* a step in C; its name is "library.name" */
   bind_options options;
 } handle;
-
-/* The innermost frame that is the script's: neither C nor the library's own Lua ("=da/..."). */
-static bool script_frame(lua_State *L, lua_Debug *ar)
-{
-  for (int level = 1; lua_getstack(L, level, ar) != 0; level++) {
-    lua_getinfo(L, "Sl", ar);
-    if (ar->currentline > 0 && ar->source[0] == '@') return true;
-  }
-  return false;
-}
-
-void bind_location(lua_State *L, da_call_spec *spec)
-{
-  lua_Debug ar;
-  if (!script_frame(L, &ar)) return;
-  spec->line = (uint32_t)ar.currentline;
-  spec->file = da_slice_of(ar.source + 1);
-}
-
-int bind_raise(lua_State *L, const char *format, ...)
-{
-  da_call_spec at = {.line = 0};
-  bind_location(L, &at);
-  if (at.line > 0) lua_pushfstring(L, "%s:%d: ", at.file.ptr, (int)at.line);
-  va_list args;
-  va_start(args, format);
-  (void)lua_pushvfstring(L, format, args);
-  va_end(args);
-  if (at.line > 0) lua_concat(L, 2);
-  return lua_error(L);
-}
-
-int bind_raise_native(lua_State *L)
-{
-  return bind_raise(L, "%s", luaL_checkstring(L, 1));
-}
-
-da_slice bind_check_text(lua_State *L, int index, const char *what)
-{
-  if (lua_type(L, index) != LUA_TSTRING && lua_type(L, index) != LUA_TNUMBER)
-    bind_raise(L, "%s must be a string, got %s", what, bind_what(L, index));
-  da_slice text;
-  text.ptr = lua_tolstring(L, index, &text.len);
-  return text;
-}
-
-da_slice bind_check_id(lua_State *L, int index, const char *what)
-{
-  if (lua_type(L, index) != LUA_TSTRING && lua_type(L, index) != LUA_TNUMBER)
-    bind_raise(L, "%s needs the id of a promise, got %s", what, bind_what(L, index));
-  da_slice id = bind_check_text(L, index, "id");
-  const char *fault = da_id_fault(id);
-  if (fault != NULL) bind_raise(L, "%s: this cannot be the id of a promise: %s", what, fault);
-  return id;
-}
 
 /* A label, or the name of a promise: a part of ids, where '~' is for what the runtime itself calls. */
 static da_slice check_label(lua_State *L, int index, const char *what)
@@ -262,6 +208,12 @@ bool bind_function_name(lua_State *L, int index, da_slice *name)
   if (luaL_testudata(L, index, FUNCTION) == NULL) return false;
   index = lua_absindex(L, index);
   *name = user_string(L, index, NAME);
+  const handle *h = lua_touserdata(L, index);
+  if (h->native) {
+    lua_pushfstring(L, "a native cannot cross as a value; pass its name, and call da.native there (%s)", name->ptr);
+    bind_error_push(L, "unserializable", lua_tostring(L, -1));
+    lua_error(L);
+  }
   if (user_string(L, index, TARGET).len > 0) {
     lua_pushfstring(L,
                     "a function of another group cannot cross as a value: pass its name, and call it there "
@@ -323,7 +275,8 @@ static int call_handle(lua_State *L, const handle *h, bool detached)
   da_slice name = user_string(L, 1, NAME);
   da_execution *execution = bind_execution(L, "a durable call");
   da_slice target = user_string(L, 1, TARGET);
-  int64_t version = target.len > 0 ? h->options.version : check_version(L, h, name);
+  int64_t version = 1;
+  if (!h->native) version = target.len > 0 ? h->options.version : check_version(L, h, name);
   da_buf *args = bind_scratch(0);
   da_err err = {{0}};
   if (bind_value_encode_args(L, 2, lua_gettop(L), name.ptr, args, &err) != DA_OK) {
@@ -340,6 +293,7 @@ static int call_handle(lua_State *L, const handle *h, bool detached)
                        .timeout_ms = h->options.timeout_ms,
                        .attempt_timeout_ms = h->options.attempt_timeout_ms,
                        .retry = h->options.has_retry ? &h->options.retry : NULL,
+                       .native = h->native,
                        .detached = detached,
                        .delay_ms = h->options.delay_ms};
   lua_getiuservalue(L, 1, TAGS);
@@ -347,9 +301,22 @@ static int call_handle(lua_State *L, const handle *h, bool detached)
   return bind_finish_call(L, execution, &spec);
 }
 
+/* A PURE native is a part of the program; also of an inline step. */
+static int call_native(lua_State *L, const handle *h)
+{
+  da_slice name = user_string(L, 1, NAME);
+  da_execution *execution = da_execution_of(L);
+  const da_native *native = execution != NULL ? da_worker_native(execution->worker, name) : NULL;
+  if (native != NULL && native->kind == DA_NATIVE_PURE) return bind_native_call_pure(L, execution, native);
+  execution = bind_execution(L, "a native was called");
+  if (native == NULL) return bind_native_missing(L, execution, name);
+  return call_handle(L, h, false);
+}
+
 static int function_call(lua_State *L)
 {
-  return call_handle(L, luaL_checkudata(L, 1, FUNCTION), false);
+  const handle *h = luaL_checkudata(L, 1, FUNCTION);
+  return h->native ? call_native(L, h) : call_handle(L, h, false);
 }
 
 /* f:detach(...) */
@@ -421,6 +388,7 @@ static handle *check_handle(lua_State *L, const char *method)
 static handle *push_copy(lua_State *L, const handle *from)
 {
   handle *to = push_handle(L, from->workflow);
+  to->native = from->native;
   to->options = from->options;
   for (int n = 1; n <= USER_VALUES; n++) {
     lua_getiuservalue(L, 1, n);
@@ -515,6 +483,17 @@ static int push_remote(lua_State *L)
   return 1;
 }
 
+/* native(library, name) -> handle */
+static int push_native(lua_State *L)
+{
+  lua_pushfstring(L, "%s.%s", luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+  handle *h = push_handle(L, false);
+  h->native = true;
+  lua_pushvalue(L, -2);
+  lua_setiuservalue(L, -2, NAME);
+  return 1;
+}
+
 /* check_group(name) */
 static int check_group(lua_State *L)
 {
@@ -594,14 +573,18 @@ static int function_tostring(lua_State *L)
 {
   const handle *h = luaL_checkudata(L, 1, FUNCTION);
   da_slice target = user_string(L, 1, TARGET);
-  lua_pushfstring(L, "%s.%s%s%s", h->workflow ? "async" : "step", user_string(L, 1, NAME).ptr,
-                  target.len > 0 ? " at " : "", target.len > 0 ? target.ptr : "");
+  lua_pushfstring(L, "%s.%s%s%s",
+                  h->workflow ? "async"
+                  : h->native ? "native"
+                              : "step",
+                  user_string(L, 1, NAME).ptr, target.len > 0 ? " at " : "", target.len > 0 ? target.ptr : "");
   return 1;
 }
 
 static int call_in_step(lua_State *L)
 {
   const handle *h = luaL_checkudata(L, 1, FUNCTION);
+  if (h->native) return bind_native_call_in_step(L, user_string(L, 1, NAME));
   da_call_spec at = {.line = 0};
   bind_location(L, &at);
   lua_pushfstring(
@@ -858,6 +841,7 @@ const luaL_Reg bind_function_natives[] = {{"define", define},
                                           {"newest", push_newest},
                                           {"check_versions", check_versions},
                                           {"remote", push_remote},
+                                          {"native", push_native},
                                           {"check_group", check_group},
                                           {"inline", call_inline},
                                           {"branch", call_branch},

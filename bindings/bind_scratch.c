@@ -8,7 +8,7 @@
 
 #include "bind.h"
 
-enum { SCRATCH = 2 };
+enum { SCRATCH = 3 };
 
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;

@@ -724,7 +724,8 @@ int cli_repl(const cli_command *command)
   cli_host_options sizes = {0};
   const char *fault = da_kill_setup();
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
-  cli_read_sizes(command, &sizes);
+  int refused = cli_read_sizes(command, &sizes);
+  if (refused != 0) return refused;
   if (cli_has(command, CLI_ID) && !cli_has(command, CLI_DATA))
     return cli_fail(CLI_EXIT_USAGE, "--id is the id of a session in a store: it wants --data DIR");
   r.bundle = read_bundle(command->operand_count > 0 ? command->operands[0] : NULL);

@@ -213,7 +213,8 @@ int cli_serve(const cli_command *command)
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
   cli_host_options options = {.worker = true, .drive = true, .serve = true};
   da_profile profile;
-  cli_read_sizes(command, &options);
+  int refused = cli_read_sizes(command, &options);
+  if (refused != 0) return refused;
   cli_config_profile(command, &profile);
   options.profile = &profile;
   static server s; /* its operands alone are larger than a stack should hold */

@@ -17,6 +17,7 @@
 #include "../base/log.h"
 #include "cli.h"
 #include "history.h"
+#include "plugins.h"
 #include "reach.h"
 #include "rehearse.h"
 #include "show.h"
@@ -86,6 +87,8 @@ int cli_test(const cli_command *command)
       return cli_fail(CLI_EXIT_USAGE, "no file or folder '%s'; test FILE... [-- options of Busted]",
                       command->operands[i]);
   }
+  int refused = cli_plugins_load(command);
+  if (refused != 0) return refused;
   union {
     const void *in;
     void *out;

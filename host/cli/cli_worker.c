@@ -16,13 +16,13 @@
 #include <uv.h>
 
 #include "../../bindings/bind.h"
-#include "../../bindings/bind_stubs.h"
 #include "../base/id.h"
 #include "../net/remote.h"
 #include "cli.h"
 #include "config.h"
 #include "hear.h"
 #include "host.h"
+#include "plugins.h"
 #include "reach.h"
 #include "scripts.h"
 #include "systemd.h"
@@ -34,6 +34,7 @@ typedef struct far_worker {
   const cli_command *command;
   cli_scripts scripts;
   cli_hearing hearing;
+  cli_host_options sizes;
   da_slice servers[SERVERS_MAX];
   size_t server_count;
   const char *unix_path;
@@ -331,8 +332,6 @@ static da_status open_worker(far_worker *w, da_err *err)
   /* The seeds of an execution's tables must be the same wherever it goes on, so they come from nothing of this process.
    */
   static const uint8_t secret[16];
-  cli_host_options sizes = {0};
-  cli_read_sizes(w->command, &sizes);
   bind_setup();
   const da_far far = {.listen = listen_for,
                       .unlisten = unlisten_for,
@@ -341,24 +340,23 @@ static da_status open_worker(far_worker *w, da_err *err)
                       .pause = pause_messages,
                       .ttl_ms = w->lease_ms,
                       .user = w->remote};
-  const da_worker_options options = {
-      .sched = w->sched,
-      .far = &far,
-      .own_targets = w->own_targets,
-      .running_max = w->running_max,
-      .limits = w->limits,
-      .limit_count = w->limit_count,
-      .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step, .stubs = bind_stubs_write},
-      .targets = w->scripts.targets,
-      .target_count = w->scripts.target_count,
-      .pid = w->pid,
-      .secret = secret,
-      .step_threads = sizes.step_threads,
-      .warm_bytes = sizes.warm_bytes,
-      .span_limit_ms = sizes.span_limit_ms,
-      .deaths_max = sizes.deaths_max,
-      .event = hear_event,
-      .user = w};
+  const da_worker_options options = {.sched = w->sched,
+                                     .far = &far,
+                                     .own_targets = w->own_targets,
+                                     .running_max = w->running_max,
+                                     .limits = w->limits,
+                                     .limit_count = w->limit_count,
+                                     .hooks = cli_worker_hooks(),
+                                     .targets = w->scripts.targets,
+                                     .target_count = w->scripts.target_count,
+                                     .pid = w->pid,
+                                     .secret = secret,
+                                     .step_threads = w->sizes.step_threads,
+                                     .warm_bytes = w->sizes.warm_bytes,
+                                     .span_limit_ms = w->sizes.span_limit_ms,
+                                     .deaths_max = w->sizes.deaths_max,
+                                     .event = hear_event,
+                                     .user = w};
   da_status status = da_worker_new(&options, &w->worker, err);
   if (status != DA_OK) return status;
   da_sched_events events = da_worker_events(w->worker);
@@ -391,7 +389,8 @@ int cli_worker(const cli_command *command)
   static far_worker w;
   w.command = w.hearing.command = command;
   w.lease_ms = LEASE_MS;
-  int code = read_servers(&w);
+  int code = cli_read_sizes(command, &w.sizes);
+  if (code == 0) code = read_servers(&w);
   if (code == 0) code = read_limits(&w);
   if (code == 0) code = read_running(&w);
   if (code == 0) code = read_pid(&w);

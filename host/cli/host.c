@@ -8,11 +8,11 @@
 #include <uv.h>
 
 #include "../../bindings/bind.h"
-#include "../../bindings/bind_stubs.h"
 #include "../base/log.h"
 #include "../sched/control.h"
 #include "cli.h"
 #include "event.h"
+#include "plugins.h"
 
 enum { TICK_MS = 1000 };
 
@@ -138,21 +138,20 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
   uint8_t secret[16];
   da_store_secret(host->store, secret);
   bind_setup();
-  da_worker_options worker = {
-      .sched = host->sched,
-      .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step, .stubs = bind_stubs_write},
-      .targets = options->targets,
-      .target_count = options->target_count,
-      .shared = options->shared,
-      .pid = host->pid,
-      .secret = secret,
-      .step_threads = options->step_threads,
-      .warm_bytes = options->warm_bytes,
-      .span_limit_ms = options->span_limit_ms,
-      .after_death = da_store_after_death(host->store),
-      .deaths_max = options->deaths_max,
-      .event = cli_service_event,
-      .user = &host->service};
+  da_worker_options worker = {.sched = host->sched,
+                              .hooks = cli_worker_hooks(),
+                              .targets = options->targets,
+                              .target_count = options->target_count,
+                              .shared = options->shared,
+                              .pid = host->pid,
+                              .secret = secret,
+                              .step_threads = options->step_threads,
+                              .warm_bytes = options->warm_bytes,
+                              .span_limit_ms = options->span_limit_ms,
+                              .after_death = da_store_after_death(host->store),
+                              .deaths_max = options->deaths_max,
+                              .event = cli_service_event,
+                              .user = &host->service};
   da_status status = da_worker_new(&worker, &host->worker, err);
   if (status != DA_OK) return status;
   da_sched_events events = da_worker_events(host->worker);

@@ -12,6 +12,7 @@
 #include "../sched/kill.h"
 #include "config.h"
 #include "event.h"
+#include "plugins.h"
 #include "text.h"
 
 enum { RETRY_MS = 20, SILENT_MS = 10000, SAY_MS = 1000 };
@@ -84,12 +85,13 @@ static void here_ready(void *user)
   (void)cli_service_ask(cli_host_service(a->host), cJSON_Duplicate(a->ask->json, true), a->ask->bundle, &sink);
 }
 
-void cli_read_sizes(const cli_command *command, cli_host_options *options)
+int cli_read_sizes(const cli_command *command, cli_host_options *options)
 {
   options->warm_bytes = (size_t)cli_config_number(command, CLI_WARM);
   options->step_threads = (int)cli_config_number(command, CLI_STEP_THREADS);
   options->span_limit_ms = cli_config_number(command, CLI_SPAN_LIMIT);
   options->deaths_max = (int)cli_config_number(command, CLI_DEATHS);
+  return cli_plugins_load(command);
 }
 
 static int answer_here(attempt *a, da_store *store)
@@ -231,7 +233,8 @@ int cli_reach(const cli_ask *ask, cli_client *client)
   const char *fault = da_kill_setup();
   cli_host_options sizes = {0};
   if (fault != NULL) return cli_fail(CLI_EXIT_USAGE, "%s", fault);
-  cli_read_sizes(ask->command, &sizes);
+  int refused = cli_read_sizes(ask->command, &sizes);
+  if (refused != 0) return refused;
   char *place = cli_store_place(ask->command);
   attempt a = {.ask = ask, .client = client, .place = place, .sizes = &sizes};
   da_store_options options = {.create = ask->create};

@@ -42,7 +42,7 @@ int cli_reach(const cli_ask *ask, cli_client *client);
 
 /* Absolute path of the store of this command; free() it. */
 char *cli_store_place(const cli_command *command);
-/* --warm, --step-threads and what else says how a worker is to be. */
-void cli_read_sizes(const cli_command *command, cli_host_options *options);
+/* --warm, --step-threads and what else says how a worker is to be; loads its plugins. An exit code. */
+int cli_read_sizes(const cli_command *command, cli_host_options *options);
 
 #endif

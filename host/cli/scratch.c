@@ -3,6 +3,7 @@
 #include "scratch.h"
 
 #include "../../bindings/bind.h"
+#include "plugins.h"
 
 #define PID "local/scratch"
 
@@ -38,7 +39,7 @@ da_status cli_scratch_open(cli_scratch *scratch, void (*hear)(void *user, const 
   da_store_secret(scratch->store, secret);
   bind_setup();
   da_worker_options worker = {.sched = scratch->sched,
-                              .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
+                              .hooks = cli_worker_hooks(),
                               .targets = &da_default_target,
                               .target_count = 1,
                               .pid = PID,

@@ -118,6 +118,8 @@ typedef enum cli_setting_type {
   X(SPAN_LIMIT, "span-limit", "worker.span_limit", OWN, DURATION, "30s", 1, CLI_MS_MAX, NULL, "D",                     \
     "time workflow code may run without an await")                                                                     \
   X(DEATHS, "deaths", "worker.deaths", OWN, NUMBER, "10", 1, 1000000, NULL, "N",                                       \
-    "deaths of the process in one step that park an execution")
+    "deaths of the process in one step that park an execution")                                                        \
+  X(PLUGIN, "plugin", "worker.plugins", OWN, LIST, NULL, 0, 0, NULL, "FILE",                                           \
+    "functions in C for da.native, a shared object; may be given several times")
 
 #endif

@@ -15,6 +15,7 @@
 #include "../base/clock.h"
 #include "../base/limits.h"
 #include "history.h"
+#include "plugins.h"
 
 enum {
   STEP_THREADS = 2,
@@ -256,7 +257,7 @@ static da_status open_worker(cli_trial *t, da_err *err)
   da_store_secret(t->store, secret);
   bind_setup();
   da_worker_options worker = {.sched = t->sched,
-                              .hooks = {.open_isolate = bind_open_isolate, .open_step = bind_open_step},
+                              .hooks = cli_worker_hooks(),
                               .targets = t->options.targets,
                               .target_count = t->options.target_count,
                               .pid = t->pid,

@@ -16,7 +16,7 @@
 #define F_SETTINGS ((CLI_BIT(CLI_FLAG_COUNT) - 1) & ~(CLI_BIT(CLI_SETTING_FIRST) - 1))
 #define F_REMOTE (F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(HELP) | F(QUIET) | F(JSON))
 #define F_BOTH (F_REMOTE | F(DATA)) /* works the same way with a store */
-#define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS))
+#define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS) | F(PLUGIN))
 
 const cli_flag cli_flags[CLI_FLAG_COUNT] = {
 #define X(name, text, metavar, help) {text, metavar, help},
@@ -27,7 +27,7 @@ const cli_flag cli_flags[CLI_FLAG_COUNT] = {
 #undef X
 };
 
-const cli_flag_set cli_repeated = F(TAG) | F(ARG) | F(LISTEN) | F(CORS);
+const cli_flag_set cli_repeated = F(TAG) | F(ARG) | F(LISTEN) | F(CORS) | F(PLUGIN);
 /* What is asked, and of what, that lies in the environment would be forgotten there. */
 const cli_flag_set cli_only_words = F(HELP) | F(PRINT_CONFIG) | F(WHERE) | F(VALUE) | F(VERSION) | F(ACTION) |
                                     F(ACTIONS) | F(TASKS) | F(CRON) | F(PROMISE_ID) | F(PROMISE_PARAM) |
@@ -426,7 +426,8 @@ const cli_verb cli_verbs[] = {
     {"stubs", "GROUP...", "", remote_stubs_help,
      F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(TIMEOUT) | F(QUIET) | F(HELP), 1, CLI_OPERANDS_MAX,
      cli_remote_stubs},
-    {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP), 1, CLI_OPERANDS_MAX, cli_test},
+    {"test", "FILE... [-- BUSTED...]", "run tests of workflows", test_help, F(HELP) | F(PLUGIN), 1, CLI_OPERANDS_MAX,
+     cli_test},
     {"replay", "HISTORY FILE", "does code still fit what was recorded?", replay_help, F(HELP) | F(QUIET) | F(JSON), 2,
      2, cli_replay},
     {"verify", "", "check the whole store", verify_help, F_COMMON | F(JSON), 0, 0, cli_verify},

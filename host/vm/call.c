@@ -269,10 +269,20 @@ typedef struct da_counter {
   uint64_t count;
 } da_counter;
 
+/* "sensor-read" of a native "sensor.read": '.' parts calls in ids, and no function of a library has '-' in its name. */
+static da_slice native_label(da_arena *arena, da_slice name)
+{
+  char *label = da_arena_alloc(arena, name.len);
+  for (size_t i = 0; i < name.len; i++) label[i] = name.ptr[i] == '.' ? '-' : name.ptr[i];
+  return da_slice_make(label, name.len);
+}
+
 static da_slice child_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
 {
-  if (spec->key.len != 0) return da_id_child_key(&execution->arena, scope->id, spec->func, spec->key);
-  da_slice name = spec->queue.name.len > 0 ? da_queue_counted(&execution->arena, spec) : spec->func;
+  da_slice name = spec->func;
+  if (spec->native) name = native_label(&execution->arena, spec->func);
+  if (spec->key.len != 0) return da_id_child_key(&execution->arena, scope->id, name, spec->key);
+  if (spec->queue.name.len > 0) name = da_queue_counted(&execution->arena, spec);
   da_counter *counter = da_table_get(&scope->counts, name);
   if (counter == NULL) {
     counter = da_arena_zalloc(&execution->arena, sizeof *counter);

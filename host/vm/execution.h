@@ -143,6 +143,7 @@ struct da_child {
   da_fiber *fiber;    /* branch, or without a record */
   da_slice record_id; /* da.get(): where it is recorded that nothing was found */
   /* a step */
+  bool native;      /* a step whose function is in C */
   bool under_way;   /* counts as busy */
   char *cancel_why; /* cancelled while it ran; owned */
   da_retry retry;
@@ -330,6 +331,7 @@ typedef struct da_call_spec {
   int64_t timeout_ms; /* -1: none */
   int64_t attempt_timeout_ms;
   const da_retry *retry; /* NULL: the default */
+  bool native;           /* step: func is the name of a native */
   bool detached;         /* a workflow with a life of its own */
   int64_t delay_ms;      /* workflow: it begins so much later */
   da_map tags;           /* workflow, promise: of the script's; borrowed */
@@ -339,6 +341,9 @@ typedef struct da_call_spec {
   int closure_ref; /* inline: registry reference, taken over */
   da_queue queue;  /* recv, acquire, take, send: name, kind, limit, per_ms; func is the name too */
 } da_call_spec;
+
+/* The native of that name, or NULL. Any thread. */
+const struct da_native *da_worker_native(const da_worker *worker, da_slice name);
 
 /* Makes a durable call, or finds it in the records. NULL: err holds the words of a misuse; or the execution is being
  * parked (da_execution_parking()), then the caller must yield to the host. */

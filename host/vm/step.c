@@ -35,7 +35,10 @@ static void let_go(da_child *child)
   if (job == NULL) return;
   child->job = NULL;
   job->user = NULL;
-  if (da_step_pool_withdraw(child->execution->worker->steps, job)) da_step_job_delete(job);
+  bool async = job->native != NULL && job->native->kind == DA_NATIVE_ASYNC;
+  if (job->native != NULL) job->native->cancel(job);
+  if (async ? job->native->let_go(job) : da_step_pool_withdraw(child->execution->worker->steps, job))
+    da_step_job_delete(job);
   da_execution_unref(child->execution);
 }
 
@@ -105,6 +108,7 @@ void da_step_cancel(da_child *child, const char *why)
     end_canceled(child);
     return;
   }
+  if (child->job->native != NULL) child->job->native->cancel(child->job);
   int64_t at = da_clock_now_ms() + DA_CANCEL_GRACE_MS;
   stop_timer(&child->limit);
   child->limit = da_timer_start(worker->sched, at < child->timeout_at ? at : child->timeout_at, limit_reached, child);
@@ -237,20 +241,27 @@ static void job_progressed(da_step_job *job)
   da_buf_free(&text);
 }
 
-static void job_done(da_step_job *job)
+/* The execution is not pumped; it is the caller's to unref. NULL: the job was let go. */
+static da_execution *job_ended(da_step_job *job)
 {
   da_child *child = job->user;
-  if (child != NULL) { /* else it was let go */
-    da_execution *execution = child->execution;
+  da_execution *execution = child != NULL ? child->execution : NULL;
+  if (child != NULL) {
     child->job = NULL;
     if (child->attempt_timeout_ms > 0 && !child->canceled) stop_timer(&child->limit);
-    if (goes_on(execution)) {
+    if (goes_on(execution))
       attempt_ended(child, job->ok, da_buf_slice(&job->data), da_buf_slice(&job->rest), job->fatal);
-      da_execution_pump(execution);
-    }
-    da_execution_unref(execution);
   }
   da_step_job_delete(job);
+  return execution;
+}
+
+static void job_done(da_step_job *job)
+{
+  da_execution *execution = job_ended(job);
+  if (execution == NULL) return;
+  if (goes_on(execution)) da_execution_pump(execution);
+  da_execution_unref(execution);
 }
 
 /* The deadline of the step, or of this attempt, has come, or a cancelled one has had its time. */
@@ -286,11 +297,11 @@ static void arm_limit(da_child *child)
   if (at < DA_TIME_MAX) child->limit = da_timer_start(child->execution->worker->sched, at, limit_reached, child);
 }
 
-static void attempt_named(da_child *child)
+/* The attempt as a thread is given it. */
+static da_step_job *make_job(da_child *child)
 {
   da_execution *execution = child->execution;
   da_step_job *job = da_step_job_new();
-  job->bundle = da_bundle_ref(da_group_step_bundle(execution, child->call.func, child->version));
   job->version = child->version;
   job->target = da_arena_dup(&job->arena, execution->target);
   job->func = da_arena_dup(&job->arena, child->call.func);
@@ -304,9 +315,42 @@ static void attempt_named(da_child *child)
   job->user = child;
   child->job = job;
   da_execution_ref(execution);
+  return job;
+}
+
+static void attempt_named(da_child *child)
+{
+  da_execution *execution = child->execution;
+  da_step_job *job = make_job(child);
+  job->bundle = da_bundle_ref(da_group_step_bundle(execution, child->call.func, child->version));
   const da_worker_options *options = &execution->worker->options;
   if (options->take_step == NULL || !options->take_step(options->user, job))
     da_step_pool_submit(execution->worker->steps, job);
+  arm_limit(child);
+}
+
+/* ---- native -------------------------------------------------------------------------------------------- */
+
+/* As attempt_named(). A native of the loop thread ends as it is called, some. */
+static void attempt_native(da_child *child)
+{
+  const da_worker *worker = child->execution->worker;
+  const da_native *native = da_worker_native(worker, child->call.func);
+  if (native == NULL) {
+    da_execution_park(child->execution, "native", "the native '%.*s' is not in this process", DA_FMT(child->call.func));
+    return;
+  }
+  da_step_job *job = make_job(child);
+  const da_worker_options *options = &worker->options;
+  if (options->take_step == NULL || !options->take_step(options->user, job)) {
+    job->native = native;
+    job->sched = worker->sched;
+    if (native->kind != DA_NATIVE_POOL && native->run(job)) {
+      da_execution_unref(job_ended(job)); /* whoever made the attempt pumps */
+      return;
+    }
+    if (native->kind == DA_NATIVE_POOL) da_step_pool_submit(worker->steps, job);
+  }
   arm_limit(child);
 }
 
@@ -406,6 +450,8 @@ static void attempt(da_child *child)
   child->attempt++;
   if (child->kind == DA_CALL_INLINE)
     attempt_inline(child);
+  else if (child->native)
+    attempt_native(child);
   else
     attempt_named(child);
 }
@@ -415,6 +461,7 @@ void da_step_start(da_child *child, const da_call_spec *spec)
   da_execution *execution = child->execution;
   child->retry = spec->retry != NULL ? *spec->retry : da_retry_default;
   child->attempt_timeout_ms = spec->attempt_timeout_ms;
+  child->native = spec->native;
   if (child->kind != DA_CALL_INLINE) child->args = da_slice_make(da_xstrndup(spec->args), spec->args.len);
   child->under_way = true;
   execution->busy++;

@@ -91,6 +91,12 @@ void da_step_submit_wait(lua_State *L, da_op *op)
   while (ask_store(state->pool, op) && op->status == DA_EFULL && wait_for_room(state->pool, state->job, op)) continue;
 }
 
+const da_native *da_step_native(lua_State *L, da_slice name)
+{
+  const da_worker_hooks *hooks = &da_step_state_of(L)->pool->hooks;
+  return hooks->native != NULL ? hooks->native(hooks->natives, name) : NULL;
+}
+
 void da_step_start_request(lua_State *L, da_op *op, const da_root *root)
 {
   const step_state *state = da_step_state_of(L);
@@ -250,6 +256,10 @@ static void add_string(lua_State *L, int index, da_buf *out)
 
 static void run_job(step_thread *thread, da_step_job *job)
 {
+  if (job->native != NULL) {
+    (void)job->native->run(job);
+    return;
+  }
   step_state *state = state_for(thread, job);
   if (state == NULL) return;
   lua_State *L = state->L;

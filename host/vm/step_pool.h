@@ -11,6 +11,7 @@
 #ifndef DA_VM_STEP_POOL_H
 #define DA_VM_STEP_POOL_H
 
+#include "native.h"
 #include "worker.h"
 
 /* Registry key of the function (name, args JSON, version) -> ok, data JSON, rest JSON or nil, fatal. Never raises. */
@@ -20,10 +21,13 @@ typedef struct da_step_pool da_step_pool;
 typedef struct da_step_job da_step_job;
 
 struct da_step_job {
-  da_bundle *bundle; /* kept until the job is deleted */
-  da_slice func;     /* owned by `arena`, as the other slices */
-  da_slice args;     /* JSON array */
-  da_slice id;       /* of the step's promise */
+  da_bundle *bundle;       /* kept until the job is deleted; NULL of a native */
+  const da_native *native; /* what is run in place of a function of the bundle; NULL: nothing */
+  void *native_call;       /* the native's own */
+  da_sched *sched;         /* of a native: where done() is posted */
+  da_slice func;           /* owned by `arena`, as the other slices */
+  da_slice args;           /* JSON array */
+  da_slice id;             /* of the step's promise */
   da_slice execution;
   da_slice target; /* address of its group */
   int64_t version; /* of the function */
@@ -82,6 +86,8 @@ da_progress da_step_job_progress(const da_step_job *job);
 da_step_job *da_step_job_of(struct lua_State *L);
 /* As da_sched_submit_wait(), but on a full disk it waits for room; DA_ECLOSED when the pool is being deleted. */
 void da_step_submit_wait(struct lua_State *L, da_op *op);
+/* The native of that name, or NULL. */
+const da_native *da_step_native(struct lua_State *L, da_slice name);
 /* Adds the request that starts an execution: without a target, of the running job's group and bundle. */
 void da_step_start_request(struct lua_State *L, da_op *op, const da_root *root);
 /* How far it is. total < 0: unknown. The job under way must not be NULL. */

@@ -89,6 +89,12 @@ static void tell_interest(da_worker *worker, const da_promise *promise)
   }
 }
 
+const da_native *da_worker_native(const da_worker *worker, da_slice name)
+{
+  const da_worker_hooks *hooks = &worker->options.hooks;
+  return hooks->native != NULL ? hooks->native(hooks->natives, name) : NULL;
+}
+
 /* ---- cancellation -------------------------------------------------------------------------------------- */
 
 /* If the promise asks an execution to cancel: that execution's id, else empty. */

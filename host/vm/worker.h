@@ -39,6 +39,10 @@ typedef struct da_worker_hooks {
   /* Appends what others may call of a bundle, which is loaded in L: the answer to the function `~stubs` (builtin.c),
    * for all bundles of a group. NULL: nobody can ask that. */
   da_status (*stubs)(struct lua_State *L, da_buf *out, da_err *err);
+  /* The native of that name ("sensor.read"), which lives as long as the worker; NULL: there is none. The hook may be
+   * NULL: there are none at all. Any thread. */
+  const struct da_native *(*native)(void *natives, da_slice name);
+  void *natives;
 } da_worker_hooks;
 
 typedef enum da_event_kind {

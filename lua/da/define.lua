@@ -59,6 +59,31 @@ function da.service(group)
   })
 end
 
+-- Functions in C, by library and name: da.native.sensor.read(3). What there is, the process says when one is called.
+local function natives(library)
+  return setmetatable({}, {
+    __index = function(self, name)
+      if type(name) ~= "string" then error("a native is named by a string: da.native." .. library .. ".NAME", 2) end
+      local handle = core.native(library, name)
+      rawset(self, name, handle)
+      return handle
+    end,
+    __newindex = function() core.raise "natives are functions in C; a program or a plugin brings them" end,
+    __metatable = false,
+  })
+end
+
+da.native = setmetatable({}, {
+  __index = function(self, library)
+    if type(library) ~= "string" then error("a library of natives is named by a string: da.native.LIBRARY.NAME", 2) end
+    local each = natives(library)
+    rawset(self, library, each)
+    return each
+  end,
+  __newindex = function() core.raise "natives are functions in C; a program or a plugin brings them" end,
+  __metatable = false,
+})
+
 -- Raises a da.Error with a code of the script's own.
 function da.error(code, message, fields)
   if type(code) ~= "string" or code == "" then error("da.error needs a code that is a string, got " .. type(code), 2) end

@@ -183,6 +183,7 @@ function Limiter:take() end
 ---@class da
 ---@field async da.Definer `function async.NAME(...)` defines a workflow; `async("label", [options], function() ... end)` runs a branch.
 ---@field step da.Definer `function step.NAME(...)` defines a step; `step("label", [options], function() ... end)` runs a closure once.
+---@field native table<string, table<string, da.Function>> Functions in C: `da.native.sensor.read(3)`.
 ---@field log da.Log
 ---@field null lightuserdata JSON null in a list.
 ---@field _VERSION string

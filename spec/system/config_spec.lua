@@ -59,6 +59,7 @@ local SETTINGS = {
   { "worker.step_threads", "step-threads", "number" },
   { "worker.span_limit", "span-limit", "duration" },
   { "worker.deaths", "deaths", "number" },
+  { "worker.plugins", "plugin", "list" },
 }
 -- Another way to say listen, or metrics; they have specs of their own.
 local SETTLED = { ["server.bind"] = true, ["server.port"] = true, ["observability.metrics_port"] = true }

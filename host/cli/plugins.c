@@ -1,0 +1,31 @@
+/* plugins.c - functions in C beside the program's own.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "plugins.h"
+
+#include "../../bindings/bind.h"
+#include "../../bindings/bind_native.h"
+#include "../../bindings/bind_stubs.h"
+#include "config.h"
+
+static bind_natives *natives; /* of the process */
+
+int cli_plugins_load(const cli_command *command)
+{
+  const char *const *paths = cli_config_list(command, CLI_PLUGIN);
+  if (natives != NULL || paths == NULL) return CLI_EXIT_OK;
+  natives = bind_natives_new();
+  for (; *paths != NULL; paths++) {
+    da_err err = {{0}};
+    if (bind_natives_load(natives, *paths, &err) != DA_OK) return cli_fail(CLI_EXIT_USAGE, "%s", err.text);
+  }
+  return CLI_EXIT_OK;
+}
+
+da_worker_hooks cli_worker_hooks(void)
+{
+  return (da_worker_hooks){.open_isolate = bind_open_isolate,
+                           .open_step = bind_open_step,
+                           .stubs = bind_stubs_write,
+                           .native = bind_natives_find,
+                           .natives = natives};
+}

@@ -1,0 +1,264 @@
+-- native_spec.lua - functions in C, of a plugin (probe.c), called by workflows and steps.
+-- SPDX-License-Identifier: Apache-2.0
+local harness = require("spec.support.harness")
+local native = require("spec.support.native")
+local script = require("spec.support.script")
+
+local HEAD = [[
+local da = require "da"
+local async, await, pawait, step, p = da.async, da.await, da.pawait, da.step, da.native.probe
+]]
+
+local rows = {
+  { "is called, and returns, whatever its kind", [[
+    function async.main()
+      return { await(p.add(1, 2)), await(p.add_pool(3, 4)), p.add_pure(5, 6), await(p.later(5, 42)), await(p.at_once()) }
+    end]], '[3,7,11,42,"now"]' },
+  { "is given and gives values of every type, unchanged", [[
+    function async.main()
+      local all = { 1, -2, 1.5, "text", "a\0b\255", true, false, { 1, 2, { deep = { "x" } } }, { [1.5] = "y", [true] = 3 } }
+      local back, straight = { await(p.echo(table.unpack(all))) }, { p.echo_pure(table.unpack(all)) }
+      local function same(a, b)
+        if type(a) ~= "table" then return math.type(a) == math.type(b) and a == b end
+        for k, v in pairs(a) do if not same(v, b[k]) then return false end end
+        for k in pairs(b) do if a[k] == nil then return false end end
+        return true
+      end
+      return { same(all, back), same(all, straight), select("#", await(p.echo(nil, nil))),
+        (p.echo_pure(math.mininteger)) == math.mininteger }
+    end]], '[true,true,2,true]' },
+  { "builds lists and tables, also more than fit at a time", [[
+    function async.main()
+      local small, large = await(p.build(3)), await(p.build(300000))
+      return { small, #large.items, large.items[300000], p.sum(large.items) }
+    end]], '[{"items":[1,2,3],"name":"built","none":[]},300000,300000,45000150000]' },
+  { "reads tables by place and by name", [[
+    function async.main() return { p.sum { 1, 2, 3, name = "three" } } end]], '[6,"three"]' },
+  { "sees all bytes of a string, and refuses those with a zero where it wants a text", [[
+    function async.main()
+      local ok, e = pcall(p.text_length, "a\0b")
+      return { p.length("a\0b"), p.text_length("abc"), ok, e.code, e.message }
+    end]], '[3,3,false,"bad_argument","argument 1 of probe.text_length must be a string without a zero byte, got a string"]' },
+  { "names a wrong argument, and is not tried again", [[
+    function async.main()
+      local _, a = pawait(p.add("x", 2))
+      local _, b = pawait(p.add_pool(1))
+      local _, c = pcall(p.add_pure, 1, 2.5)
+      return { a.code, a.message, a.attempts, b.message, c.message, p.add_pure(1, 2.0) }
+    end]], '["bad_argument","argument 1 of probe.add must be an integer, got a string",1,' ..
+      '"argument 2 of probe.add_pool must be an integer, got nothing",' ..
+      '"argument 2 of probe.add_pure must be an integer, got a number",3]' },
+  { "is tried again when it fails, with its own error at the end", [[
+    function async.main()
+      local quick = { retry = { max = 3, first = 0.001 } }
+      local third, at_once = await(p.fails:with(quick)(3)), await(p.fails_sync:with(quick)(2))
+      local _, e = pawait(p.fails:with(quick)(9))
+      return { third, at_once, e.code, e.message, e.wanted, e.attempts }
+    end]], '[3,2,"not_yet","attempt 3",9,3]' },
+  { "is not tried again when it says that nothing will help", [[
+    function async.main()
+      local _, e = pawait(p.refuses())
+      return { e.code, e.message, e.attempts }
+    end]], '["refused","not this one",1]' },
+  { "may fail when it ends later", [[
+    function async.main()
+      local _, e = pawait(p.later:with { retry = { max = 2, first = 0.001 } }(1, -5))
+      return { e.code, e.message, e.attempts }
+    end]], '["negative","-5",2]' },
+  { "of several runs at the same time", [[
+    function async.main()
+      local list = {}
+      for i = 1, 200 do list[i] = i % 2 == 0 and p.later(i % 7, i) or p.add_pool(i, 0) end
+      local sum = 0
+      for _, n in ipairs(await(da.all(list))) do sum = sum + n end
+      return sum
+    end]], "20100" },
+  { "has keys, deadlines and options as a step has", [[
+    function async.main()
+      local keyed = await(p.add:with { key = "k" }(1, 1))
+      local _, e = pawait(p.never:with { timeout = "30ms" }(true))
+      local _, f = pawait(p.later:with { attempt_timeout = "10ms", retry = { max = 2, first = 0.001 } }(60000, 1))
+      return { keyed, e.code, f.code }
+    end]], '[2,"timedout","timedout"]' },
+  { "is told that nobody waits for it, and may answer that", [[
+    function async.main()
+      local _, e = pawait(da.within("20ms", p.never(true)))
+      local _, f = pawait(da.within("20ms", p.dozes(60000)))
+      return { e.code, f.code }
+    end]], '["timedout","timedout"]' },
+  { "cannot defer what is not of the kind ASYNC", [[
+    function async.main()
+      local _, e = pawait(p.misuse())
+      return { e.code, e.message }
+    end]], '["misuse","probe.misuse is not ASYNC: only such a call can be deferred"]' },
+  { "knows the call by its id", [[
+    function async.main()
+      local id, attempt, forever = await(p.identify())
+      return { id, attempt, forever, (await(p.identify:with { key = "k" }())) }
+    end]], '["x:probe-identify.1",1,true,"x:probe-identify=k"]' },
+  { "of the kinds POOL and PURE is run by a step where it stands, and the others say why not", [[
+    function step.sums()
+      local ok, e = pcall(p.add, 1, 2)
+      return p.add_pure(1, 2) + p.add_pool(3, 4), ok, e.message, (p.identify())
+    end
+    function async.main() return { await(step.sums()) } end]],
+    '[10,false,"the native \'probe.add\' runs on the loop thread: call it in the workflow","x:sums.1"]' },
+  { "of the kind PURE is called in inline steps, too", [[
+    function async.main() return await(step("inline", function() return p.add_pure(20, 22) end)) end]], "42" },
+  { "is no value, and takes no other names", [[
+    function async.main()
+      local ok, e = pcall(p.echo_pure, p.add)
+      local set = pcall(function() da.native.probe.mine = print end)
+      return { ok, e.message, set, tostring(p.add) }
+    end]], '[false,"a native cannot cross as a value; pass its name, and call da.native there (probe.add)",' ..
+      'false,"native.probe.add"]' },
+}
+
+describe("a native", function()
+  local plugin
+
+  setup(function() plugin = native.plugin "spec/native/probe.c" end)
+  teardown(native.remove)
+
+  for _, row in ipairs(rows) do
+    it(row[1], function()
+      local result = script.both { script = HEAD .. row[2], func = "main", env = { DAHOST_PLUGIN = plugin } }
+      assert.are.equal(row[3] .. "\n", result.out, result.err)
+    end)
+  end
+
+  local function counts(text)
+    local count = {}
+    for word, id in (text or ""):gmatch("(%a+) (%S+) %d+\n") do count[word .. " " .. id] = (count[word .. " " .. id] or 0) + 1 end
+    return count
+  end
+
+  it("that is recorded is not called again after a crash, and what was under way is", function()
+    local place = harness.place()
+    local journal = place.dir .. "/journal"
+    local life = { place = place, keep = true, func = "main", env = { DAHOST_PLUGIN = plugin, NATIVE_JOURNAL = journal },
+      script = HEAD .. [[
+        function step.dies(path, journal)
+          if io.open(path) then return end
+          repeat until io.open(journal):read("a"):find "dozes"
+          io.open(path, "w"):close()
+          os.execute "kill -9 $PPID"
+          os.execute "sleep 5"
+        end
+        function async.main(path, journal)
+          local a, b, c = await(p.add(1, 2)), await(p.add_pool(3, 4)), await(p.later(1, 5))
+          local open = p.dozes(300)
+          await(step.dies(path, journal))
+          return a + b + c + await(open)
+        end]], args = { place.dir .. "/killed", journal } }
+    assert.are.equal(9, script.run(life).signal)
+    local result = script.run(life)
+    assert.are.equal("315\n", result.out, result.err)
+    local count = counts(assert(io.open(journal)):read("a"))
+    assert.are.same({ 1, 1, 1, 2, 1 }, { count["add x:probe-add.1"], count["add x:probe-add_pool.1"],
+      count["later x:probe-later.1"], count["dozes x:probe-dozes.1"], count["dozed x:probe-dozes.1"] })
+    harness.remove(place)
+  end)
+
+  it("that is not in the process parks its execution, which goes on where it is", function()
+    local place = harness.place()
+    local life = { place = place, keep = true, func = "main", script = HEAD .. [[
+      function async.main() return await(p.add(40, 2)) end]] }
+    local without = script.run(life)
+    assert.are_not.equal(0, without.code)
+    assert.is_truthy(without.err:find("the native 'probe.add' is not in this process: there are none: --plugin FILE brings some", 1,
+      true), without.err)
+    local gone_on = harness.dahost({ "continue", "x", "--data", place.data })
+    assert.are.equal(0, gone_on.code, gone_on.err)
+    life.env = { DAHOST_PLUGIN = plugin }
+    local with = script.run(life)
+    assert.are.equal("42\n", with.out, with.err)
+    harness.remove(place)
+  end)
+
+  it("that kills the process again and again parks its execution", function()
+    local place = harness.place()
+    local life = { place = place, keep = true, func = "main", env = { DAHOST_PLUGIN = plugin, DAHOST_DEATHS = "2" },
+      script = HEAD .. "function async.main() return await(p.crash()) end" }
+    for _ = 1, 3 do
+      local result = script.run(life)
+      if result.signal == 0 then
+        assert.is_truthy(result.err:find("after 'x:probe-crash.1' (s.lua:3) had begun", 1, true), result.err)
+        harness.remove(place)
+        return
+      end
+    end
+    error "it was run a fourth time"
+  end)
+end)
+
+describe("a plugin", function()
+  local place
+
+  before_each(function() place = harness.place() end)
+  after_each(function() harness.remove(place) end)
+  teardown(native.remove)
+
+  local function source(text)
+    local file = assert(io.open(place.dir .. "/other.c", "w"))
+    file:write(text)
+    file:close()
+    return native.plugin(place.dir .. "/other.c")
+  end
+
+  local function refused_with(words, path, env)
+    env = env or {}
+    env.DAHOST_PLUGIN = path
+    local result = script.run { script = "function require('da').async.main() end", func = "main", env = env }
+    assert.are.equal(2, result.code, result.err)
+    assert.is_truthy(result.err:find(words, 1, true), result.err)
+  end
+
+  it("that is not there is refused by its name", function()
+    refused_with("plugin /nowhere/lib.so: ", "/nowhere/lib.so")
+  end)
+
+  it("that is no plugin is told how to become one", function()
+    refused_with('it exports no `dahost_plugin`, so it is no plugin of dahost; write DAHOST_PLUGIN("name", open, close) in it',
+      source "int nothing; ")
+  end)
+
+  it("of another version of the interface is refused with both numbers", function()
+    refused_with("built for version 99 of dahost.h, and this dahost has version 1; build it again with its header", source [[
+      #include "dahost.h"
+      static int open(dahost_library *l, void **u, char *w, size_t s) { (void)l; (void)u; (void)w; (void)s; return 0; }
+      extern const dahost_library_info dahost_plugin;
+      const dahost_library_info dahost_plugin = {99, sizeof(dahost_library_info), "other", open, NULL};]])
+  end)
+
+  it("says itself what is missing", function()
+    refused_with("library 'probe' cannot be used: the bus is not there", native.plugin "spec/native/probe.c", { NATIVE_REFUSES = "1" })
+  end)
+
+  it("that adds what cannot be is refused", function()
+    local function adds(line)
+      return source([[
+        #include "dahost.h"
+        static void fn(dahost_call *c, void *u) { (void)c; (void)u; }
+        static int open(dahost_library *l, void **u, char *w, size_t s)
+        { (void)u; (void)w; (void)s; (void)fn; ]] .. line .. [[ return 0; }
+        DAHOST_PLUGIN("other", open, NULL)]])
+    end
+    refused_with("library 'other' cannot be used: 'a b' cannot be the name of a native: letters, digits and '_'",
+      adds 'dahost_add(l, "a b", DAHOST_SYNC, fn, NULL);')
+    refused_with("library 'other' cannot be used: 'a' is added twice",
+      adds 'dahost_add(l, "a", DAHOST_SYNC, fn, NULL); dahost_add(l, "a", DAHOST_POOL, fn, NULL);')
+    refused_with("library 'other' cannot be used: 'a' needs a function and one of the four kinds",
+      adds 'dahost_add(l, "a", DAHOST_SYNC, NULL, NULL);')
+  end)
+end)
+
+describe("dahost.h", function()
+  for _, words in ipairs { "cc -std=c11 -x c", "cc -std=c17 -x c", "c++ -std=c++17 -x c++" } do
+    it("is clean as " .. words:match "%-std=(%S+)", function()
+      local text, well = native.compile(("echo '#include \"dahost.h\"' | %s -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -I%s "
+        .. "-fsyntax-only -"):format(words, native.HEADER))
+      assert(well, text)
+    end)
+  end
+end)
