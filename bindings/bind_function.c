@@ -309,7 +309,7 @@ static int call_native(lua_State *L, const handle *h)
   const da_native *native = execution != NULL ? da_worker_native(execution->worker, name) : NULL;
   if (native != NULL && native->kind == DA_NATIVE_PURE) return bind_native_call_pure(L, execution, native);
   execution = bind_execution(L, "a native was called");
-  if (native == NULL) return bind_native_missing(L, execution, name);
+  if (native == NULL && execution->worker->options.take_step == NULL) return bind_native_missing(L, execution, name);
   return call_handle(L, h, false);
 }
 

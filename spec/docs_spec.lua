@@ -436,6 +436,13 @@ describe("lua/README.md", function()
         assert.same({ "paid", "bodahost promise resolve expense-1:approval.1 true" }, { r.value, r.steps[1].value })
         assert.equal("escalated", t.run(wf.expense, { { boss = "bo" } }).value)]] },
       { "function async.ids", "", 'assert.same({ "ids-1", "ids-1:child.2", n = 2 }, t.run(wf.ids, {}).results)' },
+      { "function async.keep_warm", "", [[
+        local heat, opened = { 18.5, 22 }, 0
+        local function read() return table.remove(heat, 1) or error { code = "no_answer", message = "dead", fatal = true } end
+        local mock = { ["native.sensor.read"] = read,
+          ["native.valve.open"] = function() opened = opened + 1 end, ["native.valve.close"] = 1 }
+        assert.same({ "18.5 open", "22.0 close", "no_answer" }, t.run(wf.keep_warm, { 20, 3 }, { mock = mock }).value)
+        assert.equal(1, opened)]] },
       { "da.progress(0, 1,", "", [[
         assert.same({ "paid 7", 1, "receipt of 7", n = 3 }, t.run(wf.pay, { "visa", 7 }).results)
         assert.equal("no_card", t.run(wf.pay, { "", 7 }).error.code)]] },

@@ -335,16 +335,18 @@ static void attempt_named(da_child *child)
 static void attempt_native(da_child *child)
 {
   const da_worker *worker = child->execution->worker;
-  const da_native *native = da_worker_native(worker, child->call.func);
-  if (native == NULL) {
-    da_execution_park(child->execution, "native", "the native '%.*s' is not in this process", DA_FMT(child->call.func));
-    return;
-  }
-  da_step_job *job = make_job(child);
   const da_worker_options *options = &worker->options;
+  const da_native *native = da_worker_native(worker, child->call.func);
+  da_step_job *job = make_job(child);
   if (options->take_step == NULL || !options->take_step(options->user, job)) {
     job->native = native;
     job->sched = worker->sched;
+    if (native == NULL) {
+      let_go(child);
+      da_execution_park(child->execution, "native", "the native '%.*s' is not in this process",
+                        DA_FMT(child->call.func));
+      return;
+    }
     if (native->kind != DA_NATIVE_POOL && native->run(job)) {
       da_execution_unref(job_ended(job)); /* whoever made the attempt pumps */
       return;

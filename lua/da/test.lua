@@ -113,8 +113,10 @@ local function read_mocks(held, given, depth)
   if given ~= nil and type(given) ~= "table" then error("mock is a table of [\"step.NAME\"] = function", depth + 1) end
   for key, mock in pairs(given or {}) do
     local name = type(key) == "string" and key:match("^step%.(.+)$")
+    local native = type(key) == "string" and key:match("^native%.([%w_]+%.[%w_]+)$") -- defined by no script
+    name = name or native
     if not name then error(("mock: '%s' names no step; write [\"step.NAME\"] = function"):format(tostring(key)), depth + 1) end
-    local found, all = false, {}
+    local found, all = native ~= nil, {}
     for _, script in ipairs(held) do
       found = found or script.steps[name]
       for step in pairs(script.steps) do all[step] = true end

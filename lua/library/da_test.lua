@@ -36,7 +36,7 @@ function Handle:get(id) end
 function Handle:elapsed() end
 
 ---@class da.test.Options
----@field mock? table<string, any> ["step.NAME"] = a function of the arguments, or a value.
+---@field mock? table<string, any> ["step.NAME"], ["native.LIBRARY.NAME"] = a function of the arguments, or a value.
 ---@field resolve? table<string, any> Values for promises, by id or name; a function is called with the id.
 ---@field reject? table<string, any> Messages, or {code=, message=}.
 ---@field send? table<string, any[]> Messages by channel, as of Handle:send(), at the begin.

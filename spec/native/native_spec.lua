@@ -253,6 +253,74 @@ describe("a plugin", function()
   end)
 end)
 
+describe("bindings/README.md", function()
+  local text = assert(io.open("bindings/README.md")):read("a")
+  local place
+
+  before_each(function() place = harness.place() end)
+  after_each(function() harness.remove(place) end)
+  teardown(native.remove)
+
+  local function block(language, n)
+    local found
+    for each in text:gmatch("\n```" .. language .. "\n(.-)\n```") do
+      n = n - 1
+      found = n == 0 and each or found
+    end
+    return assert(found)
+  end
+
+  it("begins with a native in under 30 lines that does what it says", function()
+    local source = block("c", 1)
+    assert.is_true(select(2, source:gsub("\n", "")) + 1 < 30)
+    local file = assert(io.open(place.dir .. "/thermal.c", "w"))
+    file:write(source, "\n")
+    file:close()
+    local env = { DAHOST_PLUGIN = native.plugin(place.dir .. "/thermal.c") }
+    local result = script.run { script = block("lua", 1), func = "main", args = { "9999" }, env = env }
+    assert.are.equal('"no_zone"\n', result.out, result.err)
+  end)
+
+  it("shows calls that end later as they compile", function()
+    local file = assert(io.open(place.dir .. "/later.c", "w"))
+    file:write('#include "dahost.h"\nstruct job { dahost_token token; };\nstruct job *job_new(dahost_token);\n' ..
+      "void job_stop(void *);\nvoid driver_submit(void *, struct job *);\n", block("c", 2),
+      "\nvoid use(void);\nvoid use(void) { (void)begin; (void)driver_done; }\n")
+    file:close()
+    local said, well = native.compile(("cc -std=c11 -Wall -Wextra -Werror -I%s -fsyntax-only %s/later.c"):format(native.HEADER,
+      place.dir))
+    assert(well, said)
+  end)
+
+  it("names functions of dahost.h that exist, and leaves no kind out", function()
+    local header = assert(io.open("bindings/dahost.h")):read("a")
+    for name in text:gmatch("(dahost_[%w_]+)%(") do
+      assert.is_truthy(header:find(name .. "(", 1, true), name .. " is not in dahost.h")
+    end
+    for kind in header:match("typedef enum dahost_kind {(.-)}"):gmatch("DAHOST_%u+") do
+      assert.is_truthy(text:find(kind, 1, true), kind .. " is not described")
+    end
+  end)
+end)
+
+describe("the example of a device", function()
+  for _, document in ipairs { "README.md", "examples/README.md" } do
+    it("runs as " .. document .. " says", function()
+      local place = harness.place()
+      local text = assert(io.open(document)):read("a")
+      local function line(words)
+        local found = assert(text:match("\n    %$ (" .. words .. "[^\n]*)"), words)
+        return (found:gsub("[./tmp]*libdevice%.so", place.dir .. "/libdevice.so"):gsub("^dahost", os.getenv("DAHOST_BIN")))
+      end
+      local said, well = native.compile(line "cc %-std=c11")
+      assert(well, said)
+      local got = native.compile(line "dahost run examples/device" .. " --quiet --data " .. place.data)
+      assert.is_truthy(got:find('["18.5: 30 %","21.5: 0 %","sensor_broken","27.5: 0 %"]', 1, true), got)
+      harness.remove(place)
+    end)
+  end
+end)
+
 describe("dahost.h", function()
   for _, words in ipairs { "cc -std=c11 -x c", "cc -std=c17 -x c", "c++ -std=c++17 -x c++" } do
     it("is clean as " .. words:match "%-std=(%S+)", function()

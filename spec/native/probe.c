@@ -1,5 +1,6 @@
 /* probe.c - a plugin for specs: natives of all kinds, and those that go wrong.
  * SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 -- cases.lua - the examples as the kill harness plays them, one entry per file and outcome.
 --
 -- Sleeps and time-outs are given as milliseconds where the script lets us, so that a life is short.
+-- plugin: the source of functions in C that it calls.
 -- serve: it is run by a process of `dahost serve` with these operands, for calls of other groups.
 -- A new example belongs here: spec/system/examples_spec.lua fails for a file of examples/ that no case plays.
 --
@@ -121,6 +122,14 @@ local cases = {
     id = "thermostat-1",
     args = { "keep_warm", "20", "4", '"3ms"' },
     result = '["18.5: 40 %","21.5: 0 %","sensor_broken","27.5: 0 %"]\n',
+  },
+  {
+    name = "device",
+    script = "examples/device/keep_warm.lua",
+    plugin = "examples/device/device.c",
+    id = "device-1",
+    args = { "keep_warm", "20", "4", '"3ms"' },
+    result = '["18.5: 30 %","21.5: 0 %","sensor_broken","27.5: 0 %"]\n',
   },
   {
     name = "meter",

@@ -187,6 +187,7 @@ end
 
 function M.case_env(case, place, extra)
   local env = { DAHOST_DATA = place.data, LEDGER = place.ledger, DAHOST_TIME_FACTOR = case.time_factor }
+  if case.plugin then env.DAHOST_PLUGIN = require("spec.support.native").kept_plugin(case.plugin) end
   for k, v in pairs(case.env or {}) do env[k] = v end
   for k, v in pairs(extra or {}) do env[k] = v end
   return env

@@ -1,7 +1,7 @@
 -- native.lua - plugins for specs: C sources compiled against bindings/dahost.h alone, once for each run of a spec file.
 --
--- Here:    plugin(source[, flags]) -> path of the shared object; compile(words) -> what the compiler says, and whether it
---          was content; HEADER, the folder of dahost.h.
+-- Here:    plugin(source) -> path of the shared object; kept_plugin(source), for specs that share one; compile(words) ->
+--          what the compiler says, and whether it was content; HEADER, the folder of dahost.h.
 -- May:     use no header of dahost but that one.
 --
 -- SPDX-License-Identifier: Apache-2.0
@@ -22,14 +22,32 @@ end
 
 local places = {}
 
-function M.plugin(source, flags)
-  local place = harness.place()
-  places[#places + 1] = place
-  local path = place.dir .. "/lib" .. source:match("([%w_]+)%.c$") .. ".so"
-  local text, well = M.compile(("cc -std=c11 -D_GNU_SOURCE %s -g -shared -fPIC -I%s %s -o %s %s"):format(WARNINGS, M.HEADER,
-    flags or "", path, source))
+local function build(source, path)
+  local text, well = M.compile(("cc -std=c11 %s -g -pthread -shared -fPIC -I%s -o %s %s"):format(WARNINGS, M.HEADER, path,
+    source))
   assert(well, text)
   return path
+end
+
+local function name_of(source) return "lib" .. source:match("([%w_]+)%.c$") .. ".so" end
+
+function M.plugin(source)
+  local place = harness.place()
+  places[#places + 1] = place
+  return build(source, place.dir .. "/" .. name_of(source))
+end
+
+local kept = {}
+
+-- The same beside the program, where it stays; another spec may do so at the same time.
+function M.kept_plugin(source)
+  if not kept[source] then
+    local path = assert(os.getenv("DAHOST_BIN")):match("^(.*)/[^/]*$") .. "/spec/" .. name_of(source)
+    local fresh = ("%s.%d"):format(path, uv.os_getpid())
+    assert(os.rename(build(source, fresh), path))
+    kept[source] = path
+  end
+  return kept[source]
 end
 
 function M.remove()

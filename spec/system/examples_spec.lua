@@ -18,6 +18,7 @@ describe("examples", function()
       for _, operand in ipairs(case.serve or {}) do played[operand:match("[^=]+$")] = true end
     end
     local scan = assert(uv.fs_scandir("examples"))
+    assert.is_true(played["examples/device/keep_warm.lua"])
     for name in function() return uv.fs_scandir_next(scan) end do
       local path = "examples/" .. name
       if name:find("%.lua$") and not name:find("_spec%.lua$") then assert.is_true(played[path], path .. " is in no case") end
