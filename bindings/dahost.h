@@ -209,6 +209,83 @@ void dahost_on_cancel(dahost_call *call, void (*fn)(void *data), void *data);
 struct lua_State *dahost_lua(dahost_call *call);
 dahost_value dahost_lua_value(dahost_call *call, int index);
 
+/* ---- hosts: dahost within a program --------------------------------------------------------------------- */
+
+/* A host is what `dahost serve` is without a network: a store, the executions in it, the threads that run steps. It
+ * makes one thread for the store and those for steps, no other; it changes no disposition of a signal (so workflow code
+ * that never awaits is not interrupted, and a damaged store ends the process without words).
+ *
+ * A host belongs to the thread that opens it: all functions here are for that thread, which is its loop thread, and
+ * from none of the host's own callbacks but where it is said. It works while that thread turns the loop:
+ *   - in dahost_wait() and dahost_turn();
+ *   - or in uv_run(), if the host was given the loop of the program;
+ *   - or whenever dahost_fd() is readable or dahost_timeout() is over: then dahost_turn(host, false) does what is to be
+ * done. What is on disk is safe whenever the process ends. A process may have several hosts. */
+typedef struct dahost dahost;
+struct uv_loop_s;
+
+typedef struct dahost_options {
+  uint32_t size;         /* of this struct: sizeof(dahost_options) */
+  const char *directory; /* of the store, made if it is not there; NULL: in memory, gone with it */
+  const dahost_library_info *const *libraries; /* up to a NULL; NULL: none */
+  int step_threads;                            /* 0: 4 */
+  int64_t warm_bytes;                          /* memory for suspended executions; 0: 64 MiB; -1: none is kept */
+  struct uv_loop_s *loop;                      /* to run on; it outlives the host. NULL: one of its own */
+  /* A line that a script printed, without its end, of execution `id`; on the loop thread. NULL: lines go to stderr. */
+  void (*output)(void *user, const char *id, const char *line);
+  void *user;
+} dahost_options;
+
+/* NULL: `why` says why not ("the directory is held by process 4711"). It goes on with what an earlier process left. */
+dahost *dahost_open(const dahost_options *options, char *why, size_t why_size);
+/* Steps that run are not waited for; nothing is settled; executions go on when the store is opened again. Turns the
+ * loop until it is free of the host. NULL is allowed. */
+void dahost_close(dahost *host);
+/* What was wrong when a function last said false, or DAHOST_UNKNOWN; belongs to the host, until the next such. */
+const char *dahost_error(const dahost *host);
+
+/* Reads and serves a script. False: a file that is not there, or an error in it, with its line. */
+bool dahost_load(dahost *host, const char *path);
+/* Starts execution `id` of workflow `function` of the scripts loaded; args: a JSON array. One that is there already is
+ * left as it is. False: no such function, no such id, no JSON. Does not wait for the disk. */
+bool dahost_start(dahost *host, const char *id, const char *function, const char *args);
+
+typedef enum dahost_state {
+  DAHOST_UNKNOWN, /* there is no such promise; or the wait failed: dahost_error() */
+  DAHOST_PENDING,
+  DAHOST_RESOLVED,
+  DAHOST_REJECTED,
+  DAHOST_CANCELED,
+  DAHOST_TIMEDOUT
+} dahost_state;
+
+/* Waits, turning the loop, until the promise `id` (of an execution, or any) is settled; at most timeout_ms; -1: for
+ * ever. DAHOST_PENDING: it is not settled yet. */
+dahost_state dahost_wait(dahost *host, const char *id, int timeout_ms);
+/* The JSON that the promise last waited for was settled with: the first result, or the error; "" if there is none.
+ * Belongs to the host, until the next wait. */
+const char *dahost_result(const dahost *host);
+/* Calls fn(user, id, state, JSON) once it is settled, from a turn of the loop; both texts are borrowed. There it may
+ * use dahost_start(), dahost_settle(), dahost_cancel() and dahost_on_settled(). DAHOST_UNKNOWN: there is no such
+ * promise. */
+void dahost_on_settled(dahost *host, const char *id,
+                       void (*fn)(void *user, const char *id, dahost_state state, const char *json), void *user);
+/* Settles a promise that waits for somebody outside; the first settlement stays. json: of the value, or the error.
+ * False: no JSON, or no id. Does not wait for the disk. */
+bool dahost_settle(dahost *host, const char *id, bool resolved, const char *json);
+/* Asks an execution to cancel. */
+void dahost_cancel(dahost *host, const char *id, const char *why);
+
+/* One turn of the loop; with `wait` it waits until there is something to do. */
+void dahost_turn(dahost *host, bool wait);
+int dahost_fd(const dahost *host);      /* readable: there is something to do; for poll(2), epoll(7) */
+int dahost_timeout(const dahost *host); /* ms until there is something to do at the latest; -1: nothing falls due */
+
+typedef enum dahost_log_level { DAHOST_DEBUG, DAHOST_INFO, DAHOST_WARN, DAHOST_ERROR } dahost_log_level;
+/* Lines of the log of this process at least that bad go to fn, without an end, from any thread; fn NULL: to stderr.
+ * Before the first host. */
+void dahost_log(dahost_log_level level, void (*fn)(void *user, dahost_log_level level, const char *line), void *user);
+
 #ifdef __cplusplus
 }
 #endif

@@ -15,6 +15,8 @@ static const char *const names[] = {"debug", "info", "warn", "error"};
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Atomic int threshold = DA_LOG_WARN;
 static _Atomic int wanted_format = DA_LOG_TEXT;
+static void (*sink_fn)(void *user, da_log_level level, da_slice line);
+static void *sink_user;
 
 static void read_level(void)
 {
@@ -32,6 +34,12 @@ void da_log_set_level(da_log_level level)
 void da_log_set_format(da_log_format format)
 {
   atomic_store(&wanted_format, (int)format);
+}
+
+void da_log_set_sink(void (*sink)(void *user, da_log_level level, da_slice line), void *user)
+{
+  sink_fn = sink;
+  sink_user = user;
 }
 
 da_log_format da_log_get_format(void)
@@ -65,7 +73,7 @@ static bool is_bare(da_slice value)
 
 void da_log_begin(da_log_line *line, da_log_level level, const char *event)
 {
-  *line = (da_log_line){.format = da_log_get_format()};
+  *line = (da_log_line){.format = da_log_get_format(), .level = level};
   if (line->format == DA_LOG_JSON) {
     add_time(&line->out);
     da_buf_addf(&line->out, ",\"level\":\"%s\",\"event\":\"%s\"", names[level], event);
@@ -91,6 +99,11 @@ void da_log_add_int(da_log_line *line, const char *key, int64_t value)
 void da_log_end(da_log_line *line)
 {
   if (line->format == DA_LOG_JSON) da_buf_add_byte(&line->out, '}');
+  if (sink_fn != NULL) {
+    sink_fn(sink_user, line->level, da_buf_slice(&line->out));
+    da_buf_free(&line->out);
+    return;
+  }
   da_buf_add_byte(&line->out, '\n');
   ssize_t written = write(STDERR_FILENO, line->out.ptr, line->out.len);
   (void)written; /* nobody is left to be told */

@@ -20,12 +20,16 @@ typedef enum da_log_format { DA_LOG_TEXT, DA_LOG_JSON } da_log_format;
 void da_log(da_log_level level, const char *event, const char *format, ...) DA_PRINTF(3, 4);
 void da_log_set_level(da_log_level level);
 void da_log_set_format(da_log_format format);
+/* Lines go there instead of stderr, without a line end; from any thread, several at a time. NULL: stderr. Before the
+ * first line. */
+void da_log_set_sink(void (*sink)(void *user, da_log_level level, da_slice line), void *user);
 da_log_format da_log_get_format(void);
 
 /* A line made piece by piece, written whatever the level is: for what has a switch of its own. */
 typedef struct da_log_line {
   da_buf out;
   da_log_format format;
+  da_log_level level;
 } da_log_line;
 
 void da_log_begin(da_log_line *line, da_log_level level, const char *event);

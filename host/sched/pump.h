@@ -182,7 +182,9 @@ struct da_sched {
   _Atomic uint64_t commit_ns_max;
 
   /* The loop thread's own. */
-  uv_loop_t loop;
+  uv_loop_t *loop;
+  uv_loop_t own_loop; /* unless it was given one */
+  int open_handles;
   uv_async_t wake;
   da_sched_events events;
   int64_t told_now_ms; /* the clock of the batch being told */

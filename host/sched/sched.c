@@ -267,7 +267,7 @@ static void on_wake(uv_async_t *wake)
 {
   da_sched *s = wake->data;
   if (atomic_load(&s->stop_wanted))
-    uv_stop(&s->loop); /* what has come meanwhile is not told: whoever interrupts also interrupts what steps execute */
+    uv_stop(s->loop); /* what has come meanwhile is not told: whoever interrupts also interrupts what steps execute */
   else
     tell_all(s);
 }
@@ -310,16 +310,25 @@ static void report_open(uv_handle_t *handle, void *arg)
   (*open)++;
 }
 
-/* A handle of another room would be left with a loop that is gone: its owner closes first. The log names its type. */
+static void handle_closed(uv_handle_t *handle)
+{
+  da_sched *s = handle->data;
+  s->open_handles--;
+}
+
+/* A handle of another room would be left with a loop that is gone: its owner closes first. The log names its type. A
+ * loop that is somebody else's is turned until it has let go of ours. */
 static void close_loop(da_sched *s)
 {
+  bool own = s->loop == &s->own_loop;
   size_t open = 0;
-  if (s->wake.data != NULL) uv_close((uv_handle_t *)&s->wake, NULL);
-  uv_close((uv_handle_t *)&s->timers.uv, NULL);
-  uv_walk(&s->loop, report_open, &open);
+  s->open_handles = s->wake.data != NULL ? 2 : 1;
+  if (s->wake.data != NULL) uv_close((uv_handle_t *)&s->wake, handle_closed);
+  uv_close((uv_handle_t *)&s->timers.uv, handle_closed);
+  if (own) uv_walk(s->loop, report_open, &open);
   DA_ASSERT_OP(open, ==, 0);
-  (void)uv_run(&s->loop, UV_RUN_DEFAULT);
-  DA_ASSERT_OP(uv_loop_close(&s->loop), ==, 0);
+  while (s->open_handles > 0) (void)uv_run(s->loop, own ? UV_RUN_DEFAULT : UV_RUN_NOWAIT);
+  if (own) DA_ASSERT_OP(uv_loop_close(s->loop), ==, 0);
   da_timers_destroy(s);
 }
 
@@ -352,14 +361,15 @@ da_status da_sched_new(const da_sched_options *options, da_sched **out, da_err *
   (void)pthread_cond_init(&s->queue.ready, &monotonic);
   (void)pthread_condattr_destroy(&monotonic);
 
-  int fault = uv_loop_init(&s->loop);
+  s->loop = options->loop != NULL ? options->loop : &s->own_loop;
+  int fault = options->loop != NULL ? 0 : uv_loop_init(s->loop);
   if (fault != 0) {
     free_all(s);
     return da_fail(err, DA_EIO, "cannot make an event loop: %s", uv_strerror(fault));
   }
   da_timers_create(s);
   da_outbox_create(s);
-  fault = uv_async_init(&s->loop, &s->wake, on_wake);
+  fault = uv_async_init(s->loop, &s->wake, on_wake);
   if (fault == 0) {
     s->wake.data = s;
     if (s->store != NULL) fault = -start_thread(s); /* libuv's codes are negative errnos */
@@ -398,13 +408,26 @@ static void release_sigpipe(const sigset_t *before)
   (void)pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+void da_sched_begin(da_sched *s)
+{
+  da_sweep_start(s);
+  (void)uv_async_send(&s->wake); /* for what was left when it was stopped */
+}
+
+void da_sched_turn(da_sched *s, bool wait)
+{
+  sigset_t before;
+  hold_sigpipe(&before);
+  (void)uv_run(s->loop, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  release_sigpipe(&before);
+}
+
 void da_sched_run(da_sched *s)
 {
   sigset_t before;
   hold_sigpipe(&before);
-  da_sweep_start(s);
-  (void)uv_async_send(&s->wake); /* for what was left when it was stopped */
-  while (!s->in_trial && !atomic_load(&s->stop_wanted)) (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+  da_sched_begin(s);
+  while (!s->in_trial && !atomic_load(&s->stop_wanted)) (void)uv_run(s->loop, UV_RUN_DEFAULT);
   if (s->in_trial) da_trial_run(s);
   atomic_store(&s->stop_wanted, false);
   release_sigpipe(&before);
@@ -475,5 +498,5 @@ da_sched_stats da_sched_get_stats(da_sched *s)
 
 struct uv_loop_s *da_sched_loop(da_sched *s)
 {
-  return &s->loop;
+  return s->loop;
 }

@@ -106,6 +106,7 @@ typedef struct da_sched_options {
   const char *pid;             /* its process id, "local/<boot id>"; recovery takes back what other local pids hold */
   const da_sched_trial *trial; /* copied; NULL: none */
   bool fires;                  /* schedules fire: a process that stays up; else their rows rest */
+  struct uv_loop_s *loop;      /* whose thread is the loop thread; lives longer. NULL: one of its own */
 } da_sched_options;
 
 da_status DA_MUST_USE da_sched_new(const da_sched_options *options, da_sched **out, da_err *err);
@@ -116,6 +117,10 @@ void da_sched_recover(da_sched *sched, void (*done)(void *user), void *user);
 /* Runs the loop until da_sched_stop(); may be called again afterwards. SIGPIPE is blocked on the calling thread
  * meanwhile, so a thread started from a callback sets its own mask. */
 void da_sched_run(da_sched *sched);
+/* In place of da_sched_run(): begins, and goes on whenever its loop is turned: by whose it is, or by da_sched_turn(),
+ * once, waiting for something to do or not. */
+void da_sched_begin(da_sched *sched);
+void da_sched_turn(da_sched *sched, bool wait);
 /* Ends da_sched_run() soon. From any thread and from a signal handler. */
 void da_sched_stop(da_sched *sched);
 /* Ends the store thread after what is queued, tells all answers, frees all. Ops submitted from now on (by a done())

@@ -81,7 +81,7 @@ static void arm(da_sched *sched)
   timers->armed_at = at;
   int64_t wait = da_clock_wait_ms(at);
   if (wait > WAIT_MAX_MS) wait = WAIT_MAX_MS;
-  uv_update_time(&sched->loop); /* libuv counts from the time of the last turn */
+  uv_update_time(sched->loop); /* libuv counts from the time of the last turn */
   (void)uv_timer_start(&timers->uv, fire, (uint64_t)wait, 0);
 }
 
@@ -162,7 +162,7 @@ void da_timer_stop(da_timer *timer)
 
 void da_timers_create(da_sched *sched)
 {
-  (void)uv_timer_init(&sched->loop, &sched->timers.uv); /* cannot fail: it only fills the struct */
+  (void)uv_timer_init(sched->loop, &sched->timers.uv); /* cannot fail: it only fills the struct */
   sched->timers.uv.data = sched;
   sched->timers.armed_at = INT64_MIN;
 }

@@ -32,7 +32,7 @@ static void pass_time(da_sched *s)
 void da_trial_run(da_sched *s)
 {
   while (!atomic_load(&s->stop_wanted)) {
-    (void)uv_run(&s->loop, quiet(s) ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+    (void)uv_run(s->loop, quiet(s) ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     if (!atomic_load(&s->stop_wanted) && quiet(s)) pass_time(s);
   }
 }

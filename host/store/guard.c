@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/signals.h"
 #include "rows.h"
 
 enum { EXIT_DAMAGED = 74 /* as every failure of the store */ };
@@ -45,6 +46,7 @@ static void on_fault(int number)
 static void install(void)
 {
   struct sigaction action = {.sa_handler = on_fault};
+  if (!da_signals_ours()) return;
   (void)sigemptyset(&action.sa_mask);
   (void)sigaction(SIGBUS, &action, &before_bus);
   (void)sigaction(SIGSEGV, &action, &before_segv);

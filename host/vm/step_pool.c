@@ -14,6 +14,7 @@
 
 #include "../base/clock.h"
 #include "../base/limits.h"
+#include "../base/signals.h"
 #include "fault.h"
 
 enum { FULL_PAUSES = 20 }; /* of 50 ms, before a full store is asked again */
@@ -403,6 +404,7 @@ static void on_sigpipe(int number)
 static void survive_sigpipe(void)
 {
   struct sigaction now;
+  if (!da_signals_ours()) return; /* then the threads hold it back, and what they start finds it so */
   if (sigaction(SIGPIPE, NULL, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) return;
   struct sigaction action = {.sa_handler = on_sigpipe, .sa_flags = SA_RESTART};
   (void)sigemptyset(&action.sa_mask);
@@ -422,6 +424,7 @@ da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, in
   pool->places = threads * DA_STEP_THREADS_FACTOR;
   pool->threads = da_xcalloc((size_t)pool->places, sizeof *pool->threads);
   (void)pthread_sigmask(SIG_SETMASK, NULL, &pool->signals);
+  if (!da_signals_ours()) (void)sigaddset(&pool->signals, SIGPIPE);
   survive_sigpipe();
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->wake, NULL);

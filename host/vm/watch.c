@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/signals.h"
 #include "execution.h"
 #include "lib.h"
 
@@ -124,6 +125,7 @@ static void on_tick(int signal, siginfo_t *info, void *context)
 static bool take_signal(void)
 {
   struct sigaction present, wanted = {0};
+  if (!da_signals_ours()) return false;
   if (sigaction(SIGURG, NULL, &present) != 0) return false;
   if ((present.sa_flags & SA_SIGINFO) != 0) return present.sa_sigaction == on_tick;
   if (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN) return false;
@@ -183,7 +185,7 @@ da_watched da_watch_enter(da_watch *watch, lua_State *L)
 {
   if (!watch->tried) {
     watch->armed = arm(watch);
-    if (!watch->armed) da_log(DA_LOG_WARN, "watch.none", "text=\"SIGURG or a timer is not to be had: no slices\"");
+    if (!watch->armed) da_log(da_signals_ours() ? DA_LOG_WARN : DA_LOG_INFO, "watch.none", "text=\"SIGURG or a timer is not to be had: no slices\"");
   }
   da_isolate *outer = atomic_load_explicit(&watch->isolate, memory_order_relaxed);
   da_watched before = {outer, outer != NULL ? da_isolate_running(outer) : NULL, watch->since};

@@ -281,6 +281,27 @@ describe("bindings/README.md", function()
     assert.are.equal('"no_zone"\n', result.out, result.err)
   end)
 
+  it("shows a program that embeds a host, in under 30 lines", function()
+    local build = assert(os.getenv("DAHOST_BIN")):match("^(.*)/[^/]*$")
+    local source = block("c", 3)
+    assert.is_true(select(2, source:gsub("\n", "")) + 1 < 30)
+    for name, code in pairs { ["hello.c"] = source, ["hello.lua"] = [[
+      local da = require "da"
+      function da.async.foo(who) return "hello, " .. who end]] } do
+      local file = assert(io.open(place.dir .. "/" .. name, "w"))
+      file:write(code, "\n")
+      file:close()
+    end
+    if harness.sanitized then return pending "the program would have to be linked to the sanitizer, too" end
+    local words = ("cmake --install %s --prefix %s/opt; cd %s; "):format(build, place.dir, place.dir)
+    for line in text:match("\n    (%$ export.-)\n\n"):gmatch("%$ ([^\n]+)") do
+      words = words .. line:gsub("/opt/dahost", place.dir .. "/opt") .. "; "
+    end
+    local said, well = native.compile(words .. "LD_LIBRARY_PATH=opt/lib ./hello && LD_LIBRARY_PATH=opt/lib ./hello")
+    assert(well, said)
+    assert.is_truthy(said:find('"hello, world"\n"hello, world"\n', 1, true), said)
+  end)
+
   it("shows calls that end later as they compile", function()
     local file = assert(io.open(place.dir .. "/later.c", "w"))
     file:write('#include "dahost.h"\nstruct job { dahost_token token; };\nstruct job *job_new(dahost_token);\n' ..

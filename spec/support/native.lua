@@ -11,6 +11,7 @@ local uv = require("luv")
 local M = {}
 
 M.HEADER = uv.cwd() .. "/bindings"
+M.SANITIZED = "-fsanitize=address,undefined -fno-sanitize-recover=undefined" -- as the preset that specs run with may be
 local WARNINGS = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
 
 function M.compile(words)

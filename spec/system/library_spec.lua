@@ -1,6 +1,7 @@
 -- library_spec.lua - what `cmake --install` leaves is enough to build a program that embeds dahost, both ways.
 -- SPDX-License-Identifier: Apache-2.0
 local harness = require("spec.support.harness")
+local uv = require("luv")
 
 local build = assert(os.getenv("DAHOST_BIN")):match("^(.*)/[^/]*$")
 
@@ -36,20 +37,48 @@ describe("an installed libdahost", function()
 
   teardown(function() harness.remove(place) end)
 
-  local function embed(name, link)
-    local program = place.dir .. "/" .. name
-    sh(("cc -std=c11 -D_GNU_SOURCE -I%s/include $(pkg-config --cflags lua5.4) -o %s spec/system/embed.c %s"):format(root, program, link))
-    return sh(("LD_LIBRARY_PATH=%s/lib %s %s/%s-store %s/s.lua"):format(root, program, place.dir, name, place.dir))
+  local function run(name)
+    return sh(("LD_LIBRARY_PATH=%s/lib %s/%s %s/%s-store %s/s.lua embedded main"):format(root, place.dir, name, place.dir, name,
+      place.dir))
   end
 
-  it("runs a workflow when it is shared", function()
-    assert.are.equal("resolved 42\n", embed("shared", ("-L%s/lib -ldahost -llua5.4"):format(root)))
+  for _, package in ipairs { "dahost", "dahost-static" } do
+    it("runs a workflow in a program that pkg-config names " .. package .. " to", function()
+      sh(("export PKG_CONFIG_PATH=%s/lib/pkgconfig; cc -std=c11 $(pkg-config --cflags %s) -o %s/%s spec/native/embed.c " ..
+        "$(pkg-config --libs %s)"):format(root, package, place.dir, package, package))
+      assert.are.equal("resolved 42\n", run(package))
+    end)
+  end
+
+  it("runs a workflow in programs that CMake finds it for, shared and static", function()
+    local source = place.dir .. "/outside"
+    sh("mkdir -p " .. source)
+    local file = assert(io.open(source .. "/CMakeLists.txt", "w"))
+    file:write(([[
+      cmake_minimum_required(VERSION 3.20)
+      project(outside C)
+      find_package(dahost REQUIRED)
+      add_executable(cmake-shared %s/spec/native/embed.c)
+      target_link_libraries(cmake-shared dahost::dahost)
+      add_executable(cmake-static %s/spec/native/embed.c)
+      target_link_libraries(cmake-static dahost::static)
+    ]]):format(uv.cwd(), uv.cwd()))
+    file:close()
+    sh(("cmake -G Ninja -S %s -B %s -DCMAKE_PREFIX_PATH=%s -DCMAKE_RUNTIME_OUTPUT_DIRECTORY=%s && ninja -C %s"):format(source,
+      source .. "/build", root, place.dir, source .. "/build"))
+    assert.are.equal("resolved 42\n", run "cmake-shared")
+    assert.are.equal("resolved 42\n", run "cmake-static")
   end)
 
-  it("runs a workflow when it is static, with static Lua at a fixed address", function()
-    local libraries = "$(pkg-config --variable=libdir lua5.4)/liblua5.4.a -llmdb -luv -lcjson -lxxhash -lm -ldl -lpthread"
-    assert.are.equal("resolved 42\n", embed("static",
-      ("-no-pie -Wl,--wrap=luaS_hash -Wl,--whole-archive %s/lib/libdahost.a -Wl,--no-whole-archive %s"):format(root, libraries)))
+  it("shows what dahost.h declares, and nothing else", function()
+    local header, shown = assert(io.open("bindings/dahost.h")):read("a"), {}
+    for name in sh(("nm -D --defined-only %s/lib/libdahost.so"):format(root)):gmatch("%x+ [TDBR] ([%w_]+)") do
+      shown[name] = true
+      assert.is_truthy(header:find("%f[%w_]" .. name .. "%("), name .. " is shown and not in dahost.h")
+    end
+    for name in header:gsub("/%*.-%*/", ""):gmatch("(dahost_[%w_]+)%([^)]") do
+      assert.is_true(shown[name] or name == "dahost_fn", name .. " is in dahost.h and not shown")
+    end
   end)
 
   it("has a program beside it that says its version", function()
