@@ -93,6 +93,8 @@ const char *bind_what(lua_State *L, int index);
 
 /* A duration: seconds as a number, or "250ms", "1h30m", "3d". In ms; raises when it is none. `what` names it. */
 int64_t bind_duration_ms(lua_State *L, int index, const char *what);
+/* The sum of <number><unit> in ms; negative when the text is none. */
+double bind_duration_of_text(const char *text);
 /* Options of a call: timeout, attempt_timeout, retry, version; key, id, group and address are strings for
  * bind_string_field(). Names that are not among `names` raise with the nearest; `what` has them. */
 typedef struct bind_options {

@@ -74,7 +74,7 @@ static void push_name(lua_State *L, da_slice name)
 
 static dahost_call *new_call(void)
 {
-  static const bind_value_hooks hooks = {NULL, push_id, NULL, push_name};
+  static const bind_value_hooks hooks = {NULL, push_id, NULL, push_name, true};
   dahost_call *call = da_xcalloc(1, sizeof *call);
   call->L = lua_newstate(allocate, NULL);
   bind_value_open(call->L, &hooks);
@@ -222,6 +222,7 @@ static dahost_call *begin(da_step_job *job)
   call->id = da_xstrndup(job->id);
   call->attempt = job->attempt;
   call->deadline_ms = job->deadline_ms;
+  call->within = job->within;
   call->runner = pthread_self();
   bind_library_ref(call->native->library);
   pthread_mutex_lock(&mutex);
@@ -390,7 +391,7 @@ bool dahost_call_canceled(const dahost_call *call)
   pthread_mutex_lock(&mutex);
   bool canceled = call->canceled || call->dead;
   pthread_mutex_unlock(&mutex);
-  return canceled;
+  return canceled || (call->within != NULL && da_step_job_given_up(call->within));
 }
 
 const char *dahost_call_id(const dahost_call *call)

@@ -160,6 +160,28 @@ dahost_value dahost_field(dahost_call *call, dahost_value table, const char *nam
   return found(call);
 }
 
+dahost_value dahost_get(dahost_call *call, dahost_value table, dahost_value key)
+{
+  if (!is_table(call, table) || !is_there(call, key) || !room(call)) return 0;
+  lua_pushvalue(call->L, key);
+  lua_rawget(call->L, table);
+  return found(call);
+}
+
+bool dahost_is_list(dahost_call *call, dahost_value value)
+{
+  if (!is_table(call, value) || !room(call)) return false;
+  if (bind_value_mark(call->L, value) == BIND_MARK_ARRAY) return true;
+  lua_Unsigned count = lua_rawlen(call->L, value), all = 0;
+  if (count == 0) return false;
+  lua_pushnil(call->L);
+  while (lua_next(call->L, value) != 0) {
+    lua_pop(call->L, 1);
+    all++;
+  }
+  return all == count;
+}
+
 bool dahost_next(dahost_call *call, dahost_value table, dahost_value *key, dahost_value *value)
 {
   if (!is_table(call, table) || !room(call)) return false;

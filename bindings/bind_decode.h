@@ -22,6 +22,7 @@ typedef struct bind_decoder {
   da_err *err;
   da_status status;
   int depth;
+  bool keep_nulls; /* a member that is null is da.null, rather than absent */
   char scratch[BIND_SCRATCH];
 } bind_decoder;
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "../host/base/table.h"
+#include "battery.h"
 
 enum { WHY_MAX = 256, WORDS_MAX = 400 };
 
@@ -51,11 +52,6 @@ void bind_library_unref(dahost_library *library)
   free(library);
 }
 
-bind_natives *bind_natives_new(void)
-{
-  return da_xcalloc(1, sizeof(bind_natives));
-}
-
 void bind_natives_delete(bind_natives *natives)
 {
   if (natives == NULL) return;
@@ -67,19 +63,43 @@ void bind_natives_delete(bind_natives *natives)
   free(natives);
 }
 
+void bind_natives_end(void)
+{
+  battery_exec_end();
+}
+
 const da_native *bind_natives_find(void *natives, da_slice name)
 {
   const bind_native *native = natives != NULL ? da_table_get(&((bind_natives *)natives)->by_name, name) : NULL;
   return native != NULL ? &native->native : NULL;
 }
 
-const char *bind_natives_words(const bind_natives *natives)
+static bool is_battery(const dahost_library *library)
+{
+  for (const dahost_library_info *const *each = battery_libraries; *each != NULL; each++)
+    if (library->info == *each) return true;
+  return false;
+}
+
+/* Whose library is it? NULL: there is none. */
+static const dahost_library *library_of(const bind_natives *natives, da_slice name)
+{
+  ptrdiff_t dot = da_slice_find(name, '.');
+  da_slice word = da_slice_make(name.ptr, dot < 0 ? name.len : (size_t)dot);
+  const dahost_library *library = natives != NULL ? natives->libraries : NULL;
+  while (library != NULL && !da_slice_eq(da_slice_of(library->info->name), word)) library = library->next;
+  return library;
+}
+
+const char *bind_natives_words(const bind_natives *natives, da_slice name)
 {
   static _Thread_local char words[WORDS_MAX];
   size_t len = 0;
+  const dahost_library *meant = library_of(natives, name);
   for (const dahost_library *library = natives != NULL ? natives->libraries : NULL; library != NULL;
        library = library->next)
-    for (size_t i = 0; i < library->count && len < WORDS_MAX; i++)
+    for (size_t i = 0;
+         (meant != NULL ? library == meant : !is_battery(library)) && i < library->count && len < WORDS_MAX; i++)
       len += (size_t)snprintf(words + len, WORDS_MAX - len, "%s%.*s", len == 0 ? "there are " : ", ",
                               DA_FMT(library->list[i]->native.name));
   if (len == 0) (void)snprintf(words, WORDS_MAX, "there are none: --plugin FILE brings some");
@@ -179,6 +199,16 @@ da_status bind_natives_add(bind_natives *natives, const dahost_library_info *inf
   const char *who = info->name != NULL ? info->name : "a library";
   da_status status = check_info(info, who, err);
   return status != DA_OK ? status : open_library(natives, info, who, err);
+}
+
+bind_natives *bind_natives_new(void)
+{
+  bind_natives *natives = da_xcalloc(1, sizeof *natives);
+  for (const dahost_library_info *const *each = battery_libraries; *each != NULL; each++) {
+    da_status status = bind_natives_add(natives, *each, NULL);
+    DA_ASSERT(status == DA_OK);
+  }
+  return natives;
 }
 
 da_status bind_natives_load(bind_natives *natives, const char *path, da_err *err)

@@ -17,16 +17,21 @@
 
 typedef struct bind_natives bind_natives;
 
+/* With the libraries that every host has (battery.h). */
 bind_natives *bind_natives_new(void);
 /* Libraries whose natives still run (a step thread that was left) stay until those have ended. */
 void bind_natives_delete(bind_natives *natives);
 /* path: of a shared object. DA_EINVAL, with err: the file, what is wrong with it, and the mend. */
 da_status DA_MUST_USE bind_natives_load(bind_natives *natives, const char *path, da_err *err);
 da_status DA_MUST_USE bind_natives_add(bind_natives *natives, const dahost_library_info *info, da_err *err);
+/* What natives of this process run outside of it is killed. For a process that ends by _exit(), also from a signal
+ * handler; exit() does it by itself. */
+void bind_natives_end(void);
 /* For da_worker_hooks. */
 const da_native *bind_natives_find(void *natives, da_slice name);
-/* " (there are a.b, a.c)", or words that say how to get any. Static until the next call of this thread. */
-const char *bind_natives_words(const bind_natives *natives);
+/* Which natives the library of `name` has ("there are a.b, a.c"), or those of plugins, or words that say how to get
+ * any. Static until the next call of this thread. */
+const char *bind_natives_words(const bind_natives *natives, da_slice name);
 
 /* One native; `native` is what the vm sees. */
 typedef struct bind_native {
@@ -63,7 +68,8 @@ struct dahost_call {
   size_t place;
   void (*on_cancel)(void *data);
   void *on_cancel_data;
-  dahost_call *next; /* one that is free */
+  const da_step_job *within; /* the step that calls it, or NULL */
+  dahost_call *next;         /* one that is free */
 };
 
 /* For da_native. */

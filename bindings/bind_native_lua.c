@@ -36,7 +36,7 @@ static int call_here(lua_State *L, da_step_job *job)
   keep(job, data, rest);
   int count = 0;
   bool ok = job->ok;
-  da_status status = ok ? bind_value_decode_results(L, da_buf_slice(data), da_buf_slice(rest), &count, &err)
+  da_status status = ok ? bind_value_decode_whole_results(L, da_buf_slice(data), da_buf_slice(rest), &count, &err)
                         : bind_value_decode(L, da_buf_slice(data), &err);
   if (status != DA_OK) {
     bind_error_push(L, "unserializable", err.text);
@@ -60,7 +60,7 @@ int bind_native_missing(lua_State *L, da_execution *execution, da_slice name)
 {
   const da_worker_hooks *hooks = &execution->worker->options.hooks;
   da_execution_park(execution, "native", "the native '%.*s' is not in this process: %s", DA_FMT(name),
-                    bind_natives_words(hooks->natives));
+                    bind_natives_words(hooks->natives, name));
   return da_lib_park(L);
 }
 
@@ -81,7 +81,10 @@ int bind_native_call_in_step(lua_State *L, da_slice name)
   if (native == NULL) return fatal(L, lua_pushfstring(L, "the native '%s' is not in this process", name.ptr));
   if (native->kind != DA_NATIVE_POOL && native->kind != DA_NATIVE_PURE)
     return fatal(L, lua_pushfstring(L, "the native '%s' runs on the loop thread: call it in the workflow", name.ptr));
-  da_step_job job = {
-      .native = native, .id = running->id, .attempt = running->attempt, .deadline_ms = running->deadline_ms};
+  da_step_job job = {.native = native,
+                     .within = running,
+                     .id = running->id,
+                     .attempt = running->attempt,
+                     .deadline_ms = running->deadline_ms};
   return call_here(L, &job);
 }

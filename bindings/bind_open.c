@@ -54,7 +54,8 @@ static void open_common(lua_State *L, const bind_value_hooks *hooks, bool in_iso
 
 int bind_open_isolate(lua_State *L)
 {
-  static const bind_value_hooks hooks = {bind_promise_id, bind_promise_push_id, bind_function_name, bind_function_push};
+  static const bind_value_hooks hooks = {bind_promise_id, bind_promise_push_id, bind_function_name, bind_function_push,
+                                         false};
   da_lib_open(L);
   int core = lua_gettop(L) + 1, da = core + 1;
   open_common(L, &hooks, true);
@@ -105,7 +106,7 @@ static void push_id_table(lua_State *L, da_slice id)
 
 int bind_open_step(lua_State *L)
 {
-  static const bind_value_hooks hooks = {NULL, push_id_table, bind_function_name, bind_function_push};
+  static const bind_value_hooks hooks = {NULL, push_id_table, bind_function_name, bind_function_push, false};
   int core = lua_gettop(L) + 1, da = core + 1;
   open_common(L, &hooks, false);
   lua_pushvalue(L, core);
@@ -127,7 +128,7 @@ int bind_open_step(lua_State *L)
 
 void bind_open_test(lua_State *L, const luaL_Reg *natives)
 {
-  static const bind_value_hooks hooks = {NULL, push_id_table, bind_function_name, bind_function_push};
+  static const bind_value_hooks hooks = {NULL, push_id_table, bind_function_name, bind_function_push, false};
   int core = lua_gettop(L) + 1, da = core + 1;
   open_common(L, &hooks, false);
   lua_pushvalue(L, core);

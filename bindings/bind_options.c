@@ -12,8 +12,7 @@ static const struct {
   double ms;
 } units[] = {{"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}, {"w", 604800e3}};
 
-/* Sum of <number><unit>; negative when it is not one. */
-static double parse_duration(const char *text)
+double bind_duration_of_text(const char *text)
 {
   double total = 0;
   if (*text == '\0') return -1;
@@ -43,7 +42,7 @@ int64_t bind_duration_ms(lua_State *L, int index, const char *what)
   if (lua_type(L, index) == LUA_TNUMBER)
     ms = lua_tonumber(L, index) * 1000;
   else if (lua_type(L, index) == LUA_TSTRING)
-    ms = parse_duration(lua_tostring(L, index));
+    ms = bind_duration_of_text(lua_tostring(L, index));
   if (!(ms >= 0)) {
     const char *given = lua_type(L, index) == LUA_TSTRING   ? lua_pushfstring(L, "\"%s\"", lua_tostring(L, index))
                         : lua_type(L, index) == LUA_TNUMBER ? luaL_tolstring(L, index, NULL)

@@ -48,6 +48,7 @@ typedef struct bind_value_hooks {
   void (*push_promise)(lua_State *L, da_slice id);
   bool (*name_of)(lua_State *L, int index, da_slice *name);
   void (*push_function)(lua_State *L, da_slice name);
+  bool keep_nulls; /* reading in this state, a member that is null is da.null */
 } bind_value_hooks;
 
 /* Makes the metatables of da.array, da.object and da.Error in this state and remembers the hooks (NULL: none; static,
@@ -83,6 +84,9 @@ DA_MUST_USE da_status bind_value_decode(lua_State *L, da_slice json, da_err *err
 DA_MUST_USE da_status bind_value_decode_array(lua_State *L, da_slice json, int *count, da_err *err);
 /* The reverse of bind_value_encode_results(): pushes what the function returned; both slices may be empty. */
 DA_MUST_USE da_status bind_value_decode_results(lua_State *L, da_slice data, da_slice rest, int *count, da_err *err);
+/* The same for results that nobody recorded: a member that is null is da.null, rather than absent. */
+DA_MUST_USE da_status bind_value_decode_whole_results(lua_State *L, da_slice data, da_slice rest, int *count,
+                                                      da_err *err);
 
 /* For encoder, decoder and bind_error.c. */
 typedef enum bind_mark {

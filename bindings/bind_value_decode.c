@@ -146,6 +146,12 @@ static bool decode_member(bind_decoder *d, object *o, const char *at)
   return true;
 }
 
+static bool keeps_nulls(const bind_decoder *d)
+{
+  const bind_value_hooks *hooks = bind_value_get_hooks(d->L);
+  return d->keep_nulls || (hooks != NULL && hooks->keep_nulls);
+}
+
 static void remove_nulls(lua_State *L, int base)
 {
   lua_pushnil(L);
@@ -220,7 +226,7 @@ static bool decode_members(bind_decoder *d, bool raw, const char *at)
     if (!push_key(d)) return false;
   }
   flush_members(L, &o, true);
-  if (o.nulls) remove_nulls(L, o.base);
+  if (o.nulls && !keeps_nulls(d)) remove_nulls(L, o.base);
   if (o.typed) make_error(L, o.base);
   return true;
 }
@@ -451,6 +457,7 @@ static bool begin(bind_decoder *d, lua_State *L, da_slice json, da_err *err)
   d->err = err;
   d->status = DA_OK;
   d->depth = 0;
+  d->keep_nulls = false;
   if (json.len > DA_VALUE_MAX) return bind_decode_fail_as(d, DA_ETOOBIG, d->start, "larger than a value may be");
   return lua_checkstack(L, STACK_NEED) || bind_decode_fail_as(d, DA_ENOMEM, d->start, "no memory for the Lua stack");
 }
@@ -476,13 +483,20 @@ static da_status finish(bind_decoder *d, bool ok, int top)
   return d->status;
 }
 
-da_status bind_value_decode(lua_State *L, da_slice json, da_err *err)
+static da_status decode_one(lua_State *L, da_slice json, bool keep_nulls, da_err *err)
 {
   bind_decoder d;
   int top = lua_gettop(L);
-  bool ok = begin(&d, L, json, err) && decode_value(&d) && at_end(&d);
+  bool ok = begin(&d, L, json, err);
+  d.keep_nulls = keep_nulls;
+  ok = ok && decode_value(&d) && at_end(&d);
   if (ok) null_to_nil(L);
   return finish(&d, ok, top);
+}
+
+da_status bind_value_decode(lua_State *L, da_slice json, da_err *err)
+{
+  return decode_one(L, json, false, err);
 }
 
 static bool push_elements(bind_decoder *d, int *count)
@@ -507,26 +521,42 @@ static bool push_elements(bind_decoder *d, int *count)
   return at_end(d);
 }
 
-da_status bind_value_decode_array(lua_State *L, da_slice json, int *count, da_err *err)
+static da_status decode_array_of(lua_State *L, da_slice json, bool keep_nulls, int *count, da_err *err)
 {
   bind_decoder d;
   int top = lua_gettop(L);
-  bool ok = begin(&d, L, json, err) && push_elements(&d, count);
-  return finish(&d, ok, top);
+  bool ok = begin(&d, L, json, err);
+  d.keep_nulls = keep_nulls;
+  return finish(&d, ok && push_elements(&d, count), top);
 }
 
-da_status bind_value_decode_results(lua_State *L, da_slice data, da_slice rest, int *count, da_err *err)
+da_status bind_value_decode_array(lua_State *L, da_slice json, int *count, da_err *err)
+{
+  return decode_array_of(L, json, false, count, err);
+}
+
+static da_status decode_results(lua_State *L, da_slice data, da_slice rest, bool keep_nulls, int *count, da_err *err)
 {
   int top = lua_gettop(L);
   *count = 0;
   if (data.len == 0) return DA_OK;
-  da_status status = bind_value_decode(L, data, err);
+  da_status status = decode_one(L, data, keep_nulls, err);
   int more_count = 0;
-  if (status == DA_OK && rest.len != 0) status = bind_value_decode_array(L, rest, &more_count, err);
+  if (status == DA_OK && rest.len != 0) status = decode_array_of(L, rest, keep_nulls, &more_count, err);
   if (status != DA_OK) {
     lua_settop(L, top);
     return status;
   }
   *count = 1 + more_count;
   return DA_OK;
+}
+
+da_status bind_value_decode_results(lua_State *L, da_slice data, da_slice rest, int *count, da_err *err)
+{
+  return decode_results(L, data, rest, false, count, err);
+}
+
+da_status bind_value_decode_whole_results(lua_State *L, da_slice data, da_slice rest, int *count, da_err *err)
+{
+  return decode_results(L, data, rest, true, count, err);
 }

@@ -52,7 +52,7 @@ static void probe_push_function(lua_State *L, da_slice name)
   push_handle(L, "da.function", name);
 }
 
-static const bind_value_hooks hooks = {probe_id_of, probe_push_promise, probe_name_of, probe_push_function};
+static const bind_value_hooks hooks = {probe_id_of, probe_push_promise, probe_name_of, probe_push_function, false};
 
 static da_slice check_slice(lua_State *L, int index)
 {

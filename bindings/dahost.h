@@ -96,7 +96,7 @@ const char *dahost_call_id(const dahost_call *call);
 int dahost_call_attempt(const dahost_call *call);      /* from 1 */
 int64_t dahost_call_deadline(const dahost_call *call); /* ms since the epoch; INT64_MAX: none */
 /* Does nobody wait for it any more (cancelled, past its deadline, the host closes)? For POOL, which looks now and then.
- */
+ * Within a step: for the step. */
 bool dahost_call_canceled(const dahost_call *call);
 
 /* ---- arguments ------------------------------------------------------------------------------------------ */
@@ -143,6 +143,10 @@ const char *dahost_to_string(dahost_call *call, dahost_value value, size_t *len)
 size_t dahost_count(dahost_call *call, dahost_value table);
 dahost_value dahost_at(dahost_call *call, dahost_value table, size_t i);
 dahost_value dahost_field(dahost_call *call, dahost_value table, const char *name);
+/* Of any key, as dahost_set_pair() takes it. */
+dahost_value dahost_get(dahost_call *call, dahost_value table, dahost_value key);
+/* Is it a list: elements from 1 on and nothing else, or made as one (da.array{}, dahost_new_list())? */
+bool dahost_is_list(dahost_call *call, dahost_value value);
 /* All pairs: `for (dahost_value k = 0, v; dahost_next(call, t, &k, &v);)`, in no order that could be relied on. */
 bool dahost_next(dahost_call *call, dahost_value table, dahost_value *key, dahost_value *value);
 
@@ -198,7 +202,7 @@ const char *dahost_token_error(dahost_token token); /* static words; NULL: it ca
 void dahost_complete(dahost_call *call);
 /* Has fn(data) called when nobody waits for it any more: on the loop thread, at most once, not after it is completed,
  * and for POOL not after the function returned; at once, if that is so already. It must be quick. A token is dead by
- * then. */
+ * then. Within a step it is not called: dahost_call_canceled() tells. */
 void dahost_on_cancel(dahost_call *call, void (*fn)(void *data), void *data);
 
 /* ---- with Lua ------------------------------------------------------------------------------------------- */

@@ -443,6 +443,14 @@ describe("lua/README.md", function()
           ["native.valve.open"] = function() opened = opened + 1 end, ["native.valve.close"] = 1 }
         assert.same({ "18.5 open", "22.0 close", "no_answer" }, t.run(wf.keep_warm, { 20, 3 }, { mock = mock }).value)
         assert.equal(1, opened)]] },
+      { "function async.publish(folder)", "", [[
+        local written
+        local mock = { ["native.exec.run"] = { code = 0, out = "made", err = "" }, ["native.fs.read"] = function(path) return path end,
+          ["native.fs.list"] = function() return { { name = "a", kind = "file" }, { name = "b", kind = "file" } } end,
+          ["native.fs.write"] = function(path, text) written = { path, text } end }
+        assert.same({ 2, "made", n = 2 }, t.run(wf.publish, { "site" }, { mock = mock }).results)
+        assert.equal("site/index.json", written[1])
+        assert.equal(64, #written[2]:match '^%[\n  {\n    "name": "a",\n    "sha256": "(%x+)"\n  },')]] },
       { "da.progress(0, 1,", "", [[
         assert.same({ "paid 7", 1, "receipt of 7", n = 3 }, t.run(wf.pay, { "visa", 7 }).results)
         assert.equal("no_card", t.run(wf.pay, { "", 7 }).error.code)]] },

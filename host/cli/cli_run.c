@@ -14,6 +14,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "cli.h"
+#include "plugins.h"
 #include "reach.h"
 #include "show.h"
 #include "text.h"
@@ -45,7 +46,7 @@ static _Noreturn void leave(bool fresh)
   size_t skip = fresh && resume_len > 0 ? 1 : 0;
   ssize_t done = write(STDERR_FILENO, resume_line + skip, (size_t)resume_len - skip);
   (void)done;
-  _exit(CLI_EXIT_INTERRUPTED);
+  cli_plugins_leave(CLI_EXIT_INTERRUPTED);
 }
 
 static void on_interrupt(int number)

@@ -19,6 +19,7 @@
 #include "cli.h"
 #include "config.h"
 #include "hear.h"
+#include "plugins.h"
 #include "reach.h"
 #include "scripts.h"
 #include "serve_net.h"
@@ -76,7 +77,7 @@ static void on_interrupt(int number)
   server *s = running;
   if (number == SIGALRM || interrupted || s == NULL) {
     if (s != NULL) cli_host_stop(s->host); /* the store is told that this is no crash */
-    _exit(CLI_EXIT_OK);
+    cli_plugins_leave(CLI_EXIT_OK);
   }
   interrupted = 1;
   (void)alarm(1);
@@ -190,12 +191,12 @@ static int serve(server *s, cli_host_options *options)
   if (code == 0) code = cli_net_open(s->net, service->sched, service->worker);
   if (code != 0) {
     cli_host_stop(s->host);
-    _exit(code); /* nothing was written that another life would miss */
+    cli_plugins_leave(code); /* nothing was written that another life would miss */
   }
   cli_host_run(s->host, on_ready, s);
   cli_host_close(s->host);
   cli_note(s->command, "stopped; what is not finished goes on with the next dahost serve");
-  _exit(CLI_EXIT_OK);
+  cli_plugins_leave(CLI_EXIT_OK);
 }
 
 /* What the default group has begun (`dahost run`) goes on here anyway. */

@@ -110,7 +110,7 @@ static void on_interrupt(int number)
 {
   far_worker *w = running;
   (void)number;
-  if (interrupted || w == NULL) _exit(CLI_EXIT_OK);
+  if (interrupted || w == NULL) cli_plugins_leave(CLI_EXIT_OK);
   interrupted = 1;
   (void)uv_async_send(&w->ending);
 }
@@ -375,12 +375,12 @@ static int work(far_worker *w)
   if (cli_scripts_load(&w->scripts, &err) != DA_OK) {
     cli_hear_early(&w->hearing);
     (void)cli_fail(CLI_EXIT_USAGE, "%s", err.text);
-    _exit(CLI_EXIT_USAGE); /* nothing was begun */
+    cli_plugins_leave(CLI_EXIT_USAGE); /* nothing was begun */
   }
   da_remote_receive(w->remote, true);
   da_sched_run(w->sched);
   cli_note(w->command, "stopped; what is not finished goes on with another worker");
-  _exit(CLI_EXIT_OK); /* steps that do not end are not waited for */
+  cli_plugins_leave(CLI_EXIT_OK); /* steps that do not end are not waited for */
 }
 
 int cli_worker(const cli_command *command)

@@ -495,6 +495,15 @@ bool da_step_pool_begun(da_step_pool *pool, const da_step_job *job)
   return begun;
 }
 
+bool da_step_job_given_up(const da_step_job *job)
+{
+  da_step_pool *pool = job->report.pool;
+  pthread_mutex_lock(&pool->mutex);
+  bool given_up = pool->closing || job->given_up;
+  pthread_mutex_unlock(&pool->mutex);
+  return given_up;
+}
+
 bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job)
 {
   pthread_mutex_lock(&pool->mutex);

@@ -21,13 +21,14 @@ typedef struct da_step_pool da_step_pool;
 typedef struct da_step_job da_step_job;
 
 struct da_step_job {
-  da_bundle *bundle;       /* kept until the job is deleted; NULL of a native */
-  const da_native *native; /* what is run in place of a function of the bundle; NULL: nothing */
-  void *native_call;       /* the native's own */
-  da_sched *sched;         /* of a native: where done() is posted */
-  da_slice func;           /* owned by `arena`, as the other slices */
-  da_slice args;           /* JSON array */
-  da_slice id;             /* of the step's promise */
+  da_bundle *bundle;         /* kept until the job is deleted; NULL of a native */
+  const da_native *native;   /* what is run in place of a function of the bundle; NULL: nothing */
+  void *native_call;         /* the native's own */
+  const da_step_job *within; /* of a native that a step calls: the step's; NULL: of none */
+  da_sched *sched;           /* of a native: where done() is posted */
+  da_slice func;             /* owned by `arena`, as the other slices */
+  da_slice args;             /* JSON array */
+  da_slice id;               /* of the step's promise */
   da_slice execution;
   da_slice target; /* address of its group */
   int64_t version; /* of the function */
@@ -75,6 +76,8 @@ void da_step_pool_submit(da_step_pool *pool, da_step_job *job);
 bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job);
 /* Has a thread taken the job, which was not withdrawn, out of the queue? */
 bool da_step_pool_begun(da_step_pool *pool, const da_step_job *job);
+/* On the thread that runs it: does nobody wait for what comes of it? */
+bool da_step_job_given_up(const da_step_job *job);
 int da_step_pool_busy(da_step_pool *pool);
 bool da_step_pool_at_work(da_step_pool *pool); /* a job that was not given up is queued or runs */
 /* Every job on a thread, then every one in the queue, until visit returns false. It must be quick, and not call the

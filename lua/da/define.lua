@@ -60,29 +60,34 @@ function da.service(group)
 end
 
 -- Functions in C, by library and name: da.native.sensor.read(3). What there is, the process says when one is called.
-local function natives(library)
-  return setmetatable({}, {
-    __index = function(self, name)
-      if type(name) ~= "string" then error("a native is named by a string: da.native." .. library .. ".NAME", 2) end
-      local handle = core.native(library, name)
-      rawset(self, name, handle)
-      return handle
-    end,
-    __newindex = function() core.raise "natives are functions in C; a program or a plugin brings them" end,
-    __metatable = false,
-  })
+local function closed() core.raise "natives are functions in C; a program or a plugin brings them" end
+local library_names = {} -- of those asked for so far
+
+local Library = { __newindex = closed, __metatable = false }
+function Library.__index(self, name)
+  if type(name) ~= "string" then error("a native is named by a string: da.native." .. library_names[self] .. ".NAME", 2) end
+  local handle = core.native(library_names[self], name)
+  rawset(self, name, handle)
+  return handle
 end
 
 da.native = setmetatable({}, {
   __index = function(self, library)
     if type(library) ~= "string" then error("a library of natives is named by a string: da.native.LIBRARY.NAME", 2) end
-    local each = natives(library)
+    local each = setmetatable({}, Library)
+    library_names[each] = library
     rawset(self, library, each)
     return each
   end,
-  __newindex = function() core.raise "natives are functions in C; a program or a plugin brings them" end,
+  __newindex = closed,
   __metatable = false,
 })
+
+-- What every process has (bindings/battery_*.c). A test calls none.
+if core.native then
+  da.exec = da.native.exec.run
+  da.fs, da.hash, da.json = da.native.fs, da.native.hash, da.native.json
+end
 
 -- Raises a da.Error with a code of the script's own.
 function da.error(code, message, fields)

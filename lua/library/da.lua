@@ -180,10 +180,65 @@ function Limiter:take() end
 ---@field warn fun(message: any, fields?: table<string, any>)
 ---@field error fun(message: any, fields?: table<string, any>)
 
+---@class da.ExecOptions
+---@field check? boolean Another code than 0, and a signal, are the error `exit`.
+---@field cwd? string
+---@field env? table<string, string|false> Added to the environment; false takes away.
+---@field max_output? integer Bytes of both outputs together, 1 MiB; at most 8 MiB.
+---@field stdin? string
+---@field timeout? da.Duration
+
+---@class da.ExecResult
+---@field code? integer
+---@field signal? string "SIGTERM", in place of the code.
+---@field out string
+---@field err string
+
+---@class da.FileOptions
+---@field append? boolean Adds to what is there, rather than replace it.
+---@field mode? string Octal, "0644".
+
+---@class da.Entry
+---@field name string
+---@field kind "file"|"directory"|"link"|"fifo"|"socket"|"device"
+
+---@class da.Stat
+---@field kind "file"|"directory"|"fifo"|"socket"|"device"
+---@field mode string Octal, "0644".
+---@field mtime number Seconds since 1970.
+---@field size integer
+
+---@class da.Files In a workflow each call is a step and gives a promise; in a step it returns its result.
+---@field list da.Function|fun(path: string): da.Entry[] By names.
+---@field mkdir da.Function|fun(path: string, options?: {mode?: string}): boolean With its parents; false: it is there already.
+---@field read da.Function|fun(path: string, options?: {max?: integer}): string
+---@field remove da.Function|fun(path: string): boolean A file or an empty folder; false: there is none.
+---@field rename da.Function|fun(from: string, to: string)
+---@field stat da.Function|fun(path: string): da.Stat? nil: there is none.
+---@field watch da.Function|fun(path: string, timeout?: da.Duration, since?: da.Stat|false): boolean Waits for a change; false: none came.
+---@field write da.Function|fun(path: string, bytes: string, options?: da.FileOptions) Whole or not at all.
+
+---@class da.Hash Digests of bytes in hexadecimal, and base64; without `await`.
+---@field base64_decode fun(text: string): string
+---@field base64_encode fun(bytes: string): string
+---@field hmac_sha256 fun(key: string, bytes: string): string
+---@field md5 fun(bytes: string): string
+---@field sha1 fun(bytes: string): string
+---@field sha256 fun(bytes: string): string
+---@field xxh128 fun(bytes: string): string Fast, and no secret's friend.
+
+---@class da.Json Any JSON, without `await`.
+---@field decode fun(text: string): any null is `da.null`.
+---@field encode fun(value: any, options?: {indent?: integer}): string
+
 ---@class da
 ---@field async da.Definer `function async.NAME(...)` defines a workflow; `async("label", [options], function() ... end)` runs a branch.
 ---@field step da.Definer `function step.NAME(...)` defines a step; `step("label", [options], function() ... end)` runs a closure once.
 ---@field native table<string, table<string, da.Function>> Functions in C: `da.native.sensor.read(3)`.
+---@field exec da.Function|fun(words: string[], options?: da.ExecOptions): da.ExecResult Runs a program: `da.exec("ls", "-l")`.
+---@field fs da.Files
+---@field hash da.Hash
+---@field json da.Json
 ---@field log da.Log
 ---@field null lightuserdata JSON null in a list.
 ---@field _VERSION string
