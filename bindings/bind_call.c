@@ -146,7 +146,10 @@ static void fill(dahost_call *call)
   job->ok = !call->failed &&
             bind_value_encode_results(call->R, 1, lua_gettop(call->R), "result", &job->data, &job->rest, &err) == DA_OK;
   if (job->ok) return;
-  if (!call->failed) dahost_fail(call, "unserializable", "%s", err.text);
+  if (!call->failed) {
+    dahost_fail(call, "unserializable", "%s", err.text);
+    dahost_fail_fatal(call); /* as a step in Lua */
+  }
   lua_settop(call->R, 1);
   if (job->attempt > 0) {
     lua_pushinteger(call->R, job->attempt);

@@ -76,6 +76,10 @@ local rows = {
     local large = await(sh("head -c 8388608 /dev/zero | tr '\\0' x", { max_output = 8388608 }))
     return { fits.out, e.code, e.attempts, e.message, endless.code, #large.out }]],
     '["12345","too_large",1,"sh wrote more than 10 bytes","too_large",8388608]' },
+  { "fails at once when what a program wrote is too large for a record", [[
+    local _, e = pawait(exec({ "head", "-c", "4000000", "/dev/zero" }, { max_output = 4000000 }))
+    return { e.code, e.attempts, e.message }]],
+    '["unserializable",1,"result[1].out: larger than 16 MiB when encoded; keep such data elsewhere and pass its address"]' },
   { "ends a program that takes too long, with what it has said", [[
     local _, e = pawait(once({ "sh", "-c", "echo begun; sleep 1000" }, { timeout = "200ms" }))
     return { e.code, e.message, e.out }]], [==[["timedout","sh did not end in time","begun\n"]]==] },
