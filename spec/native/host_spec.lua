@@ -8,8 +8,8 @@ local SCRIPT = [[
 local da = require "da"
 local async, await, step = da.async, da.await, da.step
 function step.add(a, b) return a + b end
-function step.slow() os.execute "sleep 0.3" return "slow" end
-function async.adds(a, b) return await(step.add(a, b)) end
+function step.slow() da.exec("sleep", "0.3") return "slow" end
+function async.adds(a, b) return da.json.decode(da.json.encode { await(step.add(a, b)) })[1] end
 function async.sleeps() await(da.sleep "50ms") return "awake" end
 function async.waits() return await(da.promise "answer").n end
 function async.steps() return await(step.slow()) end

@@ -34,6 +34,21 @@ local rows = {
     end]], '[{"items":[1,2,3],"name":"built","none":[]},300000,300000,45000150000]' },
   { "reads tables by place and by name", [[
     function async.main() return { p.sum { 1, 2, 3, name = "three" } } end]], '[6,"three"]' },
+  { "reads tables by any key, and knows lists from others", [[
+    function async.main()
+      local out = {}
+      for i, each in ipairs { { { "a", "b" }, 2 }, { { [1.5] = "x" }, 1.5 }, { { [true] = "t" }, true }, { { ["k\0"] = "z" }, "k\0" },
+          { { "a", n = 1 }, "n" }, { da.array {}, 1 }, { {}, "none" }, { { { "in" } }, 1 } } do
+        out[i] = { p.get(table.unpack(each)) }
+        out[i][1] = out[i][1] == nil and "nothing" or out[i][1]
+      end
+      return out
+    end]], '[["b",true],["x",false],["t",false],["z",false],[1,false],["nothing",true],["nothing",false],[["in"],true]]' },
+  { "sees null within a table, and gives it", [[
+    function async.main()
+      local back = p.echo_pure { gone = da.null, list = { da.null, 1 } }
+      return { back.gone == da.null, back.list[1] == da.null, (p.get({ k = da.null }, "k")) == nil, back.none == nil }
+    end]], "[true,true,true,true]" },
   { "sees all bytes of a string, and refuses those with a zero where it wants a text", [[
     function async.main()
       local ok, e = pcall(p.text_length, "a\0b")

@@ -102,6 +102,16 @@ static void sum(dahost_call *call, void *user)
   if (name != NULL) dahost_return_string(call, name, strlen(name));
 }
 
+/* get(table, key): what is there, and whether the table is a list */
+static void get(dahost_call *call, void *user)
+{
+  dahost_value table;
+  (void)user;
+  if (!dahost_arg_table(call, 1, &table)) return;
+  dahost_return(call, dahost_get(call, table, dahost_arg(call, 2)));
+  dahost_return_boolean(call, dahost_is_list(call, table));
+}
+
 /* length(s), zeros(s): bytes with zeros in them, and where they are refused */
 static void length(dahost_call *call, void *user)
 {
@@ -274,6 +284,7 @@ static int open_probe(dahost_library *library, void **user, char *why, size_t wh
                  dahost_add(library, "echo_pure", DAHOST_PURE, echo, NULL) &&
                  dahost_add(library, "build", DAHOST_SYNC, build, NULL) &&
                  dahost_add(library, "sum", DAHOST_PURE, sum, NULL) &&
+                 dahost_add(library, "get", DAHOST_PURE, get, NULL) &&
                  dahost_add(library, "length", DAHOST_PURE, length, NULL) &&
                  dahost_add(library, "text_length", DAHOST_PURE, text_length, NULL) &&
                  dahost_add(library, "fails", DAHOST_POOL, fails, NULL) &&
