@@ -185,7 +185,9 @@ da_watched da_watch_enter(da_watch *watch, lua_State *L)
 {
   if (!watch->tried) {
     watch->armed = arm(watch);
-    if (!watch->armed) da_log(da_signals_ours() ? DA_LOG_WARN : DA_LOG_INFO, "watch.none", "text=\"SIGURG or a timer is not to be had: no slices\"");
+    if (!watch->armed)
+      da_log(da_signals_ours() ? DA_LOG_WARN : DA_LOG_INFO, "watch.none",
+             "text=\"SIGURG or a timer is not to be had: no slices\"");
   }
   da_isolate *outer = atomic_load_explicit(&watch->isolate, memory_order_relaxed);
   da_watched before = {outer, outer != NULL ? da_isolate_running(outer) : NULL, watch->since};

@@ -19,20 +19,14 @@ function async.calls_missing() return await(da.native.other.thing()) end
 ]]
 
 describe("a host in a program", function()
-  local build = assert(os.getenv("DAHOST_BIN")):match("^(.*)/[^/]*$")
   local place, binary
 
   setup(function()
     place = harness.place()
-    binary = place.dir .. "/host"
     local file = assert(io.open(place.dir .. "/s.lua", "w"))
     file:write(SCRIPT)
     file:close()
-    local lua = io.popen("pkg-config --variable=libdir lua5.4"):read("l")
-    local text, well = native.compile(("cc -std=c11 -Wall -Wextra -g %s -I%s -no-pie -o %s spec/native/host.c -Wl,--wrap=luaS_hash " ..
-      "-Wl,--start-group %s/libdahost.a %s/liblua5.4.a -Wl,--end-group -llmdb -luv -lcjson -lxxhash -lm -ldl -lpthread"):format(
-      harness.sanitized and native.SANITIZED or "", native.HEADER, binary, build, lua))
-    assert(well, text)
+    binary = native.program("spec/native/host.c", place)
   end)
   teardown(function() harness.remove(place) end)
 

@@ -1,7 +1,8 @@
--- native.lua - plugins for specs: C sources compiled against bindings/dahost.h alone, once for each run of a spec file.
+-- native.lua - plugins and programs for specs: C sources compiled against bindings/dahost.h alone.
 --
--- Here:    plugin(source) -> path of the shared object; kept_plugin(source), for specs that share one; compile(words) ->
---          what the compiler says, and whether it was content; HEADER, the folder of dahost.h.
+-- Here:    plugin(source) -> path of the shared object; kept_plugin(source), for specs that share one; program(source,
+--          place) -> path of a program with hosts in it; compile(words) -> what the compiler says, and whether it was
+--          content; HEADER, the folder of dahost.h.
 -- May:     use no header of dahost but that one.
 --
 -- SPDX-License-Identifier: Apache-2.0
@@ -11,7 +12,7 @@ local uv = require("luv")
 local M = {}
 
 M.HEADER = uv.cwd() .. "/bindings"
-M.SANITIZED = "-fsanitize=address,undefined -fno-sanitize-recover=undefined" -- as the preset that specs run with may be
+local SANITIZERS = { ["asan-ubsan"] = "-fsanitize=address,undefined -fno-sanitize-recover=undefined", tsan = "-fsanitize=thread" }
 local WARNINGS = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
 
 function M.compile(words)
@@ -49,6 +50,18 @@ function M.kept_plugin(source)
     kept[source] = path
   end
   return kept[source]
+end
+
+-- A program that embeds hosts, linked to the library beside the program that is looked at, as that is.
+function M.program(source, place)
+  local directory = assert(os.getenv("DAHOST_BIN")):match("^(.*)/[^/]*$")
+  local path = place.dir .. "/" .. source:match("([%w_]+)%.c$")
+  local lua = io.popen("pkg-config --variable=libdir lua5.4"):read("l")
+  local text, well = M.compile(("cc -std=c11 %s -g %s -I%s -no-pie -pthread -o %s %s -Wl,--wrap=luaS_hash -Wl,--start-group " ..
+    "%s/libdahost.a %s/liblua5.4.a -Wl,--end-group -llmdb -luv -lcjson -lxxhash -lm -ldl"):format(WARNINGS, SANITIZERS[
+    os.getenv("DA_PRESET")] or "", M.HEADER, path, source, directory, lua))
+  assert(well, text)
+  return path
 end
 
 function M.remove()
