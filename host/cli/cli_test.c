@@ -186,8 +186,9 @@ int cli_replay(const cli_command *command)
   da_bundle *bundle = NULL;
   cJSON *rows = NULL;
   da_err err = {{0}};
-  int code = CLI_EXIT_OK;
+  int code = cli_plugins_load(command);
   const char *path = command->operands[0];
+  if (code != CLI_EXIT_OK) return code;
   da_status status = da_bundle_read(command->operands[1], &bundle, &err);
   if (status != DA_OK)
     code = cli_fail(CLI_EXIT_USAGE, "%s", err.text);

@@ -1,8 +1,11 @@
 -- native_spec.lua - functions in C, of a plugin (probe.c), called by workflows and steps.
 -- SPDX-License-Identifier: Apache-2.0
 local harness = require("spec.support.harness")
+local by_hand = require("spec.support.by_hand")
 local native = require("spec.support.native")
+local program = require("spec.support.program")
 local script = require("spec.support.script")
+local serve = require("spec.support.serve")
 
 local HEAD = [[
 local da = require "da"
@@ -204,6 +207,60 @@ describe("a native", function()
       end
     end
     error "it was run a fourth time"
+  end)
+end)
+
+describe("natives", function()
+  local plugin, place
+
+  setup(function() plugin = native.plugin "spec/native/probe.c" end)
+  teardown(native.remove)
+  before_each(function()
+    place = harness.place()
+    local file = assert(io.open(place.dir .. "/s.lua", "w"))
+    file:write(HEAD, [[
+      function async.main(a) return await(p.add_pool(a, p.add_pure(1, 1))) + await(p.later(1, 100)) end]])
+    file:close()
+  end)
+  after_each(function() harness.remove(place) end)
+
+  local function dahost(...) return harness.dahost({ ... }, { env = { DAHOST_DATA = place.data } }) end
+
+  it("are recorded in histories, which are replayed with the plugin", function()
+    local path = place.dir .. "/s.lua"
+    assert.are.equal("142\n", dahost("run", path, "main", "40", "--id", "x", "--plugin", plugin, "--quiet").out)
+    local file = assert(io.open(place.dir .. "/history", "w"))
+    file:write(dahost("get", "x", "--history").out)
+    file:close()
+    local with = dahost("replay", place.dir .. "/history", path, "--plugin", plugin)
+    assert.are.equal(0, with.code, with.out .. with.err)
+    local without = dahost("replay", place.dir .. "/history", path)
+    assert.are.equal(3, without.code)
+    assert.is_truthy(without.out:find("the native 'probe.add_pool' is not in this process", 1, true)
+      or without.out:find("the native 'probe.add_pure' is not in this process", 1, true), without.out)
+  end)
+
+  it("are called by executions of a server, and of a worker elsewhere", function()
+    local site = program.place(true)
+    local path = place.dir .. "/s.lua"
+    local server = serve.start(site, { "near=" .. path, "--plugin", plugin, "--listen", "127.0.0.1:0" })
+    local url = "http://" .. server.address
+    local worker = program.spawn({ "worker", "far=" .. path, "--plugin", plugin, "--server", url }, { cwd = site.dir })
+    worker:wait_for(" serves ")
+    local function ask(...) return program.run({ ... }, { cwd = site.dir, env = { DAHOST_SERVER = url } }) end
+    for _, group in ipairs { "near", "far" } do
+      local called = ask("invoke", group, "--func", "main", "--arg", "40", "--target", "poll://any@" .. group)
+      assert.are.equal(0, called.code, called.err)
+      local promise
+      program.turn_until(function() return group .. "\n" .. worker.err end, function()
+        promise = by_hand.data_of(ask("promise", "get", group)).promise
+        return promise.state ~= "pending"
+      end)
+      assert.are.same({ "resolved", "142" }, { promise.state, by_hand.decode(promise.value.data) })
+    end
+    worker:signal_with("sigterm"):wait()
+    serve.stop(server)
+    site:remove()
   end)
 end)
 
