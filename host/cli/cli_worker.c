@@ -147,6 +147,9 @@ static void on_ending(uv_async_t *ending)
   da_remote_receive(w->remote, false);
   (void)uv_timer_start(&w->bound, on_bound, (uint64_t)cli_config_number(w->command, CLI_SHUTDOWN_TIMEOUT), 0);
   da_worker_drain(w->worker, false, on_drained, w);
+  if (da_worker_get_stats(w->worker).step_threads_busy > 0)
+    cli_note(w->command, "ending: steps under way have %g s to end; a signal once more ends it at once",
+             (double)cli_config_number(w->command, CLI_SHUTDOWN_TIMEOUT) / 1000);
 }
 
 static void on_hangup(uv_signal_t *signal, int number)

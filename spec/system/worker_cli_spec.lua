@@ -3,6 +3,7 @@
 local program = require("spec.support.program")
 local serve = require("spec.support.serve")
 local by_hand = require("spec.support.by_hand")
+local uv = require("luv")
 
 local RENDER = [[
 local da = require "da"
@@ -41,6 +42,14 @@ describe("a worker of a server elsewhere", function()
   end
   local function invoke(id, func, ...)
     assert.are.equal(0, ask("invoke", id, "--func", func, "--target", "poll://any@gpu", ...).code)
+  end
+
+  -- A step has written the file; it tells nobody here.
+  local function appears(name)
+    local timer = uv.new_timer()
+    timer:start(20, 20, function() end)
+    program.turn_until(function() return name end, function() return place:read(name) ~= nil end)
+    timer:close()
   end
 
   it("runs calls of its group, says so, and ends in order", function()
@@ -86,6 +95,75 @@ describe("a worker of a server elsewhere", function()
     process:wait_for(" serves ")
     assert.are.equal(1, select(2, process.err:gsub("cannot be reached", "")), process.err)
     process:signal_with("sigterm"):wait()
+    assert.are.equal(0, process.code, process.err)
+  end)
+
+  it("says that it is not let in, and asks no more for a while", function()
+    serve.stop(server)
+    place:write("secret", ("k"):rep(40))
+    server = serve.start(place, { "--listen", "127.0.0.1:0", "--auth-secret-file", "secret", "--metrics", "127.0.0.1:0",
+      "--access-log" })
+    url = "http://" .. server.address
+    for _, words in ipairs { {}, { "--token", "a.b.c" } } do
+      local process = worker("gpu=render.lua", table.unpack(words)):wait_for("does not let us in")
+      process:wait_for("it is asked again each minute")
+      local before = select(2, server.err:gsub("\n", ""))
+      local timer, over = uv.new_timer(), false
+      timer:start(1500, 0, function() over = true end)
+      program.turn_until(function() return "a second and a half" end, function() return over end)
+      timer:close()
+      assert.is_true(select(2, server.err:gsub("\n", "")) - before <= 2, server.err)
+      assert.is_nil(process.err:find(" serves ", 1, true))
+      process:signal_with("sigterm"):wait()
+      assert.are.equal(0, process.code, process.err)
+    end
+  end)
+
+  it("does not wait for a step that does not end, and another worker goes on", function()
+    place:write("hang.lua", [[
+      local da = require "da"
+      function da.step.hang(first)
+        if not io.open(first) then io.open(first, "w"):close() os.execute "exec sleep 30 >&- 2>&-" end
+        return "done"
+      end
+      function da.async.hangs(first) return da.await(da.step.hang(first)) end]])
+    local process = worker("gpu=hang.lua", "--shutdown-timeout", "200ms"):wait_for(" serves ")
+    invoke("h-1", "hangs", "--arg", place.dir .. "/first")
+    appears("first")
+    local begun = uv.now()
+    process:signal_with("sigterm"):wait()
+    assert.are.equal(0, process.code, process.err)
+    assert.is_true(uv.now() - begun < 15000)
+    local other = worker("gpu=hang.lua"):wait_for(" serves ")
+    assert.are.equal('"done"', ended("h-1"))
+    other:signal_with("sigterm"):wait()
+  end)
+
+  it("ends at once when it is told so a second time", function()
+    place:write("slow.lua", "local da = require 'da' function da.step.s(f) io.open(f, 'w'):close() "
+      .. "os.execute 'exec sleep 30 >&- 2>&-' end function da.async.slow(f) da.await(da.step.s(f)) end")
+    local slow = worker("gpu=slow.lua", "--shutdown-timeout", "60s"):wait_for(" serves ")
+    invoke("s-1", "slow", "--arg", place.dir .. "/begun")
+    appears("begun")
+    slow:signal_with("sigterm"):wait_for("once more")
+    slow:signal_with("sigterm"):wait()
+    assert.are.same({ 0, 0 }, { slow.code, slow.signal }, slow.err)
+  end)
+
+  it("tells the service manager when it is ready, and that it ends", function()
+    local path = place.dir .. "/notify"
+    local listener = program.spawn({ "-MSocket", "-e", [[
+      $| = 1;
+      socket(S, AF_UNIX, SOCK_DGRAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die $!;
+      print "bound\n";
+      while (defined recv(S, $m, 4096, 0)) { print "$m\n"; exit if $m =~ /STOPPING/ }]], path }, { command = "perl" })
+    listener:wait_for("bound", "out")
+    local process = program.spawn({ "worker", "gpu=render.lua" }, { cwd = place.dir,
+      env = { DAHOST_SERVER = url, NOTIFY_SOCKET = path } })
+    listener:wait_for("READY=1\n", "out")
+    process:signal_with("sigterm")
+    listener:wait_for("STOPPING=1\n", "out"):wait()
+    process:wait()
     assert.are.equal(0, process.code, process.err)
   end)
 
