@@ -3,6 +3,7 @@
 local harness = require("spec.support.harness")
 local native = require("spec.support.native")
 local program = require("spec.support.program")
+local uv = require("luv")
 
 local SCRIPT = [[
 local da = require "da"
@@ -73,5 +74,63 @@ describe("a host in a program", function()
   it("calls functions of the program, and tells it what is printed and logged", function()
     assert.are.equal("told x: calls\nx resolved 42\nlogged error execution.parked id=m\nm pending \ncalled 1, closed 1\n",
       (run "natives"))
+  end)
+end)
+
+describe("the example of a greenhouse", function()
+  local RESULT = '["18.5: 30 %","21.5: 0 %","sensor_broken","27.5: 0 %"]\n'
+  local DEATHS = harness.sanitized and 8 or 30
+  local place, binary
+
+  setup(function()
+    place = harness.place(true)
+    binary = native.program("examples/greenhouse/greenhouse.c", place, "examples/device/device.c")
+  end)
+  teardown(function() harness.remove(place) end)
+
+  local function play(name, kill_ms)
+    local words = { place.dir .. "/" .. name, "examples/device/keep_warm.lua" }
+    local env = { LEDGER = place.dir .. "/" .. name .. ".ledger" }
+    if kill_ms then
+      local process = program.spawn(words, { command = binary, env = env })
+      local timer = uv.new_timer()
+      timer:start(kill_ms, 0, function() uv.kill(process.pid, "sigkill") end)
+      process:wait()
+      timer:close()
+    end
+    local got = program.run(words, { command = binary, env = env })
+    assert.are.equal(0, got.code, got.err)
+    local counts, all = {}, 0
+    for line in io.lines(env.LEDGER) do
+      local id = line:match("^%S+")
+      counts[id], all = (counts[id] or 0) + 1, all + 1
+    end
+    assert.are.equal(0, harness.dahost({ "verify", "--data", words[1] }).code)
+    return got.out, counts, all
+  end
+
+  it("comes to the same, killed at any instant, and repeats at most what was under way", function()
+    local out, counts, all = play "unkilled"
+    assert.are.same({ RESULT, 7 }, { out, all })
+    local repeated = 0
+    for death = 1, DEATHS do
+      local again, found, count = play("killed" .. death, 2 * death)
+      assert.are.equal(RESULT, again)
+      for id in pairs(counts) do assert.is_truthy(found[id], id .. " was not done") end
+      assert.is_true(count <= all + 1, "one death, and " .. count - all .. " repeated")
+      repeated = repeated + count - all
+    end
+    print(("%d deaths, %d calls under way repeated"):format(DEATHS, repeated))
+  end)
+
+  it("runs as examples/README.md says", function()
+    if harness.sanitized then return pending "the program would have to be linked to the sanitizer, too" end
+    local text = assert(io.open("examples/README.md")):read("a"):match("\n## greenhouse/\n(.-)\n## ")
+    local words = {}
+    for line in text:gmatch("\n    %$ ([^\n]+)") do words[#words + 1] = line end
+    local build = assert(os.getenv("DAHOST_BIN")):match("^(.*)/[^/]*$")
+    local commands = table.concat(words, "; "):gsub("/tmp/", place.dir .. "/"):gsub("build/release", build)
+    local said, well = native.compile("true; " .. commands)
+    assert(well and said:find(RESULT, 1, true), said)
   end)
 end)

@@ -1,7 +1,7 @@
 -- native.lua - plugins and programs for specs: C sources compiled against bindings/dahost.h alone.
 --
 -- Here:    plugin(source) -> path of the shared object; kept_plugin(source), for specs that share one; program(source,
---          place) -> path of a program with hosts in it; compile(words) -> what the compiler says, and whether it was
+--          place[, more sources]) -> path of a program with hosts in it; compile(words) -> what the compiler says, and whether it was
 --          content; HEADER, the folder of dahost.h.
 -- May:     use no header of dahost but that one.
 --
@@ -53,13 +53,13 @@ function M.kept_plugin(source)
 end
 
 -- A program that embeds hosts, linked to the library beside the program that is looked at, as that is.
-function M.program(source, place)
+function M.program(source, place, more)
   local directory = assert(os.getenv("DAHOST_BIN")):match("^(.*)/[^/]*$")
   local path = place.dir .. "/" .. source:match("([%w_]+)%.c$")
   local lua = io.popen("pkg-config --variable=libdir lua5.4"):read("l")
   local text, well = M.compile(("cc -std=c11 %s -g %s -I%s -no-pie -pthread -o %s %s -Wl,--wrap=luaS_hash -Wl,--start-group " ..
     "%s/libdahost.a %s/liblua5.4.a -Wl,--end-group -llmdb -luv -lcjson -lxxhash -lm -ldl"):format(WARNINGS, SANITIZERS[
-    os.getenv("DA_PRESET")] or "", M.HEADER, path, source, directory, lua))
+    os.getenv("DA_PRESET")] or "", M.HEADER, path, source .. " " .. (more or ""), directory, lua))
   assert(well, text)
   return path
 end
