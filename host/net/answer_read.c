@@ -353,9 +353,15 @@ static bool read_answer(reading *r, da_json_item item, da_req_kind kind, da_clie
     if (da_slice_eq(name, DA_LIT("head"))) head = member;
     if (da_slice_eq(name, DA_LIT("data"))) data = member;
   }
-  if (head.text.len == 0 || data.text.len == 0) return fault(r, "no head or no data", "the answer");
-  if (!read_head(r, head, out) || !read_data(r, data, &out->reply)) return false;
+  if (head.text.len == 0) return fault(r, "no head", "the answer");
+  if (!read_head(r, head, out)) return false;
   da_reply *reply = &out->reply;
+  bool refusal = reply->status != 200 && reply->status != 300;
+  if (data.text.len == 0 && !refusal) return fault(r, "no data", "the answer");
+  if (data.text.len == 0)
+    reply->message = DA_LIT("no reason was given"); /* the status is what counts */
+  else if (!read_data(r, data, reply))
+    return false;
   reply->more = reply->more && reply->promise_count + reply->task_count + reply->schedule_count > 0;
   return is_complete(kind, reply) || fault(r, "no record that belongs there, or no such status", "the answer");
 }

@@ -153,6 +153,7 @@ describe("an answer to a client", function()
   it("says in words why it is an error", function()
     assert.same({ status = 409, data = "No\n" }, (read("task.acquire", answer(409, '"No\\n"'))))
     assert.same({ status = 500, data = '{"a":1}' }, (read("task.acquire", answer(500, '{"a":1}'))))
+    assert.same({ status = 409, data = "no reason was given" }, (read("task.acquire", '{"head":{"status":409}}')))
     assert.equal("no", read("task.fence", answer(200, '{"action":' .. answer(404, '"no"') .. "}")).data.action.data)
   end)
 
