@@ -12,7 +12,8 @@
 
 #include "bind.h"
 
-const dahost_library_info *const battery_libraries[] = {&battery_exec, &battery_fs, &battery_hash, &battery_json, NULL};
+const dahost_library_info *const battery_libraries[] = {&battery_exec, &battery_fs,   &battery_hash,
+                                                        &battery_http, &battery_json, NULL};
 
 int battery_add(dahost_library *library, const battery_native *natives, char *why, size_t why_size)
 {

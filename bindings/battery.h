@@ -1,4 +1,4 @@
-/* battery.h - the libraries of natives that every host has: da.exec, da.fs, da.hash, da.json.
+/* battery.h - the libraries of natives that every host has: da.exec, da.fs, da.hash, da.http, da.json.
  *
  * Here:     the libraries, and what their files share: errors by errno, tables of options.
  * May not:  know calls but through dahost.h: a battery has what a plugin has, and base.
@@ -10,13 +10,17 @@
 #ifndef DA_BINDINGS_BATTERY_H
 #define DA_BINDINGS_BATTERY_H
 
+#include "../host/base/bytes.h"
 #include "dahost.h"
 
-extern const dahost_library_info battery_exec, battery_fs, battery_hash, battery_json;
+extern const dahost_library_info battery_exec, battery_fs, battery_hash, battery_http, battery_json;
 extern const dahost_library_info *const battery_libraries[]; /* NULL at the end */
 
 /* Kills all that da.exec runs. For the end of the process; also from a signal handler. */
 void battery_exec_end(void);
+
+/* Appends the value as JSON on one line. NULL, or why it cannot be; static. */
+const char *battery_json_put(dahost_call *call, dahost_value value, da_buf *out);
 
 enum {
   BATTERY_LOOK_MS = 50,

@@ -156,6 +156,14 @@ static bool put_value(writer *w, dahost_value value)
   return true;
 }
 
+const char *battery_json_put(dahost_call *call, dahost_value value, da_buf *out)
+{
+  writer w = {.call = call, .out = *out};
+  bool put = put_value(&w, value);
+  *out = w.out;
+  return put ? NULL : w.why;
+}
+
 static void encode(dahost_call *call, void *user)
 {
   static const char *const names[] = {"indent", NULL};

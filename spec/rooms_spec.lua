@@ -14,7 +14,8 @@ local RULES = {
   sched = { { "base", "engine", "store" }, { "^uv%.h$", "^pthread%.h$" } },
   vm = { { "base", "engine/record.h", "sched", "engine/effect.h" }, { "^lua", "^lauxlib", "^pthread%.h$" } },
   net = { { "base", "engine/record.h", "engine/effect.h", "sched" }, { "^uv%.h$", "^llhttp%.h$", "^openssl/" } },
-  bindings = { { "base", "vm", "sched", "engine/record.h" }, { "^lua", "^lauxlib", "^openssl/evp%.h$", "^openssl/opensslv%.h$" } },
+  bindings = { { "base", "vm", "sched", "engine/record.h" }, { "^lua", "^lauxlib", "^openssl/evp%.h$", "^openssl/opensslv%.h$",
+    "^curl/curl%.h$" } },
   cli = { { "base", "engine", "store", "sched", "vm", "net", "bindings" }, { "^lua", "^lauxlib", "^uv%.h$" } },
 }
 local FOLDERS = { bindings = "bindings" } -- the others lie below host/

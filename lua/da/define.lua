@@ -86,7 +86,7 @@ da.native = setmetatable({}, {
 -- What every process has (bindings/battery_*.c). A test calls none.
 if core.native then
   da.exec = da.native.exec.run
-  da.fs, da.hash, da.json = da.native.fs, da.native.hash, da.native.json
+  da.fs, da.hash, da.http, da.json = da.native.fs, da.native.hash, da.native.http, da.native.json
 end
 
 -- Raises a da.Error with a code of the script's own.

@@ -188,6 +188,28 @@ function Limiter:take() end
 ---@field stdin? string
 ---@field timeout? da.Duration
 
+---@class da.HttpOptions
+---@field body? string
+---@field ca? string A file of authorities, in place of the machine's.
+---@field check? boolean A status from 400 on is the error `http_STATUS`.
+---@field follow? boolean false: no redirects.
+---@field headers? table<string, string>
+---@field json? da.Value In place of body.
+---@field max? integer Bytes of the answer, 1 MiB; at most 8 MiB, but to a file.
+---@field timeout? da.Duration
+---@field to? string A path that the answer goes to.
+
+---@class da.HttpAnswer
+---@field status integer
+---@field headers table<string, string> Names in small letters.
+---@field body? string
+---@field size? integer Of what went to a file.
+
+---@class da.Http
+---@field get da.Function|fun(url: string, options?: da.HttpOptions): da.HttpAnswer
+---@field post da.Function|fun(url: string, options?: da.HttpOptions): da.HttpAnswer
+---@field request da.Function|fun(method: string, url: string, options?: da.HttpOptions): da.HttpAnswer
+
 ---@class da.ExecResult
 ---@field code? integer
 ---@field signal? string "SIGTERM", in place of the code.
@@ -238,6 +260,7 @@ function Limiter:take() end
 ---@field exec da.Function|fun(words: string[], options?: da.ExecOptions): da.ExecResult Runs a program: `da.exec("ls", "-l")`.
 ---@field fs da.Files
 ---@field hash da.Hash
+---@field http da.Http
 ---@field json da.Json
 ---@field log da.Log
 ---@field null lightuserdata JSON null in a list.
