@@ -344,7 +344,9 @@ static void fail_transfer(answer *a, CURLcode code, const char *words)
   if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) name = "bad_argument";
   fatal =
       code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_TOO_MANY_REDIRECTS || strcmp(name, "bad_argument") == 0;
-  dahost_fail(r->call, name, "%s %s: %s", r->method, r->url, words[0] != '\0' ? words : lib.curl_easy_strerror(code));
+  /* Those of the first two tell milliseconds, which would make each record another. */
+  bool plain = strcmp(name, "timedout") == 0 || strcmp(name, "unreachable") == 0 || words[0] == '\0';
+  dahost_fail(r->call, name, "%s %s: %s", r->method, r->url, plain ? lib.curl_easy_strerror(code) : words);
   if (fatal) dahost_fail_fatal(r->call);
 }
 
