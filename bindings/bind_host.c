@@ -7,7 +7,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <uv.h>
 
 #include "bind.h"
@@ -62,14 +61,6 @@ static bool fail(dahost *host, const char *format, ...)
 }
 
 /* ---- opening and closing --------------------------------------------------------------------------------- */
-
-static void make_pid(char out[32])
-{
-  uint8_t random[8] = {0};
-  (void)getrandom(random, sizeof random, 0); /* 8 bytes are never refused once the system is up */
-  size_t len = (size_t)snprintf(out, 32, "local/");
-  for (size_t i = 0; i < sizeof random; i++) len += (size_t)snprintf(out + len, 32 - len, "%02x", random[i]);
-}
 
 static void hear(void *user, const da_event *event)
 {
@@ -144,7 +135,7 @@ static da_status open_all(dahost *host, const dahost_options *options, da_err *e
   da_status status = open_natives(host, options, err);
   if (status == DA_OK) status = open_store(host, options, err);
   if (status != DA_OK) return status;
-  make_pid(host->pid);
+  da_id_local_pid(host->pid);
   const da_sched_options sched = {.store = host->store,
                                   .profile = da_profile_default,
                                   .local_targets = &da_default_target,

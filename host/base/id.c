@@ -2,6 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "id.h"
 
+#include <stdio.h>
+#include <sys/random.h>
+
 #include "hash.h"
 #include "limits.h"
 
@@ -129,4 +132,14 @@ const char *da_id_fault(da_slice id)
   if (da_id_root(id).len > DA_ID_ROOT_MAX) return "the root of the id is longer than 255 bytes";
   if (da_id_rest(id).len > DA_ID_REST_MAX) return "the id is longer than 1000 bytes behind its root";
   return NULL;
+}
+
+/* ---- of a process --------------------------------------------------------------------------------------- */
+
+void da_id_local_pid(char out[32])
+{
+  uint8_t random[8] = {0};
+  (void)getrandom(random, sizeof random, 0); /* 8 bytes are never refused once the system is up */
+  size_t len = (size_t)snprintf(out, 32, "local/");
+  for (size_t i = 0; i < sizeof random; i++) len += (size_t)snprintf(out + len, 32 - len, "%02x", random[i]);
 }

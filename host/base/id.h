@@ -48,4 +48,7 @@ da_slice da_id_detached(da_arena *arena, da_slice id);
 /* NULL if the id may be stored, else the sentence that says why not (empty, NUL byte, too long). */
 const char *da_id_fault(da_slice id);
 
+/* What a process with a store calls itself as the holder of its tasks: "local/" and 16 digits that no other one has. */
+void da_id_local_pid(char out[32]);
+
 #endif

@@ -2,12 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <uv.h>
 
 #include "../../bindings/bind.h"
+#include "../base/id.h"
 #include "../base/log.h"
 #include "../sched/control.h"
 #include "cli.h"
@@ -125,14 +124,6 @@ static void on_tick(uv_timer_t *timer)
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
-static void make_pid(char out[32])
-{
-  uint8_t random[8] = {0};
-  (void)getrandom(random, sizeof random, 0); /* 8 bytes are never refused once the system is up */
-  size_t len = (size_t)snprintf(out, 32, "local/");
-  for (size_t i = 0; i < sizeof random; i++) len += (size_t)snprintf(out + len, 32 - len, "%02x", random[i]);
-}
-
 static da_status open_worker(cli_host *host, const cli_host_options *options, da_err *err)
 {
   uint8_t secret[16];
@@ -171,7 +162,7 @@ da_status cli_host_open(const cli_host_options *given, cli_host **out, da_err *e
   cli_host *host = da_xcalloc(1, sizeof *host);
   *out = NULL;
   host->store = options->store;
-  make_pid(host->pid);
+  da_id_local_pid(host->pid);
   da_sched_options sched = {.store = host->store,
                             .profile = options->profile != NULL ? *options->profile : da_profile_default,
                             .local_targets = options->targets,

@@ -192,12 +192,7 @@ function da.async.busy() print "busy" return ("a"):rep(40):find(("a*"):rep(20) .
 
   it("manager hears when it is ready, reads its files again and ends", function()
     local path = place.dir .. "/notify"
-    local listener = program.spawn({ "-MSocket", "-e", [[
-      $| = 1;
-      socket(S, AF_UNIX, SOCK_DGRAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die $!;
-      print "bound\n";
-      while (defined recv(S, $m, 4096, 0)) { print "$m\n"; exit if $m =~ /STOPPING/ }]], path }, { command = "perl" })
-    listener:wait_for("bound", "out")
+    local listener = serve.notified(path)
     process = serve.start(place, {}, { env = { NOTIFY_SOCKET = path } })
     listener:wait_for("READY=1\n", "out")
     process:signal_with("sighup")

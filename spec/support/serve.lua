@@ -1,6 +1,7 @@
 -- serve.lua - `dahost serve` for specs that speak to it over HTTP.
 --
--- Here:    start(place, words, options): a server that listens, with its .address; stop() it, in order.
+-- Here:    start(place, words, options): a server that listens, with its .address; stop() it, in order; notified(path), who hears
+--          what it tells a service manager.
 --
 -- SPDX-License-Identifier: Apache-2.0
 local program = require("spec.support.program")
@@ -23,6 +24,16 @@ function M.stop(process)
   process:signal_with("sigterm"):wait()
   assert(process.code == 0, process.err)
   assert(process.err:find("stopped; what is not finished goes on with the next dahost serve\n$"), process.err)
+end
+
+-- A service manager's end of NOTIFY_SOCKET: a process that says each message, and ends behind STOPPING.
+function M.notified(path)
+  return program.spawn({ "-MSocket", "-e", [[
+    $| = 1;
+    socket(S, AF_UNIX, SOCK_DGRAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die $!;
+    print "bound\n";
+    while (defined recv(S, $m, 4096, 0)) { print "$m\n"; exit if $m =~ /STOPPING/ }]], path }, { command = "perl" })
+    :wait_for("bound", "out")
 end
 
 -- The samples of the metrics: `name{labels}` -> number; and the text.

@@ -152,12 +152,7 @@ describe("a worker of a server elsewhere", function()
 
   it("tells the service manager when it is ready, and that it ends", function()
     local path = place.dir .. "/notify"
-    local listener = program.spawn({ "-MSocket", "-e", [[
-      $| = 1;
-      socket(S, AF_UNIX, SOCK_DGRAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die $!;
-      print "bound\n";
-      while (defined recv(S, $m, 4096, 0)) { print "$m\n"; exit if $m =~ /STOPPING/ }]], path }, { command = "perl" })
-    listener:wait_for("bound", "out")
+    local listener = serve.notified(path)
     local process = program.spawn({ "worker", "gpu=render.lua" }, { cwd = place.dir,
       env = { DAHOST_SERVER = url, NOTIFY_SOCKET = path } })
     listener:wait_for("READY=1\n", "out")
