@@ -201,9 +201,10 @@ const char *dahost_token_error(dahost_token token); /* static words; NULL: it ca
 /* The call is over, and not the caller's any more. */
 void dahost_complete(dahost_call *call);
 /* Has fn(data) called when nobody waits for it any more: on the loop thread, at most once, not after it is completed,
- * and for POOL not after the function returned; at once, if that is so already. It must be quick. To a call that was
- * cancelled a moment is left to be completed; of one whose time is over the token is dead by then. Within a step it is
- * not called: dahost_call_canceled() tells. */
+ * and for POOL not after the function returned; at once, if that is so already. It must be quick, and take no lock
+ * that somebody holds while he calls a function of this header. To a call that was cancelled a moment is left to be
+ * completed; of one whose time is over the token is dead by then. Within a step it is not called:
+ * dahost_call_canceled() tells. */
 void dahost_on_cancel(dahost_call *call, void (*fn)(void *data), void *data);
 
 /* ---- with Lua ------------------------------------------------------------------------------------------- */

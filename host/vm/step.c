@@ -341,8 +341,10 @@ static void attempt_native(da_child *child)
   if (options->take_step == NULL || !options->take_step(options->user, job)) {
     job->native = native;
     job->sched = worker->sched;
-    if (native == NULL) {
-      let_go(child);
+    if (native == NULL) { /* of a trial: elsewhere it is missed before */
+      child->job = NULL;
+      da_step_job_delete(job);
+      da_execution_unref(child->execution);
       da_execution_park(child->execution, "native", "the native '%.*s' is not in this process",
                         DA_FMT(child->call.func));
       return;
