@@ -54,6 +54,12 @@ bool battery_option_text(dahost_call *call, dahost_value options, const char *wh
 /* Seconds as a number, or "250ms", "1h30m". */
 bool battery_duration_ms(dahost_call *call, dahost_value value, const char *what, int64_t *out);
 
+/* A file that no other call has, beside the one at path: its descriptor, or -1 and errno. *name is the caller's to
+ * free; it takes the name of the file by rename(2), or is removed. */
+int battery_open_temporary(const char *path, char **name);
+/* Names made, changed or taken away in the folder of a path reach the disk. 0, or errno's number. */
+int battery_flush_folder(const char *path);
+
 int64_t battery_tick_ms(void); /* a clock that only goes on */
 /* Does nobody wait any more, or is its deadline over? Then the call has failed, with "canceled" or "timedout". */
 bool battery_stopped(dahost_call *call);

@@ -42,8 +42,7 @@ static char *folder_of(const char *path)
   return da_xstrndup(len > 0 ? da_slice_make(path, len) : DA_LIT("."));
 }
 
-/* Names made, changed or taken away in the folder of a path reach the disk. 0, or errno's number. */
-static int flush_folder(const char *path)
+int battery_flush_folder(const char *path)
 {
   char *folder = folder_of(path);
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -233,11 +232,10 @@ static int append_to(const char *path, da_slice bytes, int mode)
 {
   int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   int error = fd < 0 ? errno : fill_and_close(fd, bytes, mode);
-  return error != 0 ? error : flush_folder(path);
+  return error != 0 ? error : battery_flush_folder(path);
 }
 
-/* A file that no other call has, beside the one at path. *name is the caller's. */
-static int open_temporary(const char *path, char **name)
+int battery_open_temporary(const char *path, char **name)
 {
   static atomic_uint last;
   char *folder = folder_of(path);
@@ -256,7 +254,7 @@ static int replace(const char *path, da_slice bytes, int mode)
 {
   struct stat old;
   char *name;
-  int fd = open_temporary(path, &name);
+  int fd = battery_open_temporary(path, &name);
   int error = fd < 0 ? errno : 0;
   if (fd >= 0) {
     if (mode < 0 && lstat(path, &old) == 0 && S_ISREG(old.st_mode)) mode = (int)(old.st_mode & 07777);
@@ -265,7 +263,7 @@ static int replace(const char *path, da_slice bytes, int mode)
     if (error != 0) (void)unlink(name);
   }
   free(name);
-  return error != 0 ? error : flush_folder(path);
+  return error != 0 ? error : battery_flush_folder(path);
 }
 
 /* "0644"; *out is as it was when there is none. */
@@ -305,7 +303,7 @@ static void remove_path(dahost_call *call, void *user)
   if (!arg_path(call, 1, &path)) return;
   int error = remove(path) == 0 ? 0 : errno;
   bool gone = error == ENOENT;
-  if (error == 0) error = flush_folder(path);
+  if (error == 0) error = battery_flush_folder(path);
   if (error != 0 && !gone)
     battery_fail_errno(call, error, "cannot remove %s", path);
   else
@@ -317,7 +315,7 @@ static int make_one(const char *path, mode_t mode)
 {
   struct stat at;
   if (mkdir(path, mode) == 0) {
-    int error = flush_folder(path);
+    int error = battery_flush_folder(path);
     return error == EEXIST ? EIO : error;
   }
   int error = errno;
@@ -362,8 +360,8 @@ static void rename_path(dahost_call *call, void *user)
   const char *from, *to;
   (void)user;
   if (!arg_path(call, 1, &from) || !arg_path(call, 2, &to)) return;
-  int error = rename(from, to) == 0 ? flush_folder(to) : errno;
-  if (error == 0) error = flush_folder(from);
+  int error = rename(from, to) == 0 ? battery_flush_folder(to) : errno;
+  if (error == 0) error = battery_flush_folder(from);
   if (error != 0) battery_fail_errno(call, error, "cannot rename %s to %s", from, to);
 }
 

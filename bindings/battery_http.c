@@ -14,12 +14,10 @@
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../host/base/bytes.h"
@@ -291,16 +289,10 @@ static int on_progress(void *user, curl_off_t a1, curl_off_t a2, curl_off_t a3, 
 static bool open_file(answer *a)
 {
   const char *path = a->to->to;
-  const char *slash = strrchr(path, '/');
-  size_t folder = slash != NULL ? (size_t)(slash - path) + 1 : 0, size = folder + sizeof ".dahost-XXXXXX.tmp";
-  a->file_name = da_xcalloc(size, 1);
-  (void)snprintf(a->file_name, size, "%.*s.dahost-XXXXXX.tmp", (int)folder, path);
-  int fd = mkostemps(a->file_name, 4, O_CLOEXEC);
+  int fd = battery_open_temporary(path, &a->file_name);
   a->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
   if (a->file != NULL) return true;
-  int error = errno;
-  if (fd >= 0) (void)close(fd);
-  battery_fail_errno(a->to->call, error, "cannot write %s", path);
+  battery_fail_errno(a->to->call, errno, "cannot write %s", path);
   return false;
 }
 
@@ -308,15 +300,13 @@ static bool open_file(answer *a)
 static void close_file(answer *a, bool keep)
 {
   if (a->file == NULL) return;
-  mode_t mask = umask(0);
-  (void)umask(mask);
-  int error =
-      fflush(a->file) == 0 && fchmod(fileno(a->file), 0666 & ~mask) == 0 && fsync(fileno(a->file)) == 0 ? 0 : errno;
-  (void)fclose(a->file);
+  int error = fflush(a->file) == 0 && fsync(fileno(a->file)) == 0 ? 0 : errno;
+  if (fclose(a->file) != 0 && error == 0) error = errno;
   a->file = NULL;
-  if (keep && error == 0 && rename(a->file_name, a->to->to) == 0) return;
-  if (keep) battery_fail_errno(a->to->call, error != 0 ? error : errno, "cannot write %s", a->to->to);
-  (void)unlink(a->file_name);
+  bool renamed = keep && error == 0 && rename(a->file_name, a->to->to) == 0;
+  if (keep && error == 0) error = renamed ? battery_flush_folder(a->to->to) : errno;
+  if (!renamed) (void)unlink(a->file_name);
+  if (keep && error != 0) battery_fail_errno(a->to->call, error, "cannot write %s", a->to->to);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------------- */
@@ -437,7 +427,7 @@ static void carry_out(request *r)
   (void)lib.curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   (void)lib.curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, r->follow ? 1L : 0L);
   (void)lib.curl_easy_setopt(h, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-  (void)lib.curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+  (void)lib.curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, r->timeout_ms > 0 ? (long)r->timeout_ms : 1L); /* 0: for ever */
   (void)lib.curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
   (void)lib.curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
   (void)lib.curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
