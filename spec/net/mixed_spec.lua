@@ -96,8 +96,8 @@ describe("executions, event streams and clients", function()
 
   function World:connect()
     self.people:connect(server.address)
+    self.workers, self.client, self.asker, self.looker = {}, nil, nil, nil
     self.asker, self.looker = asker(), asker()
-    self.workers = {}
     for i = 1, 2 do
       self.workers[i] = { pid = "worker-" .. i, stream = http.stream(server.address, "/poll/far/w" .. i), asker = asker() }
     end
@@ -182,10 +182,14 @@ describe("executions, event streams and clients", function()
   end
 
   function World:disconnect()
-    for _, one in ipairs { self.asker, self.looker, self.workers[1].asker, self.workers[2].asker } do one.connection:close() end
-    self.workers[1].stream:close()
-    self.workers[2].stream:close()
-    self.client:close()
+    for _, one in ipairs(self.workers) do
+      one.asker.connection:close()
+      one.stream:close()
+    end
+    for _, name in ipairs { "asker", "looker" } do
+      if self[name] then self[name].connection:close() end
+    end
+    if self.client then self.client:close() end
   end
 
   -- The server is dead: who asked is told by nobody.
@@ -231,10 +235,9 @@ describe("executions, event streams and clients", function()
     local deaths = 0
     for life = 1, #kills + 1 do
       start(kills[life])
-      world:connect()
-      program.turn_until(function() return ("%d of %d executions"):format(world.done, EXECUTIONS) end, function()
-        return server.ended or world:turn()
-      end)
+      local connected, fault = pcall(world.connect, world) -- it may die meanwhile
+      program.turn_until(function() return ("%d of %d executions, %s"):format(world.done, EXECUTIONS, fault or "connected") end,
+        function() return server.ended or connected and world:turn() end)
       if not server.ended then break end
       assert.equal(9, server.signal, server.err)
       deaths = deaths + 1
