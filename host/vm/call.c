@@ -143,7 +143,7 @@ static da_map tag_map(da_arena *arena, const da_pair *pairs, size_t count)
 void da_call_add_tag(da_arena *arena, da_request *request, da_slice key, da_slice value)
 {
   da_pair *pairs = da_arena_alloc(arena, (request->tags.count + 1) * sizeof *pairs);
-  memcpy(pairs, request->tags.items, request->tags.count * sizeof *pairs);
+  if (request->tags.count > 0) memcpy(pairs, request->tags.items, request->tags.count * sizeof *pairs);
   pairs[request->tags.count] = (da_pair){key, value};
   request->tags = (da_map){pairs, request->tags.count + 1};
 }
