@@ -303,7 +303,7 @@ static bool cancel_children(da_execution *execution, const da_scope *scope, cons
   return any;
 }
 
-/* context: children before it are done with. */
+/* context: the first child that is not done with, by its number. */
 static int join_look(lua_State *L, int status, lua_KContext context)
 {
   (void)status;
@@ -314,14 +314,14 @@ static int join_look(lua_State *L, int status, lua_KContext context)
     scope->abandoned = true;
     scope->cut_short = cancel_children(execution, scope, "canceled") && !scope->cancel_raised;
   }
-  for (size_t i = (size_t)context; i < scope->count; i++) {
+  for (size_t i = da_scope_find(scope, (uint64_t)context); i < scope->count; i++) {
     da_child *child = scope->children[i];
     if (!child->joined || child->delivered) continue;
     if (scope->abandoned && child->shelter != DA_SHELTERED_INSIDE)
       da_execution_cancel_child(execution, child, "canceled"); /* made since */
     if (!da_fiber_wait(execution, &child, 1)) continue;
     lua_pushlightuserdata(L, DA_YIELD_TAG);
-    return lua_yieldk(L, 1, (lua_KContext)i, join_look);
+    return lua_yieldk(L, 1, (lua_KContext)child->made, join_look);
   }
   const char *code;
   const da_slice *canceled = scope->cut_short ? da_execution_canceled(execution, &code) : NULL;

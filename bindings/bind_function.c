@@ -732,10 +732,10 @@ static int call_branch(lua_State *L)
       return bind_raise(L, "a branch takes key only; wrap it in da.within(...) for a time-out");
     spec.key = bind_string_field(L, 2, "key");
   }
-  size_t before = execution->child_count;
+  uint64_t before = execution->made;
   (void)bind_finish_call(L, execution, &spec);
-  if (execution->child_count == before) return 1; /* the same key again */
-  da_child *child = execution->children[before];
+  if (execution->made == before) return 1; /* the same key again */
+  da_child *child = bind_promise_check(L, -1, "async(...)");
   lua_State *co = lua_newthread(L);
   lua_pushvalue(L, -1);
   int ref = luaL_ref(L, LUA_REGISTRYINDEX);

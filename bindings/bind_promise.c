@@ -14,13 +14,14 @@
 #define PROMISE "da.promise"
 
 typedef struct promise {
+  uint64_t tag; /* DA_HANDLE_TAG */
   uint32_t index;
 } promise;
 
 void bind_promise_push(lua_State *L, const da_child *child)
 {
   promise *p = lua_newuserdatauv(L, sizeof *p, 0);
-  p->index = child->index;
+  *p = (promise){.tag = DA_HANDLE_TAG, .index = child->index};
   luaL_setmetatable(L, PROMISE);
 }
 

@@ -90,13 +90,14 @@ const luaL_Reg bind_queue_natives[] = {{"queue_wait", queue_wait},
 /* ---- permits ------------------------------------------------------------------------------------------- */
 
 typedef struct permit {
+  uint64_t tag;   /* DA_HANDLE_TAG */
   uint32_t index; /* of the child that is the acquire */
 } permit;
 
 void bind_permit_push(lua_State *L, const da_child *child)
 {
   permit *p = lua_newuserdatauv(L, sizeof *p, 0);
-  p->index = child->index;
+  *p = (permit){.tag = DA_HANDLE_TAG, .index = child->index};
   luaL_setmetatable(L, PERMIT);
 }
 

@@ -15,10 +15,10 @@ static int in_execution(lua_State *L)
   return 0;
 }
 
-/* fiber_key() -> a key for the fiber that runs; never shown, and no order follows from it. */
+/* fiber_key() -> the number of the fiber that runs */
 static int fiber_key(lua_State *L)
 {
-  lua_pushlightuserdata(L, bind_execution(L, "a saga")->current);
+  lua_pushinteger(L, bind_execution(L, "a saga")->current->number);
   return 1;
 }
 
@@ -36,7 +36,7 @@ static int place(lua_State *L)
 /* children_made() -> how many durable calls the execution has made: where a saga begins. */
 static int children_made(lua_State *L)
 {
-  lua_pushinteger(L, (lua_Integer)da_execution_of(L)->child_count);
+  lua_pushinteger(L, (lua_Integer)da_execution_of(L)->made);
   return 1;
 }
 
@@ -48,15 +48,16 @@ static bool made_by(const da_child *child, const da_fiber *fiber)
   return maker == fiber;
 }
 
-/* Stack: children_made() of its begin, the reason, is the saga in a shield? The next one meant, from i on; cancelled.
- */
-static da_child *next_since(lua_State *L, const da_execution *execution, size_t *i)
+/* Stack: children_made() of its begin, the reason, is the saga in a shield? The next one meant that was made behind
+ * `made`; cancelled. */
+static da_child *next_since(lua_State *L, const da_execution *execution, uint64_t made)
 {
   const da_scope *scope = execution->current->scope;
   bool in_shield = lua_toboolean(L, 3) || execution->current->shelter == DA_SHELTERED_INSIDE;
-  for (; *i < scope->count; (*i)++) {
-    da_child *child = scope->children[*i];
-    if (!child->joined || child->delivered || (lua_Integer)child->index <= lua_tointeger(L, 1)) continue;
+  if (made < (uint64_t)lua_tointeger(L, 1)) made = (uint64_t)lua_tointeger(L, 1);
+  for (size_t i = da_scope_find(scope, made + 1); i < scope->count; i++) {
+    da_child *child = scope->children[i];
+    if (!child->joined || child->delivered) continue;
     if (child->shelter == DA_SHELTERED_INSIDE && !in_shield) continue; /* in a shield inside of the saga */
     if (!made_by(child, execution->current)) continue;
     da_execution_cancel_child(child->execution, child, lua_tostring(L, 2));
@@ -66,18 +67,18 @@ static da_child *next_since(lua_State *L, const da_execution *execution, size_t 
   return NULL;
 }
 
-/* context: children before it are done with. */
+/* context: children made up to there are done with. */
 static int end_since_look(lua_State *L, int status, lua_KContext context)
 {
   (void)status;
   if (da_isolate_poisoned(L)) return da_lib_park(L);
   da_execution *execution = da_execution_of(L);
-  size_t i = (size_t)context;
-  for (da_child *child = next_since(L, execution, &i); child != NULL; child = next_since(L, execution, &i)) {
-    i++;
+  uint64_t made = (uint64_t)context;
+  for (da_child *child; (child = next_since(L, execution, made)) != NULL;) {
+    made = child->made;
     if (!da_fiber_wait(execution, &child, 1)) continue;
     lua_pushlightuserdata(L, DA_YIELD_TAG);
-    return lua_yieldk(L, 1, (lua_KContext)i, end_since_look);
+    return lua_yieldk(L, 1, (lua_KContext)made, end_since_look);
   }
   return 0;
 }
@@ -88,8 +89,9 @@ static int end_since(lua_State *L)
 {
   da_lib_check_await(L, "await");
   lua_settop(L, 3);
-  size_t i = 0;
-  while (next_since(L, da_execution_of(L), &i) != NULL) i++;
+  da_child *child = NULL;
+  do child = next_since(L, da_execution_of(L), child != NULL ? child->made : 0);
+  while (child != NULL);
   return end_since_look(L, LUA_OK, 0);
 }
 

@@ -622,8 +622,8 @@ static void hear(void *user, const da_event *event)
     break;
   case DA_EVENT_RESTARTED:
     if (r->returning || !da_slice_eq(event->execution, session_id(r))) /* else it was evicted, which is no news */
-      cli_note(r->command, "%.*s restarted: %zu save point%s replayed", DA_FMT(event->execution), event->count,
-               event->count == 1 ? "" : "s");
+      cli_note(r->command, "%.*s %s: %zu save point%s replayed", DA_FMT(event->execution),
+               event->image ? "restored from its image" : "restarted", event->count, event->count == 1 ? "" : "s");
     break;
   case DA_EVENT_REPLAYED:
   case DA_EVENT_CALLED:

@@ -54,6 +54,7 @@ cJSON *cli_event_to_json(const da_event *event)
   put_int(json, "call", (int64_t)event->call);
   put_text(json, "func", event->func);
   put_int(json, "state", (int64_t)event->state);
+  if (event->image) da_json_put_flag(json, "image", true);
   if (event->branch) da_json_put_flag(json, "branch", true);
   put_int(json, "attempt", event->attempt);
   put_int(json, "count", (int64_t)event->count);
@@ -82,6 +83,7 @@ bool cli_event_from_json(const cJSON *json, da_event *out)
   out->call = (da_call_kind)small(json, "call", DA_CALL_LAST);
   out->func = da_json_text(json, "func");
   out->state = (da_promise_state)small(json, "state", DA_TIMEDOUT);
+  out->image = da_json_flag(json, "image");
   out->branch = da_json_flag(json, "branch");
   out->attempt = (int)small(json, "attempt", INT32_MAX);
   out->count = (size_t)small(json, "count", INT64_C(1) << 53);

@@ -126,7 +126,7 @@ static void on_tick(uv_timer_t *timer)
 
 static da_status open_worker(cli_host *host, const cli_host_options *options, da_err *err)
 {
-  uint8_t secret[16];
+  uint8_t secret[16], image_key[DA_STORE_IMAGE_KEY];
   da_store_secret(host->store, secret);
   bind_setup();
   da_worker_options worker = {.sched = host->sched,
@@ -138,11 +138,14 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
                               .secret = secret,
                               .step_threads = options->step_threads,
                               .warm_bytes = options->warm_bytes,
+                              .image_after = options->image_after,
+                              .image_every = options->image_every,
                               .span_limit_ms = options->span_limit_ms,
                               .after_death = da_store_after_death(host->store),
                               .deaths_max = options->deaths_max,
                               .event = cli_service_event,
                               .user = &host->service};
+  if (options->images && da_store_image_key(host->store, image_key)) worker.image_key = image_key;
   da_status status = da_worker_new(&worker, &host->worker, err);
   if (status != DA_OK) return status;
   da_sched_events events = da_worker_events(host->worker);

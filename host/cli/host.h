@@ -20,10 +20,13 @@ typedef struct cli_host_options {
   bool serve;              /* run everything there is, until it is stopped */
   const da_slice *targets; /* addresses of the groups served, the default one first; static. NULL: that one */
   size_t target_count;
-  bool shared;               /* workers of other processes may serve these groups too */
-  bool first_pinned_only;    /* and the first is not: only executions of it that name their bundle are run here */
-  int step_threads;          /* 0: the default */
-  size_t warm_bytes;         /* SIZE_MAX: the default */
+  bool shared;            /* workers of other processes may serve these groups too */
+  bool first_pinned_only; /* and the first is not: only executions of it that name their bundle are run here */
+  int step_threads;       /* 0: the default */
+  size_t warm_bytes;      /* SIZE_MAX: the default */
+  bool images;            /* suspended executions are imaged... */
+  uint64_t image_after;   /* ... after so many calls: see da_worker_options */
+  uint64_t image_every;
   int64_t span_limit_ms;     /* 0: the default */
   int deaths_max;            /* 0: the default */
   const da_profile *profile; /* NULL: the default */

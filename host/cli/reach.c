@@ -88,6 +88,9 @@ static void here_ready(void *user)
 int cli_read_sizes(const cli_command *command, cli_host_options *options)
 {
   options->warm_bytes = (size_t)cli_config_number(command, CLI_WARM);
+  options->images = cli_config_on(command, CLI_IMAGES);
+  options->image_after = (uint64_t)cli_config_number(command, CLI_IMAGE_AFTER);
+  options->image_every = (uint64_t)cli_config_number(command, CLI_IMAGE_EVERY);
   options->step_threads = (int)cli_config_number(command, CLI_STEP_THREADS);
   options->span_limit_ms = cli_config_number(command, CLI_SPAN_LIMIT);
   options->deaths_max = (int)cli_config_number(command, CLI_DEATHS);
@@ -102,6 +105,9 @@ static int answer_here(attempt *a, da_store *store)
                               .drive = a->ask->drive,
                               .step_threads = a->sizes->step_threads,
                               .warm_bytes = a->sizes->warm_bytes,
+                              .images = a->sizes->images,
+                              .image_after = a->sizes->image_after,
+                              .image_every = a->sizes->image_every,
                               .span_limit_ms = a->sizes->span_limit_ms,
                               .deaths_max = a->sizes->deaths_max};
   da_err err = {{0}};

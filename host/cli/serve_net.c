@@ -13,7 +13,7 @@ enum { SOCKETS_MAX = 16 };
 
 typedef struct counts {
   uint64_t started;
-  uint64_t restarted;
+  uint64_t restarted, restored;
   uint64_t parked;
   uint64_t completed;
   uint64_t attempts;
@@ -133,7 +133,8 @@ void cli_net_count(cli_net *net, const da_event *event)
 {
   counts *c = &net->counts;
   c->started += event->kind == DA_EVENT_STARTED;
-  c->restarted += event->kind == DA_EVENT_RESTARTED;
+  c->restarted += event->kind == DA_EVENT_RESTARTED && !event->image;
+  c->restored += event->kind == DA_EVENT_RESTARTED && event->image;
   c->parked += event->kind == DA_EVENT_PARKED;
   c->completed += event->kind == DA_EVENT_COMPLETED;
   c->attempts += event->kind == DA_EVENT_ATTEMPT;
@@ -147,6 +148,11 @@ static void write_metrics(void *user, da_buf *text)
   da_worker_stats stats = da_worker_get_stats(net->worker);
   da_metrics_counter(text, "dahost_executions_started_total", "Executions that began here.", c->started);
   da_metrics_counter(text, "dahost_executions_restarted_total", "Executions recovered by replay.", c->restarted);
+  da_metrics_counter(text, "dahost_executions_restored_total", "Executions recovered from an image.", c->restored);
+  da_metrics_counter(text, "dahost_images_refused_total", "Images in the store that were of no use.",
+                     stats.images_refused);
+  da_metrics_counter(text, "dahost_images_written_total", "Images of suspended executions.", stats.images);
+  da_metrics_counter(text, "dahost_images_bytes_total", "Bytes of those images.", stats.image_bytes);
   da_metrics_counter(text, "dahost_executions_parked_total", "Executions that parked.", c->parked);
   da_metrics_counter(text, "dahost_executions_completed_total", "Executions that ended.", c->completed);
   da_metrics_counter(text, "dahost_step_retries_total", "Attempts of steps that failed and are repeated.", c->attempts);

@@ -112,7 +112,13 @@ typedef enum cli_setting_type {
   X(CRON_NEVER, "cron-never", "protocol.cron_never", OWN, WORD, "minute", 0, 0, "minute reject", "WORD",               \
     "cron expressions of clients that never come: they come each minute, or are refused")                              \
   X(WARM, "warm", "worker.warm", OWN, BYTES, "64M", 0, (int64_t)1 << 50, NULL, "BYTES",                                \
-    "memory for suspended executions (0: recover each by replay)")                                                     \
+    "memory for suspended executions (0: none is kept)")                                                               \
+  X(IMAGES, "images", "worker.images", OWN, SWITCH, "true", 0, 0, NULL, NULL,                                          \
+    "images of suspended executions, from which they go on without a replay")                                          \
+  X(IMAGE_AFTER, "image-after", "worker.image_after", OWN, NUMBER, "50", 0, 1000000000, NULL, "N",                     \
+    "calls after which an execution that goes cold is imaged")                                                         \
+  X(IMAGE_EVERY, "image-every", "worker.image_every", OWN, NUMBER, "1000", 0, 1000000000, NULL, "N",                   \
+    "calls after which one that stays in memory is imaged")                                                            \
   X(STEP_THREADS, "step-threads", "worker.step_threads", OWN, NUMBER, "4", 1, 256, NULL, "N",                          \
     "threads that run steps")                                                                                          \
   X(SPAN_LIMIT, "span-limit", "worker.span_limit", OWN, DURATION, "30s", 1, CLI_MS_MAX, NULL, "D",                     \

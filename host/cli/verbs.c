@@ -16,7 +16,8 @@
 #define F_SETTINGS ((CLI_BIT(CLI_FLAG_COUNT) - 1) & ~(CLI_BIT(CLI_SETTING_FIRST) - 1))
 #define F_REMOTE (F(SERVER) | F(TOKEN) | F(REQUEST_TIMEOUT) | F(HELP) | F(QUIET) | F(JSON))
 #define F_BOTH (F_REMOTE | F(DATA)) /* works the same way with a store */
-#define F_WORKER (F(WARM) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS) | F(PLUGIN))
+#define F_WORKER \
+  (F(WARM) | F(IMAGES) | F(IMAGE_AFTER) | F(IMAGE_EVERY) | F(STEP_THREADS) | F(SPAN_LIMIT) | F(DEATHS) | F(PLUGIN))
 
 const cli_flag cli_flags[CLI_FLAG_COUNT] = {
 #define X(name, text, metavar, help) {text, metavar, help},

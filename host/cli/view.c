@@ -205,8 +205,8 @@ static void say_waits(cli_view *view, const da_event *event)
 
 static void say_restarted(cli_view *view, const da_event *event)
 {
-  cli_view_say(view, false, "%.*s restarted: %zu save point%s replayed", DA_FMT(event->execution), event->count,
-               event->count == 1 ? "" : "s");
+  cli_view_say(view, false, "%.*s %s: %zu save point%s replayed", DA_FMT(event->execution),
+               event->image ? "restored from its image" : "restarted", event->count, event->count == 1 ? "" : "s");
 }
 
 /* On a terminal the tree tells the rest; that what it begins with is there again is said once. */

@@ -25,6 +25,7 @@ da_dependency(dep_lmdb PKG lmdb ARCHIVES liblmdb.a EXTRA Threads::Threads)
 da_dependency(dep_uv PKG libuv ARCHIVES libuv_a.a libuv.a EXTRA Threads::Threads ${CMAKE_DL_LIBS} rt)
 da_dependency(dep_cjson PKG libcjson ARCHIVES libcjson.a EXTRA m)
 da_dependency(dep_xxhash PKG libxxhash ARCHIVES libxxhash.a)
+da_dependency(dep_lz4 PKG liblz4 ARCHIVES liblz4.a)
 
 # The Lua headers alone, for code that is loaded into an interpreter which brings the symbols.
 add_library(dep_lua_headers INTERFACE)

@@ -23,6 +23,7 @@ static int drop(da_store *store, da_slice id)
   there = cut_values(store, da_key_slice(&key), &head);
   if (there >= 0) there = da_rows_del(store, DA_KV_PROM, da_key_slice(&key));
   if (there >= 0) there = da_rows_del(store, DA_KV_TASK, da_key_slice(&key));
+  if (there >= 0) there = da_image_drop(store, id);
   return there < 0 ? there : da_live_drop(store, id);
 }
 

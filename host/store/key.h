@@ -110,7 +110,8 @@ typedef struct da_out_key {
 void da_key_out(da_key *key, da_message_kind kind, uint64_t root, da_slice rest, da_slice address, uint64_t seed);
 bool da_key_out_get(da_slice key, da_out_key *out);
 
-/* live: root | rest, ended | key. Without the key: what all rows of an execution begin with. */
+/* live: root | rest, ended | key. Without the key: what all rows of an execution begin with. image: the number of the
+ * piece, u16, in place of the key; 0 is the head. */
 void da_key_live(da_key *key, uint64_t root, da_slice rest, da_slice name, uint64_t seed);
 typedef struct da_live_key {
   da_id_key id;

@@ -35,7 +35,7 @@
   X(LIVE, "live")         /* id, key -> value that the execution published */                       \
   X(QUEUE, "queue")       /* kind, name or owner, number or id -> queue, message, place, hold */    \
   X(BUNDLE, "bundle")     /* content hash -> script text */                                         \
-  X(IMAGE, "image")       /* reserved: images of suspended isolates */                              \
+  X(IMAGE, "image")       /* id, piece -> image of a suspended isolate (image.c) */                 \
   X(GC, "gc")             /* reserved: completed roots, oldest first */
 
 typedef enum da_kv_table {

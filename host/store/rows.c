@@ -268,7 +268,8 @@ static int write_task(da_store *store, const da_task *task, bool del)
   da_key_id(&key, root, da_id_rest(task->id), store->seed);
   da_buf_clear(&store->record);
   if (!del) da_codec_task_put(&store->record, task, da_rows_long_text(task->id));
-  return da_rows_put_or_del(store, DA_KV_TASK, &key, del);
+  int status = da_rows_put_or_del(store, DA_KV_TASK, &key, del);
+  return status == DA_OK && task->state == DA_TASK_FULFILLED ? da_image_drop(store, task->id) : status;
 }
 
 static int write_due(da_store *store, const da_due *due, bool del)

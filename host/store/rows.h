@@ -6,7 +6,8 @@
  * subtree.c what lies below an id, for a replay            search.c all ids in their order
  * drop.c    a promise that nobody needs any more
  * lock.c    one process per directory                      verify.c every row against every other
- * live.c    what executions publish
+ * live.c    what executions publish                       image.c  images of isolates
+ * tail.c    what lies behind an image                  image_key.c the key of images
  * queue.c   queues and what is in them
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -32,6 +33,7 @@ struct da_store {
   bool read_only;
   bool open;            /* a transaction is */
   bool dirty;           /* and has written */
+  bool images;          /* there may be rows in `image` */
   da_counters counters; /* as the open transaction sees them */
   da_counters saved;    /* as they were committed */
   uint8_t secret[16];
@@ -122,6 +124,11 @@ bool da_wait_value_get(const da_wait_key *key, da_slice value, da_slice *first_t
 
 int da_live_is(da_view *view, da_slice id, da_slice name, da_slice value);
 int da_live_drop(da_store *store, da_slice id); /* all that an execution published */
+
+/* ---- image.c ------------------------------------------------------------------------------------------- */
+
+int da_image_any(da_store *store); /* sets store->images */
+int da_image_drop(da_store *store, da_slice id);
 
 /* ---- queue.c ------------------------------------------------------------------------------------------- */
 

@@ -116,6 +116,7 @@ static da_status load_meta(da_store *store, da_err *err)
   if (status != DA_OK) return status;
   int loaded = load_counters(store);
   if (loaded == DA_OK) loaded = load_secret(store);
+  if (loaded == DA_OK && da_image_any(store) < 0) loaded = DA_ECORRUPT;
   da_store_leave(store, &inside);
   return loaded == DA_OK ? DA_OK : da_store_words_to(store, loaded, err);
 }

@@ -77,6 +77,40 @@ typedef void da_store_live_visit(void *user, da_slice key, da_slice value);
 da_status DA_MUST_USE da_store_live_scan(da_store *store, da_slice id, da_store_live_visit *visit, void *user,
                                          da_err *err);
 
+/* The image of a suspended isolate: opaque bytes, beside the records and no part of them; see image.c for `reach`, the
+ * number of calls that the execution may have made since it began. A put replaces the one before, and the greater reach
+ * stays. Dropped when the task of the execution is fulfilled. The id has a promise. */
+enum { DA_STORE_IMAGE_MAX = 64 << 20 };
+da_status DA_MUST_USE da_store_image_put(da_store *store, da_slice id, da_slice bytes, uint64_t reach, da_err *err);
+da_status DA_MUST_USE da_store_image_reach(da_store *store, da_slice id, uint64_t reach,
+                                           da_err *err); /* if there is one */
+da_status DA_MUST_USE da_store_image_drop(da_store *store, da_slice id, da_err *err);
+/* 1, 0, or negative; DA_ECORRUPT: it is not whole. */
+int da_store_image_get(da_store *store, da_slice id, da_arena *arena, da_slice *bytes, uint64_t *reach);
+
+/* The key of this store's images, which lies beside its files, readable by its owner alone; made if need be. A store in
+ * memory has a new one each time. False: there is none, and the log says why. */
+enum { DA_STORE_IMAGE_KEY = 32 };
+bool da_store_image_key(const da_store *store, uint8_t key[DA_STORE_IMAGE_KEY]);
+
+/* What an execution recorded behind its image: `names` of the calls of each scope that was alive then with how many
+ * were made, and the ids of the calls whose number does not tell (with{key=}) that the image knows. */
+typedef struct da_tail_name {
+  da_slice name; /* as it stands in ids: escaped */
+  uint64_t count;
+} da_tail_name;
+typedef struct da_tail_scope {
+  da_slice id;
+  const da_tail_name *names;
+  size_t name_count;
+} da_tail_scope;
+typedef struct da_tail {
+  const da_tail_scope *scopes;
+  size_t scope_count;
+  const da_table *known; /* ids */
+  uint64_t calls;        /* at most so many were made since */
+} da_tail;
+
 /* A secret of this store, made at creation from the system's random source: 16 bytes (hash seeds, boot ids). */
 void da_store_secret(const da_store *store, uint8_t out[16]);
 
@@ -88,6 +122,9 @@ void da_store_secret(const da_store *store, uint8_t out[16]);
 typedef bool da_store_visit(void *user, const da_promise *promise);
 da_status DA_MUST_USE da_store_scan_execution(da_store *store, da_slice ancestor, da_arena *arena,
                                               da_store_visit *visit, void *user, da_err *err);
+/* The same of what lies behind an image, in an order that tells nothing. */
+da_status DA_MUST_USE da_store_scan_tail(da_store *store, const da_tail *tail, da_arena *arena, da_store_visit *visit,
+                                         void *user, da_err *err);
 /* All promises, or those below `prefix` (a root id, or an id) with itself, in true byte order of their ids, behind
  * `after` (empty: from the start). */
 da_status DA_MUST_USE da_store_scan_ids(da_store *store, da_slice prefix, da_slice after, da_arena *arena,

@@ -135,28 +135,13 @@ int da_subtree_next(da_store *store, da_slice ancestor, da_slice after, da_arena
 
 /* ---- in one pass --------------------------------------------------------------------------------------- */
 
-typedef struct pass {
-  da_store *store;
-  const da_subtree *tree;
-  da_arena *arena;
-  da_store_visit *visit;
-  void *user;
-  bool stopped;
-  /* Rests of the promises with a task of their own whose descendants may still follow: each begins the next, so the
-   * last and the lengths of all are enough. Ids that sort between a parent and its child (`k=1`, `k=1-b`, `k=1.x`)
-   * are why one is not. */
-  char last[DA_ID_REST_KEY_MAX];
-  size_t lens[DA_ID_REST_KEY_MAX];
-  size_t depth;
-} pass;
-
 static bool is_separator(char c)
 {
   return c == '.' || c == ':';
 }
 
 /* The length of the shortest remembered rest that this one lies below, else 0. Forgets those it has passed. */
-static size_t hidden_below(pass *p, da_slice rest)
+static size_t hidden_below(da_pass *p, da_slice rest)
 {
   size_t common = 0;
   size_t top = p->depth > 0 ? p->lens[p->depth - 1] : 0;
@@ -167,7 +152,7 @@ static size_t hidden_below(pass *p, da_slice rest)
   return 0;
 }
 
-static void remember_task(pass *p, da_slice rest)
+static void remember_task(da_pass *p, da_slice rest)
 {
   if (rest.len > DA_ID_REST_KEY_MAX) return; /* has_task_above() sees to those */
   memcpy(p->last, rest.ptr, rest.len);
@@ -176,7 +161,7 @@ static void remember_task(pass *p, da_slice rest)
 
 /* Does a promise between the ancestor and this long id have a task? Long ids come in the order of their hashes, so
  * that a parent may come after its children. */
-static int has_task_above(pass *p, da_slice rest)
+static int has_task_above(da_pass *p, da_slice rest)
 {
   for (size_t i = p->tree->rest.len + 1; i < rest.len; i++) {
     da_key key;
@@ -196,7 +181,7 @@ static bool has_own_task(const da_promise *promise)
   return false;
 }
 
-static int visit_row(pass *p, const da_prom_row *row)
+static int visit_row(da_pass *p, const da_prom_row *row)
 {
   da_slice id;
   int status = da_prom_row_id(p->store, row, p->arena, &id);
@@ -209,8 +194,8 @@ static int visit_row(pass *p, const da_prom_row *row)
   return 1;
 }
 
-/* Goes on behind all that lies below rest[0, len), where the keys tell that; else to the next row. */
-static int jump(pass *p, da_slice rest, size_t len, da_slice *key, da_slice *value)
+/* Where the keys do not tell it, the next row. */
+int da_pass_jump(da_pass *p, da_slice rest, size_t len, da_slice *key, da_slice *value)
 {
   da_key target = {0};
   if (len >= DA_ID_REST_KEY_HEAD) return da_rows_next(p->store, DA_KV_PROM, key, value);
@@ -220,7 +205,17 @@ static int jump(pass *p, da_slice rest, size_t len, da_slice *key, da_slice *val
   return da_rows_seek(p->store, DA_KV_PROM, da_key_slice(&target), key, value);
 }
 
-static int pass_range(pass *p, da_slice prefix)
+int da_pass_step(da_pass *p, bool wanted, const da_prom_row *row, da_slice *key, da_slice *value)
+{
+  da_slice rest = da_prom_row_rest(row);
+  size_t len = hidden_below(p, rest);
+  if (len != 0) return da_pass_jump(p, rest, len, key, value);
+  int status = !wanted ? 1 : row->id.is_long ? has_task_above(p, rest) : 0;
+  if (status == 0) status = visit_row(p, row);
+  return status < 0 ? status : da_rows_next(p->store, DA_KV_PROM, key, value);
+}
+
+static int pass_range(da_pass *p, da_slice prefix)
 {
   da_slice key;
   da_slice value;
@@ -229,16 +224,7 @@ static int pass_range(pass *p, da_slice prefix)
   while (there > 0 && !p->stopped && da_slice_starts(key, prefix)) {
     int status = da_prom_row_open(p->store, key, value, &row);
     if (status < 0) return status;
-    da_slice rest = da_prom_row_rest(&row);
-    size_t len = hidden_below(p, rest);
-    if (len != 0) {
-      there = jump(p, rest, len, &key, &value);
-      continue;
-    }
-    status = !da_subtree_holds(p->tree, &row) ? 1 : row.id.is_long ? has_task_above(p, rest) : 0;
-    if (status == 0) status = visit_row(p, &row);
-    if (status < 0) return status;
-    there = da_rows_next(p->store, DA_KV_PROM, &key, &value);
+    there = da_pass_step(p, da_subtree_holds(p->tree, &row), &row, &key, &value);
   }
   return there < 0 ? there : 1;
 }
@@ -250,7 +236,7 @@ static int pass_execution(da_store *store, da_slice ancestor, da_arena *arena, d
   int there = da_root_find(store, da_id_root(ancestor), &root);
   if (there <= 0) return there;
   da_subtree_make(&tree, root, da_id_rest(ancestor));
-  pass p = {.store = store, .tree = &tree, .arena = arena, .visit = visit, .user = user};
+  da_pass p = {.store = store, .tree = &tree, .arena = arena, .visit = visit, .user = user};
   for (size_t i = 0; i < tree.count && there >= 0 && !p.stopped; i++)
     there = pass_range(&p, da_key_slice(&tree.ranges[i]));
   return there;

@@ -37,4 +37,26 @@ static inline bool da_subtree_holds(const da_subtree *tree, const da_prom_row *r
 int da_subtree_next(da_store *store, da_slice ancestor, da_slice after, da_arena *arena, da_prom_row *row,
                     da_slice *id);
 
+/* A walk in key order that jumps over what lies below promises with a task of their own. */
+typedef struct da_pass {
+  da_store *store;
+  const da_subtree *tree;
+  da_arena *arena;
+  da_store_visit *visit;
+  void *user;
+  bool stopped;
+  /* Rests of the promises with a task of their own whose descendants may still follow: each begins the next, so the
+   * last and the lengths of all are enough. Ids that sort between a parent and its child (`k=1`, `k=1-b`, `k=1.x`)
+   * are why one is not. */
+  char last[DA_ID_REST_KEY_MAX];
+  size_t lens[DA_ID_REST_KEY_MAX];
+  size_t depth;
+} da_pass;
+
+/* Looks at the row (*key, *value): visits it, if `wanted`, or knows that it is hidden; and steps both on, behind all
+ * that is. What a step is: 1, 0 at the end of the map, negative. */
+int da_pass_step(da_pass *pass, bool wanted, const da_prom_row *row, da_slice *key, da_slice *value);
+/* Steps on behind all that lies below rest[0, len). */
+int da_pass_jump(da_pass *pass, da_slice rest, size_t len, da_slice *key, da_slice *value);
+
 #endif

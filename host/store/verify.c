@@ -535,6 +535,22 @@ static int check_live_row(verify *v, da_slice key, da_slice value)
   return 0;
 }
 
+static int check_image_row(verify *v, da_slice key, da_slice value)
+{
+  da_live_key k;
+  da_promise promise;
+  if (!da_key_live_get(key, &k) || k.name.len != 2) {
+    fault(v, "image.key", DA_NONE, "the key is not that of a piece of an image");
+    return 0;
+  }
+  int there = promise_at(v, &k.id, &promise);
+  if (there < 0) return there;
+  if (there == 0) fault(v, "image.owner", id_words(v, &k.id, DA_NONE), "an image of nobody");
+  if (value.len == 0 || value.len > DA_BLOB_PIECE)
+    fault(v, "image.record", id_words(v, &k.id, DA_NONE), "a piece of an image has a length that none has");
+  return 0;
+}
+
 /* ---- queues -------------------------------------------------------------------------------------------- */
 
 /* A queue as its own row says, and what was met of it since: its row comes first. */
@@ -666,7 +682,7 @@ static int verify_all(verify *v)
       {DA_KV_TASK, check_task_row},         {DA_KV_DUE, check_due_row},     {DA_KV_TIMER, check_timer_row},
       {DA_KV_CALLBACK, check_callback_row}, {DA_KV_AWAIT, check_await_row}, {DA_KV_WAIT, check_wait_row},
       {DA_KV_OUT, check_out_row},           {DA_KV_LIVE, check_live_row},   {DA_KV_SCHED, check_sched_row},
-      {DA_KV_QUEUE, check_queue_row},
+      {DA_KV_QUEUE, check_queue_row},       {DA_KV_IMAGE, check_image_row},
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
     int walked = walk(v, checks[i].table, checks[i].check);

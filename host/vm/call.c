@@ -15,6 +15,7 @@
 #include "../base/text.h"
 #include "far.h"
 #include "fault.h"
+#include "restore.h"
 
 /* ---- children ------------------------------------------------------------------------------------------ */
 
@@ -27,6 +28,22 @@ static void add_child(da_child ***list, size_t *count, size_t *cap, da_child *ch
   (*list)[(*count)++] = child;
 }
 
+void da_scope_add(da_scope *scope, da_child *child)
+{
+  add_child(&scope->children, &scope->count, &scope->cap, child);
+}
+
+void da_call_free_index(da_execution *execution, uint32_t index)
+{
+  if (execution->free_count == execution->free_cap) {
+    execution->free_cap = execution->free_cap != 0 ? execution->free_cap * 2 : 64;
+    execution->free_indexes =
+        da_xrealloc(execution->free_indexes, execution->free_cap * sizeof *execution->free_indexes);
+  }
+  execution->free_indexes[execution->free_count++] = index;
+  execution->children[index - 1] = NULL;
+}
+
 da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kind, da_slice id)
 {
   da_child *child = da_xcalloc(1, sizeof *child);
@@ -37,15 +54,23 @@ da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kin
   child->maker = execution->current;
   child->results_ref = LUA_NOREF;
   child->closure_ref = LUA_NOREF;
-  add_child(&execution->children, &execution->child_count, &execution->child_cap, child);
-  child->index = (uint32_t)execution->child_count;
-  add_child(&scope->children, &scope->count, &scope->cap, child);
+  if (execution->free_count > 0) {
+    child->index = execution->free_indexes[--execution->free_count];
+    execution->children[child->index - 1] = child;
+  } else {
+    add_child(&execution->children, &execution->child_count, &execution->child_cap, child);
+    child->index = (uint32_t)execution->child_count;
+  }
+  child->made = ++execution->made;
+  if (execution->reach != 0 && child->made > execution->reach) da_image_reach(execution);
+  da_scope_add(scope, child);
   if (id.len != 0) (void)da_table_put(&execution->by_id, id, child);
   return child;
 }
 
 void da_call_free(da_child *child)
 {
+  if (child == NULL) return; /* pruned */
   DA_ASSERT(child->job == NULL);
   free(child->waiters);
   free(child->owned);
@@ -62,11 +87,25 @@ da_child *da_execution_fiber_child(da_execution *execution, bool joined, const d
 {
   da_child *child = da_call_new(execution, execution->current->scope, DA_CALL_NONE, DA_NONE);
   child->joined = joined;
+  child->counted = true;
   child->shelter = da_execution_shelter(execution, child->scope);
   child->call.func = da_arena_dup(&execution->arena, spec->func);
   child->call.file = da_arena_dup(&execution->arena, spec->file);
   child->call.line = spec->line;
   return child;
+}
+
+size_t da_scope_find(const da_scope *scope, uint64_t made)
+{
+  size_t low = 0, high = scope->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (scope->children[middle]->made < made)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
 }
 
 da_scope *da_scope_new(da_execution *execution, da_slice id)
@@ -97,6 +136,12 @@ static void take_value(da_child *child, const da_promise *promise)
   if (rest.len != 0) memcpy(child->owned + data.len, rest.ptr, rest.len);
   child->data = da_slice_make(child->owned, data.len);
   child->rest = da_slice_make(child->owned + data.len, rest.len);
+}
+
+void da_call_restored(da_child *child, const da_promise *promise)
+{
+  take_value(child, promise);
+  da_fiber_enqueue(child->execution, (da_delivery){.seq = child->seq, .child = child, .settled_at = child->settled_at});
 }
 
 void da_call_completed(da_child *child, const da_promise *promise)
@@ -264,11 +309,6 @@ void da_execution_branch_done(da_child *child, da_promise_state outcome, da_slic
 
 /* ---- the call ------------------------------------------------------------------------------------------ */
 
-typedef struct da_counter {
-  da_slice name;
-  uint64_t count;
-} da_counter;
-
 /* "sensor-read" of a native "sensor.read": '.' parts calls in ids, and no function of a library has '-' in its name. */
 static da_slice native_label(da_arena *arena, da_slice name)
 {
@@ -361,6 +401,7 @@ static da_child *make_call(da_execution *execution, const da_call_spec *spec, da
   da_child *child = da_call_new(execution, execution->current->scope, spec->kind, id);
   child->call = *call;
   child->version = version;
+  child->counted = spec->key.len == 0 && spec->id.len == 0;
   child->elsewhere = spec->target.len > 0 && da_worker_group(execution->worker, spec->target) == NULL;
   child->detached = spec->detached;
   child->global = spec->id.len != 0 || spec->detached;

@@ -25,20 +25,24 @@ static void forget(da_worker *worker, da_evicted *evicted)
   free(evicted);
 }
 
-void da_evicted_keep(da_execution *execution)
+void da_evicted_put(da_worker *worker, da_slice of, uint64_t position)
 {
-  da_worker *worker = execution->worker;
   if (worker->evicted_ring == NULL) worker->evicted_ring = da_xcalloc(DA_EVICTED_MAX, sizeof *worker->evicted_ring);
   size_t slot = worker->evicted_next++ % DA_EVICTED_MAX;
   if (worker->evicted_ring[slot] != NULL) forget(worker, worker->evicted_ring[slot]);
-  da_evicted *evicted = da_table_get(&worker->evicted, execution->id);
+  da_evicted *evicted = da_table_get(&worker->evicted, of);
   if (evicted != NULL) forget(worker, evicted);
-  evicted = da_xmalloc(sizeof *evicted + execution->id.len);
+  evicted = da_xmalloc(sizeof *evicted + of.len);
   char *id = (char *)(evicted + 1);
-  memcpy(id, execution->id.ptr, execution->id.len);
-  *evicted = (da_evicted){.id = da_slice_make(id, execution->id.len), .position = execution->position, .slot = slot};
+  memcpy(id, of.ptr, of.len);
+  *evicted = (da_evicted){.id = da_slice_make(id, of.len), .position = position, .slot = slot};
   worker->evicted_ring[slot] = evicted;
   (void)da_table_put(&worker->evicted, evicted->id, evicted);
+}
+
+void da_evicted_keep(da_execution *execution)
+{
+  da_evicted_put(execution->worker, execution->id, execution->position);
 }
 
 void da_evicted_take(da_execution *execution)

@@ -17,6 +17,7 @@
 #include "../base/log.h"
 #include "fault.h"
 #include "lib.h"
+#include "restore.h"
 
 enum {
   SLICE_NS = 5000000,   /* workflow code runs at most this long before the loop gets a turn */
@@ -46,7 +47,7 @@ void da_execution_ref(da_execution *execution)
   execution->refs++;
 }
 
-static void free_scope(da_scope *scope)
+void da_scope_free(da_scope *scope)
 {
   da_table_free(&scope->counts);
   free(scope->children);
@@ -58,7 +59,7 @@ static void free_fibers(da_execution *execution)
     da_fiber *fiber = execution->fibers;
     execution->fibers = fiber->next;
     if (fiber->scope != &execution->main && fiber->child != NULL && fiber->child->kind == DA_CALL_BRANCH)
-      free_scope(fiber->scope);
+      da_scope_free(fiber->scope);
     da_fiber_free(fiber);
   }
 }
@@ -81,7 +82,8 @@ void da_execution_unref(da_execution *execution)
   free_fibers(execution);
   for (size_t i = 0; i < execution->child_count; i++) da_call_free(execution->children[i]);
   free(execution->children);
-  free_scope(&execution->main);
+  free(execution->free_indexes);
+  da_scope_free(&execution->main);
   da_table_free(&execution->by_id);
   da_table_free(&execution->records);
   da_table_free(&execution->patches);
@@ -100,6 +102,7 @@ void da_execution_unref(da_execution *execution)
 static void lose_interest(da_execution *execution)
 {
   for (size_t i = 0; i < execution->child_count; i++) {
+    if (execution->children[i] == NULL) continue; /* pruned */
     da_step_stop(execution->children[i]);
     da_foreign_close(execution->children[i]);
   }
@@ -123,7 +126,10 @@ void da_execution_drop(da_execution *execution)
   if (execution->state == DA_EXECUTION_GONE) return;
   da_worker *worker = execution->worker;
   da_worker_unlist(worker, execution);
-  if (execution->state == DA_EXECUTION_SUSPENDED && execution->far == NULL) da_evicted_keep(execution);
+  if (execution->state == DA_EXECUTION_SUSPENDED && execution->far == NULL) {
+    da_evicted_keep(execution);
+    if (!worker->closing) da_image_cold(execution);
+  }
   let_go_far(execution);
   da_execution_ref(execution);
   execution->state = DA_EXECUTION_GONE;
@@ -154,6 +160,7 @@ void da_execution_resubmit(da_execution *execution, da_op *op, da_child *child, 
   da_op_context *context = da_arena_zalloc(&op->arena, sizeof *context);
   context->execution = execution;
   context->child = child;
+  if (child != NULL) child->in_flight++;
   op->user = context;
   op->done = done;
   execution->in_flight++;
@@ -163,8 +170,9 @@ void da_execution_resubmit(da_execution *execution, da_op *op, da_child *child, 
 
 static void post_pump(da_execution *execution);
 
-static void answered(da_execution *execution)
+static void answered(da_execution *execution, da_child *child)
 {
+  if (child != NULL) child->in_flight--;
   if (--execution->in_flight > IN_FLIGHT_MAX / 2 || !execution->throttled) return;
   execution->throttled = false;
   post_pump(execution);
@@ -174,7 +182,7 @@ bool da_execution_op_done(da_op *op, da_op_context *context)
 {
   *context = *(da_op_context *)op->user;
   da_execution *execution = context->execution;
-  answered(execution);
+  answered(execution, context->child);
   if (execution->state != DA_EXECUTION_GONE && op->status == DA_OK) return true;
   if (op->status == DA_EFULL)
     da_execution_retreat(execution);
@@ -200,7 +208,10 @@ void da_execution_event(da_execution *execution, da_event_kind kind, const da_ch
   da_worker *worker = execution->worker;
   if (worker->options.event == NULL) return;
   da_event event = {.kind = kind, .execution = execution->id, .func = execution->func, .at_ms = da_clock_now_ms()};
-  if (kind == DA_EVENT_RESTARTED) event.count = execution->recorded_left;
+  if (kind == DA_EVENT_RESTARTED) {
+    event.count = execution->recorded_left;
+    event.image = execution->restored;
+  }
   if (kind == DA_EVENT_AGAIN) event.count = execution->generation;
   if (child != NULL) {
     event.child = child->id;
@@ -255,7 +266,7 @@ void da_execution_ready(da_execution *execution)
 static void enter_parked(da_op *op)
 {
   da_execution *execution = ((const da_op_context *)op->user)->execution;
-  answered(execution);
+  answered(execution, NULL);
   da_op_delete(op);
   if (execution->state != DA_EXECUTION_GONE) da_execution_ready(execution);
   da_execution_unref(execution);
@@ -440,12 +451,17 @@ void da_execution_claim(da_execution *execution, int64_t version)
   read_records(execution); /* behind the claim: it sees what that saw, and every later settlement is told after it */
 }
 
-void da_execution_reload(da_execution *execution, int64_t version)
+void da_execution_reread(da_execution *execution, int64_t version)
 {
   execution->version = version;
   execution->state = DA_EXECUTION_LOADING;
-  execution->reloaded = true;
   read_records(execution);
+}
+
+void da_execution_reload(da_execution *execution, int64_t version)
+{
+  execution->reloaded = true;
+  da_execution_reread(execution, version);
 }
 
 void da_execution_begin(da_execution *execution, int64_t version, const da_promise *promise)
@@ -502,7 +518,10 @@ bool da_execution_enter(da_execution *execution)
 {
   da_worker *worker = execution->worker;
   if (execution->state == DA_EXECUTION_GONE) return true;
-  if (execution->park_code == NULL) {
+  if (execution->park_code == NULL && execution->restore != NULL) {
+    da_restored how = da_restore_enter(execution);
+    if (how != DA_RESTORED) return how == DA_RESTORE_REPLAYED;
+  } else if (execution->park_code == NULL) {
     da_err err = {{0}};
     da_status status = open_isolate(execution, &err);
     if (status == DA_EQUEUE) return false;
@@ -510,8 +529,8 @@ bool da_execution_enter(da_execution *execution)
   }
   execution->state = DA_EXECUTION_RUNNING;
   worker->stats.started++;
-  if (execution->park_code == NULL) da_deadline_begin(execution);
-  if (execution->park_code == NULL) da_execution_event(execution, beginning(execution), NULL);
+  if (execution->park_code == NULL && !execution->restored) da_deadline_begin(execution);
+  if (execution->park_code == NULL && !execution->restored) da_execution_event(execution, beginning(execution), NULL);
   da_execution_pump(execution);
   return true;
 }
@@ -579,8 +598,10 @@ void da_execution_pump(da_execution *execution)
   if (execution->state == DA_EXECUTION_RUNNING) da_publish_flush(execution);
   if (execution->state == DA_EXECUTION_RUNNING && execution->sliced && execution->park_code == NULL)
     post_pump(execution);
-  else if (execution->state == DA_EXECUTION_RUNNING)
+  else if (execution->state == DA_EXECUTION_RUNNING) {
+    da_image_consider(execution);
     settle_down(execution);
+  }
   da_execution_unref(execution);
 }
 

@@ -20,6 +20,9 @@
  *   publish.c     what it shows of its state          queue.c       what waits in queues, what is sent to them
  *   schedule.c    what scripts declare to run by the clock
  *   builtin.c     functions that the worker itself answers
+ *   prune.c       children that nobody can ask for any more
+ *   image_state.c what an image says of the host's side     image_take.c  when one is made
+ *   restore.c     going on from one
  *
  * Order is the heart of it. Completions (settled children, a request to cancel) are delivered one at a time by
  * settle_seq, the store-wide commit order; between two deliveries every fiber runs until it blocks; an await returns at
@@ -32,6 +35,7 @@
 
 #include <lua.h>
 
+#include "../base/hmac.h"
 #include "isolate.h"
 #include "step_pool.h"
 #include "watch.h"
@@ -78,8 +82,10 @@ extern const da_retry da_retry_default;
 struct da_scope {
   da_slice id;         /* in the execution's arena */
   da_table counts;     /* name -> counter */
-  da_child **children; /* made here, in order */
+  da_child **children; /* made here, in order; those that prune.c let go are missing */
   size_t count, cap;
+  da_fiber *fiber;     /* of a branch */
+  uint32_t place;      /* image_state.c's */
   bool canceled;       /* the program cancelled its branch; sticky, as a request to cancel the execution */
   bool abandoned;      /* it ends early: what was left of it has been cancelled */
   bool cancel_raised;  /* a request to cancel, or the deadline, was raised in it */
@@ -105,7 +111,8 @@ typedef struct da_waiter_of_child {
 /* A durable call of this execution, or (kind DA_CALL_NONE) a fiber without a record, such as the one behind da.all().
  */
 struct da_child {
-  uint32_t index; /* the handle Lua holds; from 1 */
+  uint32_t index; /* the handle Lua holds; from 1; given anew once it is pruned */
+  uint64_t made;  /* the how-manieth child of the execution, from 1 */
   da_call_kind kind;
   da_call call;
   da_slice id; /* empty without a record */
@@ -122,6 +129,8 @@ struct da_child {
   bool told_forgotten; /* that nobody awaited it */
   bool joined;         /* is waited for at the end of its scope */
   bool detached;       /* a workflow with a life of its own: neither joined nor cancelled with its parent */
+  bool counted;        /* no call finds it by its id again: that has a number */
+  bool kept;           /* prune.c's */
   da_shelter shelter;  /* made in da.shield or by an undo call: neither a request to cancel nor the deadline ends it */
   bool settled;        /* known to be settled */
   bool delivered;      /* ... and told to the program */
@@ -140,8 +149,9 @@ struct da_child {
   size_t waiter_count, waiter_cap;
   da_child *open_prev, *open_next; /* foreign and not settled */
   bool open;
-  da_fiber *fiber;    /* branch, or without a record */
-  da_slice record_id; /* da.get(): where it is recorded that nothing was found */
+  struct da_record *record; /* of a replay: its own */
+  da_fiber *fiber;          /* branch, or without a record */
+  da_slice record_id;       /* da.get(): where it is recorded that nothing was found */
   /* a step */
   bool native;      /* a step whose function is in C */
   bool under_way;   /* counts as busy */
@@ -158,8 +168,9 @@ struct da_child {
   da_slice args;              /* named; owned while it is under way */
   int closure_ref;            /* inline; LUA_NOREF when it is over */
   da_step_job *job;
-  da_timer *timer; /* the next attempt */
-  da_timer *limit; /* deadline, or end of the attempt */
+  da_timer *timer;  /* the next attempt */
+  da_timer *limit;  /* deadline, or end of the attempt */
+  size_t in_flight; /* ops about it that the store has not answered */
   da_execution *execution;
 };
 
@@ -170,6 +181,9 @@ typedef struct da_arrival {
 
 struct da_fiber {
   da_execution *execution;
+  uint32_t number; /* the how-manieth of the execution, from 1 */
+  uint32_t place;  /* image_state.c's */
+  bool kept;       /* prune.c's */
   lua_State *co;
   int ref; /* registry anchor of co */
   int arguments;
@@ -193,7 +207,8 @@ struct da_fiber {
 /* A record found by the scan at the start of a replay. */
 typedef struct da_record {
   const da_promise *promise;
-  da_child *child; /* once the program reached it */
+  bool reached;    /* by the program */
+  da_child *child; /* then, until that is pruned */
   bool interested; /* it was pending: the worker tells its settlement, though the program has not come to it yet */
 } da_record;
 
@@ -205,6 +220,18 @@ typedef struct da_delivery {
   da_slice cancel;
   int64_t settled_at;
 } da_delivery;
+
+/* What da.patched answered, by the id of its mark. */
+typedef struct da_patch {
+  da_slice id;
+  bool answer;
+} da_patch;
+
+/* Of a name in a scope: how often it was called. */
+typedef struct da_counter {
+  da_slice name;
+  uint64_t count;
+} da_counter;
 
 /* A call of da.again: what the next generation begins with. */
 typedef struct da_again {
@@ -248,8 +275,12 @@ struct da_execution {
   da_fiber *fibers, *current;
   da_fiber *ready_first, *ready_last;
   da_scope main;
-  da_child **children;
+  da_child **children; /* by index; NULL: pruned, and in `free_indexes` */
   size_t child_count, child_cap;
+  uint32_t *free_indexes;
+  size_t free_count, free_cap;
+  uint64_t made; /* children, ever */
+  uint32_t fiber_count;
   da_table by_id; /* id -> da_child */
   da_child *open_first;
   size_t open_count;
@@ -283,6 +314,13 @@ struct da_execution {
 
   struct da_live *live; /* what it published (publish.c); NULL: nothing yet */
   bool catching_up;     /* a replay that is not known to be past what was recorded: nothing of that is written */
+
+  const struct da_restore *restore; /* of the load op: the image it goes on from, until its isolate is there */
+  bool restored;                    /* it went on from one in this process */
+  bool no_image;                    /* ... and could not: from its records this time */
+  bool unimageable;                 /* its ids are too long */
+  uint64_t imaged_made;             /* `made` of the newest image */
+  uint64_t reach;                   /* what the store knows as the bound of `made`; 0: there is no image */
 
   bool after_death;             /* a process died that ran it, and no step of it has begun again since */
   const da_child *inline_child; /* the inline step that runs */
@@ -378,6 +416,8 @@ void da_fiber_watch(da_execution *execution, da_child *child, uint32_t tag);
 /* The tag of the watched child delivered first among those not yet taken. False: the caller yields and asks again. */
 bool da_fiber_next(da_execution *execution, uint32_t *tag);
 da_child *da_execution_child(da_execution *execution, uint32_t index);
+/* The place of the first child of the scope that was made as number `made` or later. */
+size_t da_scope_find(const da_scope *scope, uint64_t made);
 /* What the current fiber makes in this scope is sheltered by. */
 da_shelter da_execution_shelter(const da_execution *execution, const da_scope *scope);
 /* The reason (JSON), if the execution, or what the current fiber completes, is to cancel, or past its deadline, and the
@@ -398,6 +438,8 @@ bool da_execution_parking(const da_execution *execution);
 bool da_execution_replaying(const da_execution *execution);
 /* Has the scope, which is about to end, promises that nobody awaited and that were not told yet? */
 bool da_execution_forgets(const da_scope *scope);
+/* Is it such a promise, told or not? */
+bool da_child_forgotten(const da_child *child);
 /* Tells them, each place once. */
 void da_execution_tell_forgotten(da_execution *execution, const da_scope *scope);
 /* A line of print or da.log: told unless replaying. */
@@ -409,6 +451,14 @@ da_status DA_MUST_USE da_execution_publish(da_execution *execution, da_slice key
 
 /* ---- between the files of the room --------------------------------------------------------------------- */
 
+/* Images (restore.h). */
+typedef struct da_imaging {
+  bool on;
+  da_mac key;
+  da_digest abi;
+  uint64_t after, every; /* calls; see da_worker_options */
+} da_imaging;
+
 struct da_worker {
   da_worker_options options;
   int refs; /* its owner's, one per execution, one per op or post under way */
@@ -416,6 +466,7 @@ struct da_worker {
   da_region *region;
   da_step_pool *steps;
   da_watch *watch;
+  da_imaging imaging;
   int64_t span_limit_ms;
   struct da_group *groups;                      /* as many as options.targets */
   da_execution *codeless;                       /* wait for a bundle that defines their function */
@@ -485,6 +536,8 @@ void da_execution_claim(da_execution *execution, int64_t version);
 void da_execution_begin(da_execution *execution, int64_t version, const da_promise *promise);
 /* The task is held (version), the execution is new, its records are read. */
 void da_execution_reload(da_execution *execution, int64_t version);
+/* The task is held (version): its records are read once more. */
+void da_execution_reread(da_execution *execution, int64_t version);
 /* It has a bundle now, or is to be parked: it is entered as soon as a slot is free. */
 void da_execution_ready(da_execution *execution);
 /* Loaded, with a bundle: runs. False: no slot is free. */
@@ -543,6 +596,7 @@ void da_replay_of_claim(da_execution *execution, da_op *op);
 /* Takes what the op read, and the op. */
 void da_replay_load(da_execution *execution, da_op *op);
 /* evicted.c: how far an execution that is evicted had come; taken by its replay. */
+void da_evicted_put(da_worker *worker, da_slice id, uint64_t position);
 void da_evicted_keep(da_execution *execution);
 void da_evicted_take(da_execution *execution);
 void da_evicted_delete(da_worker *worker);
@@ -560,6 +614,8 @@ bool da_replay_all_reached(da_execution *execution);
 void da_publish_before(da_execution *execution); /* an op that records something is about to be submitted */
 void da_publish_flush(da_execution *execution);  /* nothing of it can run for now */
 void da_publish_free(da_execution *execution);
+/* What it shows, in at most DA_LIVE_KEYS_MAX places; borrowed. */
+size_t da_publish_list(const da_execution *execution, da_slice *keys, da_slice *values);
 
 /* rehearse.c */
 bool da_rehearse_call(da_child *child);         /* is the new call to be left undone? Then it is told */
@@ -581,6 +637,10 @@ da_slice da_call_json(da_arena *arena, const da_value *value);
 da_value da_call_param(da_arena *arena, da_slice func, da_slice args, int64_t version);
 /* Records a step or a branch, settled. */
 void da_call_record(da_child *child, da_promise_state state, da_slice data, da_slice rest);
+/* As da_call_completed() of one that an image holds, without an event. */
+void da_call_restored(da_child *child, const da_promise *promise);
+void da_scope_add(da_scope *scope, da_child *child);
+void da_call_free_index(da_execution *execution, uint32_t index); /* no handle has it any more */
 /* The store settled it: told to the program in its turn. */
 void da_call_completed(da_child *child, const da_promise *promise);
 /* A settled child becomes one that failed so. */
@@ -588,7 +648,8 @@ void da_call_overrule(da_child *child, da_promise_state state, const char *code,
 
 /* step.c */
 void da_step_start(da_child *child, const da_call_spec *spec);
-void da_step_go(da_child *child); /* its first attempt, unless it was abandoned before */
+void da_step_restart(da_child *child); /* of an image: it was under way, and has ended only if a record says so */
+void da_step_go(da_child *child);      /* its first attempt, unless it was abandoned before */
 /* The program cancels it: one that runs has a moment to end by itself, then it is recorded as canceled. */
 void da_step_cancel(da_child *child, const char *why);
 void da_step_over(da_child *child); /* what it needed while it was under way goes */
@@ -661,6 +722,10 @@ void da_group_tell_unserved(da_worker *worker, da_slice id, da_slice address);
 
 /* execution.c */
 bool da_execution_is_timer(const da_promise *promise);
+void da_scope_free(da_scope *scope); /* what it owns */
+
+/* prune.c: of a tidy isolate in which nothing runs */
+void da_execution_prune(da_execution *execution);
 
 /* abroad.c */
 /* An execute of an execution that this worker does not know, and that may be for others. */
@@ -717,6 +782,7 @@ bool da_fiber_deliver_next(da_execution *execution);
 void da_fiber_wake_all(da_execution *execution);
 /* da_execution_canceled() of this fiber (or NULL). */
 const da_slice *da_fiber_canceled(const da_execution *execution, const da_fiber *fiber, const char **code);
+void da_fiber_add_waiter(da_child *child, da_fiber *fiber, uint32_t token, uint32_t tag);
 bool da_fiber_awaited(const da_child *child); /* does any fiber wait for it now? */
 void da_fiber_free(da_fiber *fiber);
 

@@ -20,6 +20,7 @@ da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int ar
 {
   da_fiber *fiber = da_xcalloc(1, sizeof *fiber);
   fiber->execution = execution;
+  fiber->number = ++execution->fiber_count;
   fiber->co = co;
   fiber->ref = ref;
   fiber->arguments = arguments;
@@ -27,6 +28,7 @@ da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int ar
   fiber->child = child;
   fiber->shelter = da_execution_shelter(execution, scope);
   if (child != NULL) child->fiber = fiber;
+  if (child != NULL && child->kind == DA_CALL_BRANCH) scope->fiber = fiber;
   fiber->next = execution->fibers;
   execution->fibers = fiber;
   da_fiber_wake(fiber);
@@ -154,7 +156,7 @@ static bool satisfied(da_child *const *children, size_t count)
   return delivered == count;
 }
 
-static void add_waiter(da_child *child, da_fiber *fiber, uint32_t token, uint32_t tag)
+void da_fiber_add_waiter(da_child *child, da_fiber *fiber, uint32_t token, uint32_t tag)
 {
   if (child->waiter_count == child->waiter_cap) {
     child->waiter_cap = child->waiter_cap != 0 ? child->waiter_cap * 2 : 1;
@@ -173,7 +175,7 @@ bool da_fiber_wait(da_execution *execution, da_child *const *children, size_t co
   fiber->wait_left = 0;
   for (size_t i = 0; i < count; i++) {
     if (children[i]->delivered) continue;
-    add_waiter(children[i], fiber, fiber->token, 0);
+    da_fiber_add_waiter(children[i], fiber, fiber->token, 0);
     fiber->wait_left++;
   }
   return true;
@@ -196,7 +198,7 @@ void da_fiber_watch(da_execution *execution, da_child *child, uint32_t tag)
   if (child->delivered)
     inbox_add(execution->current, child->delivered_at, tag);
   else
-    add_waiter(child, execution->current, 0, tag);
+    da_fiber_add_waiter(child, execution->current, 0, tag);
 }
 
 bool da_fiber_next(da_execution *execution, uint32_t *tag)

@@ -14,7 +14,7 @@ static bool has_result(const da_child *child)
   return child->rest.len > 0 || (child->data.len > 0 && !da_slice_eq(child->data, DA_LIT("null")));
 }
 
-static bool forgotten(const da_child *child)
+bool da_child_forgotten(const da_child *child)
 {
   if (child->observed || child->ignored || child->detached || child->canceled || child->handed_on ||
       child->call.line == 0)
@@ -77,7 +77,7 @@ bool da_execution_forgets(const da_scope *scope)
 {
   if (scope->abandoned) return false; /* a replay too hands on: it tells nothing now, but it may after the wait */
   for (size_t i = 0; i < scope->count; i++)
-    if (!scope->children[i]->told_forgotten && forgotten(scope->children[i])) return true;
+    if (!scope->children[i]->told_forgotten && da_child_forgotten(scope->children[i])) return true;
   return false;
 }
 
@@ -86,7 +86,7 @@ void da_execution_tell_forgotten(da_execution *execution, const da_scope *scope)
   if (da_execution_replaying(execution) || scope->abandoned) return;
   for (size_t i = 0; i < scope->count; i++) {
     da_child *child = scope->children[i];
-    if (child->told_forgotten || !forgotten(child)) continue;
+    if (child->told_forgotten || !da_child_forgotten(child)) continue;
     child->told_forgotten = true;
     if (first_time(execution, child)) tell(execution, child);
   }

@@ -12,8 +12,6 @@
 #include "../base/log.h"
 #include "region.h"
 
-#define ISOLATE_MAGIC UINT64_C(0x316574616c6f7349) /* "Isolate1" */
-
 /* ---- the hash seed ---- */
 
 static _Thread_local struct {
@@ -49,7 +47,7 @@ static int panic(lua_State *L)
 void da_isolate_create(da_isolate *isolate, da_region *region, uint32_t index)
 {
   memset(isolate, 0, sizeof *isolate);
-  isolate->magic = ISOLATE_MAGIC;
+  isolate->magic = DA_ISOLATE_MAGIC;
   isolate->size = region->slot_size;
   isolate->region = region;
   isolate->index = index;
@@ -178,17 +176,17 @@ static da_status load_own(da_region *region, da_slot *s, const da_digest *key, d
 da_status da_isolate_new(da_region *region, const da_digest *key, da_isolate_load *load, void *user, da_isolate **out,
                          da_err *err)
 {
-  bool full = region->stats.used == region->slot_count;
+  bool full = region->stats.used == region->limit;
   if (!full && region->base == NULL) return new_by_malloc(region, load, user, out, err);
   da_status status = DA_OK;
   if (!full && da_loading_find(region, key) == NULL) status = da_loading_learn(region, key, load, user, err);
   if (status != DA_OK) return status;
   const da_loading *known = da_loading_find(region, key);
   da_slot *s = full ? NULL : da_region_take(region, key);
-  if (s == NULL) return da_fail(err, DA_EQUEUE, "all %zu slots for executions are in use", region->slot_count);
+  if (s == NULL) return da_fail(err, DA_EQUEUE, "all %zu slots for executions are in use", region->limit);
   da_isolate *isolate = da_region_isolate(region, s);
   if (known != NULL && known->movable) {
-    da_pristine_put(&known->image, (char *)isolate);
+    da_pristine_put(&known->image, (char *)isolate, (char *)isolate);
     isolate->index = (uint32_t)(s - region->slots);
     region->stats.recycled++;
   } else if (s->image != NULL) {
@@ -206,7 +204,7 @@ da_status da_isolate_new(da_region *region, const da_digest *key, da_isolate_loa
 void da_isolate_delete(da_isolate *isolate)
 {
   if (isolate == NULL) return;
-  DA_ASSERT(isolate->magic == ISOLATE_MAGIC);
+  DA_ASSERT(isolate->magic == DA_ISOLATE_MAGIC);
   da_region *region = isolate->region;
   if (region->base == NULL) {
     if (isolate->L != NULL) lua_close(isolate->L);

@@ -7,7 +7,8 @@
  *
  * Here:     region, slots, pristine images, the header's fields (host pointer, poison, inline mode, random state).
  * Files:    isolate.c life and header, isolate_load.c a bundle met for the first time, isolate_memory.c allocators,
- *           region.c slots and their images (region.h for these four), slot_alloc.c, pristine.c.
+ *           isolate_image.c suspended ones as bytes, region.c slots and their pristine images (region.h for these),
+ *           slot_alloc.c, pristine.c.
  * May not:  know promises, bundles or fibers. Nothing in the heap may point outside the slot but to code and constant
  *           data of the program, and to what only lives while an inline step runs.
  * Fixed:    the region's address is a build constant, so that an image of one process fits the next. Without the region
@@ -41,14 +42,17 @@ da_status DA_MUST_USE da_region_new(const da_isolates_options *options, da_regio
 void da_region_delete(da_region *region); /* no isolate of it may be left */
 
 typedef struct da_region_stats {
-  size_t slots;  /* 0: isolates are malloc-ed */
-  bool fixed;    /* the region lies at its build constant */
-  bool seeded;   /* lua_newstate took our seed: the program was linked with the option above */
+  size_t slots; /* 0: isolates are malloc-ed */
+  bool fixed;   /* the region lies at its build constant */
+  bool seeded;  /* lua_newstate took our seed: the program was linked with the option above; false before the first */
+  uint32_t seed;
+  size_t slot_size;
   size_t used;   /* isolates alive */
   size_t images; /* pristine images kept, and their bytes */
   size_t image_bytes;
   uint64_t created;  /* isolates that had to load */
   uint64_t recycled; /* isolates that were copied back */
+  uint64_t restored; /* ... and those that were put back as they were suspended */
 } da_region_stats;
 da_region_stats da_region_stat(const da_region *region);
 /* Gives back the memory that free slots keep for the next ones. For a time when little happens. */
@@ -93,6 +97,37 @@ void da_isolate_set_inline(da_isolate *isolate, bool on);
 bool da_isolate_inline(lua_State *L);
 /* False once the isolate has held something that no copy can bring back (a file). */
 bool da_isolate_imageable(const da_isolate *isolate);
+
+/* ---- a suspended isolate as bytes (isolate_image.c) ---- */
+
+/* Lies in front of the number in every userdata that stands for something of the host: { uint64_t tag; uint32_t n; }.
+ * No text or number of a script is likely to be it, and one that is does no more than keep something alive. */
+#define DA_HANDLE_TAG UINT64_C(0xd4a705c1e96b3f82)
+/* Collects what is dead, merges and zeroes what is free: for a fiber that waits, no script notices. */
+void da_isolate_tidy(da_isolate *isolate);
+/* Every number of a handle that lies in the heap; of a tidy one, those that the script can still reach, and a few. */
+void da_isolate_each_handle(const da_isolate *isolate, void (*visit)(void *user, uint32_t number), void *user);
+
+typedef struct da_isolate_image {
+  uint32_t slot; /* it fits this one alone */
+  bool has_base; /* bytes are the difference to what loading the bundle leaves, of this hash */
+  da_digest base;
+  char *bytes; /* owned, of da_isolate_save() */
+  size_t size;
+} da_isolate_image;
+
+/* Of an isolate that nothing of runs. key: as it was made with. */
+void da_isolate_save(const da_isolate *isolate, const da_digest *key, da_isolate_image *out);
+void da_isolate_image_free(da_isolate_image *image);
+/* Puts it back into its slot. The bytes are trusted: whoever has not made them himself has to know that they come from
+ * this build. DA_EBUSY: its slot is in use (da_isolate_in_slot()); DA_EVERSION: it does not fit; or as
+ * da_isolate_new().
+ */
+da_status DA_MUST_USE da_isolate_restore(da_region *region, const da_digest *key, da_isolate_load *load, void *user,
+                                         const da_isolate_image *image, da_isolate **out, da_err *err);
+da_isolate *da_isolate_in_slot(const da_region *region, size_t slot); /* NULL: none */
+/* There is an image of it: others get its slot last, so that it is free when the image is to be put back. */
+void da_isolate_set_imaged(da_isolate *isolate);
 
 /* Slicing. The host's count hook sets it just before its lua_yield(L, 0), so that the replaced coroutine functions pass
  * that yield on to the host (as a yield of DA_YIELD_TAG) and do not take it for a coroutine.yield(). The host clears

@@ -13,6 +13,8 @@ typedef struct da_random {
   uint64_t s[4];
 } da_random;
 
+#define DA_ISOLATE_MAGIC UINT64_C(0x316574616c6f7349) /* "Isolate1" */
+
 struct da_isolate {
   uint64_t magic;
   lua_State *L; /* the main thread */

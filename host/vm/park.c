@@ -13,6 +13,7 @@
 #include "far.h"
 #include "fault.h"
 #include "lib.h"
+#include "restore.h"
 
 enum { RETREAT_MS = 1000 };
 
@@ -88,13 +89,18 @@ static void halted(da_op *op)
 /* The task is halted; the mark beside it says why. One per version, since continuing raises it. */
 void da_execution_halt(da_execution *execution)
 {
+  if (execution->restored && strcmp(execution->park_code, "nondeterminism") == 0) {
+    da_restore_fall_back(execution, "behind"); /* what lies behind the image does not fit: does all of it? */
+    return;
+  }
   if (da_far_leaves(execution)) {
     tell_parked(execution);
     da_far_leave(execution);
     return;
   }
   execution->state = DA_EXECUTION_PARKING;
-  for (size_t i = 0; i < execution->child_count; i++) da_step_stop(execution->children[i]);
+  for (size_t i = 0; i < execution->child_count; i++)
+    if (execution->children[i] != NULL) da_step_stop(execution->children[i]);
   da_log(DA_LOG_WARN, "execution.parked", "id=%.*s code=%s text=\"%s\"", DA_FMT(execution->id), execution->park_code,
          execution->park_text);
   da_publish_before(execution);

@@ -15,11 +15,6 @@
 #include "../base/limits.h"
 #include "execution.h"
 
-typedef struct da_patch {
-  da_slice id;
-  bool answer;
-} da_patch;
-
 static void keep_mark(da_execution *execution, da_slice id)
 {
   if (execution->worker->options.rehearse) return;

@@ -36,11 +36,11 @@ bool da_pristine_make(da_pristine *image, const char *a, const char *b, size_t s
   return true;
 }
 
-void da_pristine_put(const da_pristine *image, char *slot)
+void da_pristine_put(const da_pristine *image, char *to, const char *at)
 {
-  uint64_t distance = (uintptr_t)slot - image->origin;
-  uint64_t *words = (void *)slot;
-  memcpy(slot, image->bytes, image->size);
+  uint64_t distance = (uintptr_t)at - image->origin;
+  uint64_t *words = (void *)to;
+  memcpy(to, image->bytes, image->size);
   for (size_t i = 0; i < image->word_count; i++) words[image->words[i]] += distance;
 }
 

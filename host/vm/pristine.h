@@ -27,7 +27,8 @@ typedef struct da_pristine {
 
 /* Both ranges begin at a slot's start and hold what one load left there; extent: size of a slot. False: not movable. */
 bool da_pristine_make(da_pristine *image, const char *a, const char *b, size_t size, size_t extent);
-void da_pristine_put(const da_pristine *image, char *slot);
+/* Writes to `to` what a slot at the address `at` holds. */
+void da_pristine_put(const da_pristine *image, char *to, const char *at);
 void da_pristine_free(da_pristine *image);
 
 #endif

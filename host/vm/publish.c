@@ -178,6 +178,17 @@ void da_publish_flush(da_execution *execution)
   da_publish_before(execution);
 }
 
+size_t da_publish_list(const da_execution *execution, da_slice *keys, da_slice *values)
+{
+  const struct da_live *live = execution->live;
+  size_t count = live != NULL ? live->count : 0;
+  for (size_t i = 0; i < count; i++) {
+    keys[i] = da_slice_of(live->items[i].key);
+    values[i] = live->items[i].value != NULL ? da_slice_of(live->items[i].value) : DA_NONE;
+  }
+  return count;
+}
+
 /* ---- publishing ---------------------------------------------------------------------------------------- */
 
 static published *find(da_execution *execution, da_slice key)

@@ -117,7 +117,7 @@ void da_queue_add_returns(da_execution *execution, da_op *op)
 {
   for (size_t i = 0; i < execution->child_count; i++) {
     da_child *child = execution->children[i];
-    if (!da_queue_waits(child->kind) || child->seen || child->given_back) continue;
+    if (child == NULL || !da_queue_waits(child->kind) || child->seen || child->given_back) continue;
     if (child->delivered && child->handed_on) continue;
     da_foreign_close(child);
     (void)da_call_request(op, execution, DA_REQ_QUEUE_BACK, child);

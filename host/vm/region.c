@@ -1,10 +1,14 @@
 /* region.c - the region and its slots: which are free, what they keep, their images.
  *
  * A free slot is, in this order of preference: with the image of the wanted bundle; blank; with the image of another
- * bundle (which is dropped, the longest unused first). Free slots are taken newest first, while their pages are hot.
+ * bundle (which is dropped, the longest unused first). Free slots are taken newest first, while their pages are hot;
+ * but those that an image of a suspended execution fits behind all others, since it fits no other slot. Each process
+ * begins at another one, or executions that begin would mostly sit where images of an earlier one belong.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "region.h"
+
+#include "../base/clock.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -19,7 +23,8 @@
 
 enum {
   SLOT_SIZE = 32 << 20,
-  SLOT_COUNT = 2048,
+  LIMIT = 2048,
+  SPREAD = 4, /* slots for each isolate there may be, so that few of those that images fit are in use */
   IMAGES_MAX = 256,
   KEEP_BYTES = 256 << 10, /* a free slot keeps this much touched memory; refaulting costs more */
   KEEP_TOTAL = 128 << 20, /* blank free slots keep no more than this together: some thousand of small executions */
@@ -105,6 +110,11 @@ static void image_drop(da_region *region, da_slot *s)
   s->image_size = 0;
 }
 
+static da_slot *next_untouched(da_region *region)
+{
+  return &region->slots[(region->first + region->untouched++) % region->slot_count];
+}
+
 da_slot *da_region_take(da_region *region, const da_digest *key)
 {
   for (da_slot *s = *bucket_of(region, key); s != NULL; s = s->key_next) {
@@ -120,12 +130,34 @@ da_slot *da_region_take(da_region *region, const da_digest *key)
     s->kept = 0;
     return s;
   }
-  if (region->untouched < region->slot_count) return &region->slots[region->untouched++];
+  if (region->untouched < region->slot_count) return next_untouched(region);
+  if (region->reserved.first != NULL) {
+    da_slot *s = region->reserved.first;
+    list_remove(&region->reserved, s);
+    s->reserved = false;
+    return s;
+  }
   da_slot *s = region->ready.last;
   if (s == NULL) return NULL;
   ready_remove(region, s);
   image_drop(region, s);
   return s;
+}
+
+void da_region_take_slot(da_region *region, da_slot *s)
+{
+  DA_ASSERT(!s->busy);
+  size_t place = ((size_t)(s - region->slots) + region->slot_count - region->first) % region->slot_count;
+  while (region->untouched <= place) list_add_last(&region->blank, next_untouched(region));
+  if (s->image != NULL) {
+    ready_remove(region, s);
+    image_drop(region, s);
+  } else {
+    list_remove(s->reserved ? &region->reserved : &region->blank, s);
+    s->reserved = false;
+    region->kept -= s->kept;
+    s->kept = 0;
+  }
 }
 
 void da_region_hold(da_region *region, da_slot *s)
@@ -146,10 +178,14 @@ void da_region_forget(const da_region *region, const da_slot *s, size_t from)
 static void blank_add(da_region *region, da_slot *s, size_t peak)
 {
   s->kept = peak < KEEP_BYTES ? peak : KEEP_BYTES;
-  if (region->kept + s->kept > KEEP_TOTAL) s->kept = 0;
+  if (region->kept + s->kept > KEEP_TOTAL || s->imaged) s->kept = 0;
   if (peak > s->kept) da_region_forget(region, s, s->kept);
   region->kept += s->kept;
-  if (s->kept > 0)
+  s->reserved = s->imaged;
+  s->imaged = false;
+  if (s->reserved)
+    list_add_last(&region->reserved, s);
+  else if (s->kept > 0)
     list_add(&region->blank, s);
   else
     list_add_last(&region->blank, s);
@@ -248,7 +284,8 @@ static void region_reserve(da_region *region)
       region->base = reserve(wanted[i], count * region->slot_size);
       if (region->base == NULL) continue;
       region->slot_count = count;
-      region->stats.slots = count;
+      if (region->limit > count) region->limit = count;
+      region->stats.slots = region->limit;
       region->stats.fixed = wanted[i] != NULL;
       return;
     }
@@ -272,11 +309,15 @@ da_status da_region_new(const da_isolates_options *options, da_region **out, da_
   }
   da_region *region = da_xcalloc(1, sizeof *region);
   region->slot_size = (size + page - 1) & ~(page - 1);
-  region->slot_count = options->slot_count != 0 ? options->slot_count : SLOT_COUNT;
+  region->limit = options->slot_count != 0 ? options->slot_count : LIMIT;
+  region->slot_count = SPREAD * region->limit;
   region->images_max = options->images_max != 0 ? options->images_max : IMAGES_MAX;
   region->seed = options->seed;
+  region->stats.seed = options->seed;
+  region->stats.slot_size = region->slot_size;
   if (!malloc_wanted(options)) region_reserve(region);
   if (region->base != NULL) region->slots = da_xcalloc(region->slot_count, sizeof *region->slots);
+  region->first = (size_t)(da_clock_mono_ns() / 1000) % region->slot_count;
   *out = region;
   return DA_OK;
 }
@@ -285,7 +326,7 @@ void da_region_delete(da_region *region)
 {
   if (region == NULL) return;
   DA_ASSERT_OP(region->stats.used, ==, 0);
-  for (size_t i = 0; i < region->untouched; i++) free(region->slots[i].image);
+  for (size_t i = 0; i < region->slot_count && region->base != NULL; i++) free(region->slots[i].image);
   for (size_t i = 0; i < DA_BUNDLES_MAX; i++) da_pristine_free(&region->loadings[i].image);
   if (region->base != NULL) (void)munmap(region->base, region->slot_count * region->slot_size);
   free(region->slots);

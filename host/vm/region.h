@@ -26,6 +26,8 @@ typedef struct da_slot {
   da_digest key;
   uint64_t taken_at; /* region->created + region->recycled when it was taken */
   bool busy;
+  bool imaged; /* busy: the next one to be in it may be its image */
+  bool reserved;
 } da_slot;
 
 /* What is known of a bundle's loading. */
@@ -45,12 +47,15 @@ typedef struct da_slot_list {
 struct da_region {
   char *base; /* NULL: malloc mode */
   size_t slot_size;
-  size_t slot_count; /* in malloc mode: isolates at the same time */
+  size_t slot_count;
+  size_t limit; /* isolates at the same time */
   size_t images_max;
   da_slot *slots;                     /* owned */
-  size_t untouched;                   /* slots from here on were never used; they are in no list */
+  size_t first;                       /* the slot that was used first, by chance: see region.c */
+  size_t untouched;                   /* slots from there on that were used; the others are in no list */
   da_slot_list blank;                 /* free, without image; those that keep memory first */
   size_t kept;                        /* by them, bytes */
+  da_slot_list reserved;              /* free, blank; images of suspended executions fit them, longest so first */
   da_slot_list ready;                 /* free, with an image */
   da_slot_list held;                  /* busy, with an image */
   da_slot_list plain;                 /* busy, without image */
@@ -68,6 +73,8 @@ static inline da_isolate *da_region_isolate(const da_region *region, const da_sl
 }
 /* A free slot, out of its list, in order of preference; NULL if every slot is busy. */
 da_slot *da_region_take(da_region *region, const da_digest *key);
+/* This one, which is free, out of its list, without an image. */
+void da_region_take_slot(da_region *region, da_slot *s);
 /* An isolate lives in it from now on; and no more. `peak` is how far its memory was touched. */
 void da_region_hold(da_region *region, da_slot *s);
 void da_region_release(da_region *region, da_slot *s, size_t peak);

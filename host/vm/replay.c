@@ -14,6 +14,7 @@
 
 #include "../base/limits.h"
 #include "far.h"
+#include "restore.h"
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
@@ -31,6 +32,8 @@ typedef struct load_result {
   kept_record *first;
   kept_record **end;
   size_t count;
+  const da_restore *restore; /* the records are those behind its image */
+  const char *doubt;         /* why there is none; NULL: there was no image */
 } load_result;
 
 static bool keep_record(void *user, const da_promise *promise)
@@ -62,6 +65,20 @@ static da_status read_generation(da_store *store, da_op *op, load_result *result
   return found < 0 ? da_fail(err, (da_status)found, "%s", da_store_fault_words(store)) : DA_OK;
 }
 
+/* An image that is not used is dropped: it would not know of the calls that are made from here on. */
+static da_status read_image(da_store *store, da_op *op, load_result *result, da_err *err)
+{
+  const da_execution *execution = ((const da_op_context *)op->user)->execution;
+  load_result tail = {.arena = &op->arena, .end = &tail.first};
+  result->restore = da_restore_read(store, execution, &result->promise, &op->arena, keep_record, &tail, &result->doubt);
+  if (result->restore == NULL) return result->doubt != NULL ? da_store_image_drop(store, execution->id, err) : DA_OK;
+  if (tail.first == NULL) return DA_OK;
+  *result->end = tail.first;
+  result->end = tail.end;
+  result->count += tail.count;
+  return DA_OK;
+}
+
 da_status da_replay_read(da_store *store, da_op *op, da_err *err)
 {
   const da_op_context *context = op->user;
@@ -74,8 +91,10 @@ da_status da_replay_read(da_store *store, da_op *op, da_err *err)
   if (found < 0) return da_fail(err, (da_status)found, "%s", da_store_fault_words(store));
   result->found = found != 0;
   op->call_result = result;
-  da_status status = found == 0 ? DA_OK : read_generation(store, op, result, &id, err);
-  if (status != DA_OK) return status;
+  if (found == 0) return DA_OK;
+  da_status status = read_generation(store, op, result, &id, err);
+  if (status == DA_OK && !context->execution->worker->options.rehearse) status = read_image(store, op, result, err);
+  if (status != DA_OK || result->restore != NULL) return status;
   return da_store_scan_execution(store, id, &op->arena, keep_record, result, err);
 }
 
@@ -169,12 +188,14 @@ void da_replay_load(da_execution *execution, da_op *op)
   execution->load = op;
   execution->catching_up = true;
   execution->informed = true;
+  if (result->doubt != NULL) da_restore_doubted(execution, result->doubt);
+  if (result->restore != NULL) da_restore_load(execution, result->restore);
   execution->record_list = da_arena_alloc(&execution->arena, result->count * sizeof *execution->record_list);
   da_slice cancel = da_cancel_id(&execution->arena, execution->id);
   for (const kept_record *kept = result->first; kept != NULL; kept = kept->next) {
     da_record *record = &execution->record_list[execution->record_count++];
     *record = (da_record){.promise = &kept->promise};
-    if (da_slice_eq(kept->promise.id, cancel)) take_cancel(execution, &kept->promise);
+    if (da_slice_eq(kept->promise.id, cancel) && !execution->cancel_requested) take_cancel(execution, &kept->promise);
     take_record(execution, record);
   }
   da_fiber_sort(execution);
@@ -242,11 +263,13 @@ void da_replay_meet(da_child *child, da_record *found)
 {
   da_execution *execution = child->execution;
   const da_promise *promise = found->promise;
-  if (found->child == NULL && counts(promise)) {
+  if (!found->reached && counts(promise)) {
     execution->unreached--;
     execution->worker->stats.replayed_calls++;
   }
+  found->reached = true;
   found->child = child;
+  child->record = found;
   child->created_at = promise->created_at;
   child->timeout_at = promise->timeout_at;
   int64_t delayed = da_deadline_instant(promise, "resonate:delay");
@@ -318,7 +341,7 @@ const da_promise *da_replay_unreached(const da_execution *execution)
 {
   for (size_t i = 0; i < execution->record_count && execution->unreached > 0; i++) {
     const da_record *record = &execution->record_list[i];
-    if (record->child == NULL && counts(record->promise)) return record->promise;
+    if (!record->reached && counts(record->promise)) return record->promise;
   }
   return NULL;
 }

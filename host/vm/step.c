@@ -472,6 +472,16 @@ void da_step_start(da_child *child, const da_call_spec *spec)
   if (!da_far_ask(child) && !da_crash_guard(child)) attempt(child);
 }
 
+void da_step_restart(da_child *child)
+{
+  child->under_way = true;
+  child->execution->busy++;
+  if (child->settled)
+    da_step_over(child);
+  else if (!da_crash_guard(child))
+    attempt(child);
+}
+
 void da_step_go(da_child *child)
 {
   if (child->under_way && goes_on(child->execution)) attempt(child);

@@ -109,6 +109,15 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 
 /* ---- the tick ------------------------------------------------------------------------------------------ */
 
+/* Is it loading, and not for too long? A hook would leave its traces in the memory that is kept of that (pristine.h).
+ */
+static bool loads_on(const da_watch *watch, const da_isolate *isolate)
+{
+  const da_host *host = da_isolate_host(da_isolate_running(isolate));
+  if (host == NULL || !host->loading) return false;
+  return da_watch_ticks(watch) * DA_WATCH_TICK_MS < ((const da_load_context *)host)->worker->span_limit_ms;
+}
+
 static void on_tick(int signal, siginfo_t *info, void *context)
 {
   (void)signal;
@@ -119,7 +128,8 @@ static void on_tick(int signal, siginfo_t *info, void *context)
   if (isolate == NULL) return;
   uint32_t missed = info->si_overrun > 0 ? (uint32_t)info->si_overrun : 0;
   (void)atomic_fetch_add_explicit(&watch->ticks, 1 + missed, memory_order_relaxed);
-  if (!watch->every) lua_sethook(da_isolate_running(isolate), on_hook, LUA_MASKCOUNT, 1);
+  if (watch->every || loads_on(watch, isolate)) return;
+  lua_sethook(da_isolate_running(isolate), on_hook, LUA_MASKCOUNT, 1);
 }
 
 static bool take_signal(void)

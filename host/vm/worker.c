@@ -8,6 +8,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "worker.h"
+#include "restore.h"
 
 #include <stdlib.h>
 
@@ -419,6 +420,7 @@ da_status da_worker_new(const da_worker_options *options, da_worker **out, da_er
   worker->steps =
       da_step_pool_new(worker->sched, &options->hooks,
                        options->step_threads > 0 ? options->step_threads : DA_STEP_THREADS, step_output, worker);
+  da_restore_create(worker, options);
   *out = worker;
   return DA_OK;
 }

@@ -47,7 +47,7 @@ typedef struct da_worker_hooks {
 
 typedef enum da_event_kind {
   DA_EVENT_STARTED,   /* an execution runs for the first time */
-  DA_EVENT_RESTARTED, /* it was recovered by replay; count = save points replayed */
+  DA_EVENT_RESTARTED, /* it was recovered by replay, or from an image; count = save points replayed */
   DA_EVENT_AGAIN,     /* it began again; count = its generation */
   DA_EVENT_RESUMED,   /* it goes on in memory after an await */
   DA_EVENT_CALLED,    /* it made a durable call (child, kind, func); not told again on replay */
@@ -80,6 +80,7 @@ typedef struct da_event {
   da_call_kind call;
   da_slice func;
   da_promise_state state;
+  bool image;  /* RESTARTED: from one, behind which so many save points are replayed */
   bool branch; /* CALLED, REPLAYED: a workflow's or branch's own execution nests below it */
   int attempt;
   size_t count;
@@ -122,15 +123,20 @@ typedef struct da_worker_options {
   const da_slice *targets; /* addresses of its groups, "poll://any@default" first; as given to the sched, and borrowed
                             * as long as the worker lives */
   size_t target_count;
-  const char *pid;       /* "local/<boot id>" */
-  const uint8_t *secret; /* 16 bytes of the store: the hash seed of isolates comes from it */
-  int step_threads;      /* 0: DA_STEP_THREADS */
-  int64_t span_limit_ms; /* processor time of workflow code without an await, then it parks; 0: DA_WATCH_SPAN_MS */
-  bool after_death;      /* the process that had the store before died: what it held is watched (crash.c) */
-  int deaths_max;        /* so many deaths in one step park an execution; 0: DA_DEATHS_MAX */
-  size_t warm_bytes;     /* memory for suspended isolates; SIZE_MAX: default 64 MiB; 0: evict at every await */
-  size_t slots;          /* isolates in memory at a time, at most; 0: the default */
-  bool watch_tables;     /* of a trial: an inline step that changes a table outside of itself parks its execution */
+  const char *pid;          /* "local/<boot id>" */
+  const uint8_t *secret;    /* 16 bytes of the store: the hash seed of isolates comes from it */
+  int step_threads;         /* 0: DA_STEP_THREADS */
+  int64_t span_limit_ms;    /* processor time of workflow code without an await, then it parks; 0: DA_WATCH_SPAN_MS */
+  bool after_death;         /* the process that had the store before died: what it held is watched (crash.c) */
+  int deaths_max;           /* so many deaths in one step park an execution; 0: DA_DEATHS_MAX */
+  size_t warm_bytes;        /* memory for suspended isolates; SIZE_MAX: default 64 MiB; 0: evict at every await */
+  size_t slots;             /* isolates in memory at a time, at most; 0: the default */
+  const uint8_t *image_key; /* 32 bytes that lie outside of the store: suspended isolates are imaged there; NULL: none
+                             * is. Copied */
+  uint64_t image_after;     /* calls since the last image, or the start, after which an isolate that goes cold is
+                             * imaged; 0: at any */
+  uint64_t image_every;     /* ... one that does not go cold */
+  bool watch_tables;        /* of a trial: an inline step that changes a table outside of itself parks its execution */
   /* Of a trial: is told of every attempt of a named step, before it is queued. True: it has taken the job, and calls
    * job->done() on the loop thread; not from within this call. NULL: none is taken. */
   bool (*take_step)(void *user, struct da_step_job *job);
@@ -262,6 +268,9 @@ typedef struct da_worker_stats {
   uint64_t started;
   uint64_t completed;
   uint64_t replayed_calls;
+  uint64_t images, image_bytes; /* written */
+  uint64_t restored;            /* executions that went on from one */
+  uint64_t images_refused;      /* ... that had one, and were run from the top */
   int step_threads_busy;
 } da_worker_stats;
 /* Does any step run, or wait for a thread, whose end somebody waits for? */

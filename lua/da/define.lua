@@ -61,21 +61,25 @@ end
 
 -- Functions in C, by library and name: da.native.sensor.read(3). What there is, the process says when one is called.
 local function closed() core.raise "natives are functions in C; a program or a plugin brings them" end
-local library_names = {} -- of those asked for so far
 
-local Library = { __newindex = closed, __metatable = false }
-function Library.__index(self, name)
-  if type(name) ~= "string" then error("a native is named by a string: da.native." .. library_names[self] .. ".NAME", 2) end
-  local handle = core.native(library_names[self], name)
-  rawset(self, name, handle)
-  return handle
+-- Each has a metatable of its own: a table keyed by tables would tie a loaded script to the slot it lies in.
+local function open_library(library)
+  return setmetatable({}, {
+    __index = function(self, name)
+      if type(name) ~= "string" then error("a native is named by a string: da.native." .. library .. ".NAME", 2) end
+      local handle = core.native(library, name)
+      rawset(self, name, handle)
+      return handle
+    end,
+    __newindex = closed,
+    __metatable = false,
+  })
 end
 
 da.native = setmetatable({}, {
   __index = function(self, library)
     if type(library) ~= "string" then error("a library of natives is named by a string: da.native.LIBRARY.NAME", 2) end
-    local each = setmetatable({}, Library)
-    library_names[each] = library
+    local each = open_library(library)
     rawset(self, library, each)
     return each
   end,

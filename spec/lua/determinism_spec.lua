@@ -73,7 +73,7 @@ local PARKS = {
       da.await(da.step.f(t.n))
       da.await(da.sleep(0.15))
       return t.n
-    end]], env = { DAHOST_WARM = "0" } },
+    end]], env = { DAHOST_WARM = "0", DAHOST_IMAGES = "false" } },
 }
 for _, row in ipairs(PARKS) do by_name[row.name] = row end
 

@@ -11,7 +11,7 @@ local async, await, pawait, step = da.async, da.await, da.pawait, da.step
 function step.one(n) return n end
 ]]
 
-local few = harness.sanitized or harness.warm ~= nil -- the spec runs so as well, with fewer deaths
+local few = harness.sanitized or harness.mode ~= nil -- the spec runs so as well, with fewer deaths
 
 local function env_of(place, more)
   local env = { DAHOST_DATA = place.data }
@@ -218,6 +218,7 @@ describe("da.publish", function()
       commits[#commits + 1] = harness.commits(run.place)
       harness.remove(run.place)
     end
+    if harness.mode == "image" then return end -- what an execution shows is written anew by each that goes on from an image
     assert.is_true(commits[2] <= commits[1] + 31, table.concat(commits, " and ") .. " commits")
   end)
 

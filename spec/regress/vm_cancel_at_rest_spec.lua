@@ -9,8 +9,7 @@ local lives = require("spec.support.lives")
 describe("a request to cancel", function()
   it("reaches a child at every moment of its first suspension", function()
     local spec = { script = "spec/regress/vm_cancel_at_rest.lua", args = { "60" }, out = "60\n" }
-    lives.live(spec, {}, false)
-    lives.live(spec, {}, true)
+    for _, mode in ipairs { "plain", "cold", "image" } do lives.live(spec, {}, mode) end
   end)
 
   it("reaches it after a kill", function()

@@ -15,6 +15,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 local uv = require("luv")
 local json = require("dkjson")
+local modes = require("spec.support.modes")
 
 local M = {}
 
@@ -23,8 +24,8 @@ local binary = assert(os.getenv("DAHOST_BIN"), "DAHOST_BIN names the program")
 M.long = os.getenv("DA_LONG") == "1"
 -- A build with a sanitizer is several times slower; it looks at fewer deaths of each kind.
 M.sanitized = (os.getenv("DA_PRESET") or ""):find("san") ~= nil
--- DA_WARM=0: the spec is run a second time, every program it starts evicts its executions at every await (runner.lua).
-M.warm = os.getenv("DA_WARM")
+-- The spec is run once more, and every program it starts recovers in another way (modes.lua, runner.lua); or nil.
+M.mode = os.getenv("DA_MODE")
 M.POINTS = { "commit.before", "commit.after", "answer.before", "outbox.before" }
 
 local LIFE_LIMIT_MS = 60000 -- a life that takes longer hangs, which is a failure of its own
@@ -41,7 +42,7 @@ local function environment(extra)
   for k in pairs(env) do
     if k:find("^DAHOST_") or k:find("^RESONATE_") or k == "LEDGER" then env[k] = nil end
   end
-  env.DAHOST_WARM = M.warm
+  modes.set(env, M.mode)
   env.DAHOST_LISTEN = "127.0.0.1:0" -- many serve at once
   for k, v in pairs(extra) do env[k] = v end
   local list = {}

@@ -14,7 +14,7 @@ local all_cases = require("spec.support.cases")
 local harness = require("spec.support.harness")
 
 -- The same file runs evicted and with a sanitizer as well: there a sample of pairs and instants must do.
-local few = harness.sanitized or harness.warm ~= nil
+local few = harness.sanitized or harness.mode ~= nil
 local PAIRS_ALL = few and 0 or 12
 local PAIRS_SAMPLED = few and 8 or 24
 local PARTS = 4

@@ -7,6 +7,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 local uv = require("luv")
 
+local modes = require("spec.support.modes")
+
 local M = {}
 
 local LIMIT_MS = 60000 -- whoever takes longer hangs
@@ -19,7 +21,7 @@ local function environment(extra)
   for name in pairs(env) do
     if name:find("^DAHOST_") or name:find("^RESONATE_") or name == "NO_COLOR" then env[name] = nil end
   end
-  env.DAHOST_WARM = os.getenv("DA_WARM") -- harness.lua
+  modes.set(env, os.getenv("DA_MODE"))
   env.DAHOST_LISTEN = "127.0.0.1:0" -- many serve at once
   for name, value in pairs(extra or {}) do env[name] = value end
   local list = {}

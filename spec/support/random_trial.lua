@@ -1,7 +1,7 @@
 -- random_trial.lua - random programs (random_program.lua), each run in three ways that must come to the same.
 --
--- Ways:    straight; evicted (DAHOST_WARM=0: every await that suspends is a replay); killed (SIGKILL at random writes and
---          at random instants, resumed each time, until all have ended).
+-- Ways:    straight; evicted (every await that suspends is a replay); restored (the same from images); killed (SIGKILL at
+--          random writes and at random instants, resumed each time, until all have ended), each life in a mode of its own (modes.lua). Of the lives that had images, as good as all used them.
 -- Same:    the outcome of each program, the lines it printed, its records: ids, states, values, arguments (records.lua).
 --          What was recorded of a step is not run again. (Lines of a killed run: see compare_lives().)
 -- Batches: the programs of a batch lie in one file and run side by side, as executions of their own, in one process;
@@ -12,6 +12,7 @@
 local busted = require("busted")
 local uv = require("luv")
 local harness = require("spec.support.harness")
+local modes = require("spec.support.modes")
 local random_program = require("spec.support.random_program")
 local records = require("spec.support.records")
 
@@ -43,25 +44,31 @@ local function new_trial(programs)
   return setmetatable({ place = place, names = "[" .. table.concat(names, ",") .. "]", lives = {} }, Trial)
 end
 
--- The lines a life printed: execution -> list of {number, text}; and whatever else was on stderr.
+-- The lines a life printed: execution -> list of {number, text}; whatever else was on stderr; how often images were used.
 local function lines_of(text)
-  local lines, noise = {}, {}
+  local lines, noise, images = {}, {}, { taken = 0, restored = 0, refused = 0 }
   for line in text:gmatch("([^\n]*)\n") do -- a line without its end was cut by a death
     local id, number, rest = line:match("^@(%S+) #(%d+) (.*)$")
     if id then
       lines[id] = lines[id] or {}
       table.insert(lines[id], { number = math.tointeger(number), text = rest })
-    else
+    elseif line:find("image.", 1, true) then
+      local what, why = line:match("image%.(%a+) .-why=(%a+)")
+      what = what or line:match("image%.(%a+)")
+      if images[what] then images[what] = images[what] + 1 end
+      if why then images[why] = (images[why] or 0) + 1 end
+    elseif not line:find "^debug " then
       noise[#noise + 1] = line
     end
   end
-  return lines, noise
+  return lines, noise, images
 end
 
--- One process. death: nil, {point=, n=} or {after_us=}; cold: evicted at every await.
-function Trial:live(args, cold, death)
-  local env = { DAHOST_DATA = self.place.data, LEDGER = self.place.ledger, DAHOST_WARM = cold and "0" or nil,
+-- One process. death: nil, {point=, n=} or {after_us=}; mode: of modes.lua.
+function Trial:live(args, mode, death)
+  local env = { DAHOST_DATA = self.place.data, LEDGER = self.place.ledger, DAHOST_LOG = "debug",
     DAHOST_QUIET = "1", DAHOST_DEATHS = "1000", DAHOST_KILL = death and death.point and death.point .. ":" .. death.n or nil }
+  modes.set(env, mode)
   local process = harness.spawn(args, { env = env })
   local timer
   if death and death.after_us then
@@ -73,18 +80,18 @@ function Trial:live(args, cold, death)
   local ended, why = pcall(harness.wait, process)
   if timer then timer:close() end
   if not ended then error(("kept: %s\n%s"):format(self.place.dir, why:gsub("\n@[^\n]*", "")), 0) end
-  local lines, noise = lines_of(process.err)
-  process.lines, process.noise = lines, noise
+  local lines, noise, images = lines_of(process.err)
+  process.lines, process.noise, process.images = lines, noise, images
   self.lives[#self.lives + 1] = process
   return process
 end
 
-function Trial:launch(cold, death)
-  return self:live({ "run", self.place.dir .. "/s.lua", "begin", self.names, "--id", "driver" }, cold, death)
+function Trial:launch(mode, death)
+  return self:live({ "run", self.place.dir .. "/s.lua", "begin", self.names, "--id", "driver" }, mode, death)
 end
 
-function Trial:resume(cold, death)
-  return self:live({ "resume", "--all" }, cold, death)
+function Trial:resume(mode, death)
+  return self:live({ "resume", "--all" }, mode, death)
 end
 
 function Trial:last_words()
@@ -183,11 +190,11 @@ end
 ---------------------------------------------------------------------------------------------------- ways
 
 -- Each way returns the trial; findings go to `found`, with id "" if no program is to blame.
-local function unkilled(programs, cold, found, way)
+local function unkilled(programs, mode, found, way)
   local trial = new_trial(programs)
-  local begun = trial:launch(cold)
+  local begun = trial:launch(mode)
   if begun.code ~= 0 then error("the programs do not start: " .. begun.err, 0) end
-  trial:resume(cold)
+  trial:resume(mode)
   local unwell = trial:unwell()
   if unwell then found[#found + 1] = { id = "", text = way .. ": " .. unwell } end
   trial.records = records.read(trial.place)
@@ -230,17 +237,18 @@ local function check_frozen(found, trial, frozen, way)
   end
 end
 
--- deaths(i): the i-th life's {point=, n=} and whether it is evicted at every await; nil: it lives on.
+-- deaths(i): the i-th life's {point=, n=}, nil: it lives on; and its mode.
 local function killed(programs, straight, deaths, found, way)
   local trial, frozen, kills = new_trial(programs), {}, 0
   local launched = false
   for i = 1, math.huge do
-    local death, cold = deaths(i)
+    local death, mode = deaths(i)
+    mode = mode or "plain"
     local process
-    if launched then process = trial:resume(cold, death) else process = trial:launch(cold, death) end
+    if launched then process = trial:resume(mode, death) else process = trial:launch(mode, death) end
     if process.signal == 9 then
       kills = kills + 1
-      way = way .. (" %s%s"):format(cold and "cold, " or "", death.point and death.point .. ":" .. death.n or
+      way = way .. (" %s, %s"):format(mode, death.point and death.point .. ":" .. death.n or
         ("after %d us"):format(death.after_us)) .. ";"
       if kills % 3 == 1 and uv.fs_stat(trial.place.data .. "/data.mdb") then freeze(trial, frozen) end
     elseif launched then
@@ -263,13 +271,25 @@ local function killed(programs, straight, deaths, found, way)
   return trial
 end
 
+-- How often the lives of a trial went on from images, and how often they could have and did not.
+local function images_of(trial, sum)
+  sum = sum or {}
+  for _, life in ipairs(trial.lives) do
+    for what, count in pairs(life.images) do sum[what] = (sum[what] or 0) + count end
+  end
+  return sum
+end
+
 local function straight_and_evicted(programs, found)
-  local straight = unkilled(programs, false, found, "straight")
+  local straight = unkilled(programs, "plain", found, "straight")
   check_ended(found, programs, straight.records, "straight")
-  local evicted = unkilled(programs, true, found, "evicted")
-  compare_records(found, straight.records, evicted.records, "evicted")
-  compare_lines(found, straight.lines, evicted.lines, "evicted")
-  evicted:remove()
+  for way, mode in pairs { evicted = "cold", restored = "image" } do
+    local trial = unkilled(programs, mode, found, way)
+    compare_records(found, straight.records, trial.records, way)
+    compare_lines(found, straight.lines, trial.lines, way)
+    if way == "restored" then straight.images = images_of(trial) end
+    trial:remove()
+  end
   return straight
 end
 
@@ -277,7 +297,7 @@ end
 M.lines_of, M.compare_lives = lines_of, compare_lives
 function M.straight(programs)
   local found = {}
-  local trial = unkilled(programs, false, found, "straight")
+  local trial = unkilled(programs, "plain", found, "straight")
   check_ended(found, programs, trial.records, "straight")
   return trial, found
 end
@@ -293,12 +313,12 @@ local function alone(program, only)
   for _, point in ipairs(only and only.point and { only.point } or only and {} or harness.POINTS) do
     for n = 1, DEATHS_ALONE_MAX do
       if #found > 0 then break end
-      local cold = only and only.cold
-      if not only then cold = n % 2 == 0 end
+      local mode = only and only.mode or ({ "plain", "cold", "image", "tail" })[n % 4 + 1]
       local trial = killed(programs, straight, function(i)
-        if i == 2 then return { point = point, n = n }, cold end
+        if i <= 2 then return i == 2 and { point = point, n = n } or nil, mode end
+        return nil, mode
       end, found, "killed")
-      if #found > 0 then way = { point = point, cold = cold } end
+      if #found > 0 then way = { point = point, mode = mode } end
       trial:remove()
       if trial.kills == 0 then break end
     end
@@ -376,12 +396,12 @@ end
 local function batch_deaths(chance, commits, kills)
   local reach = math.max(2, 2 * commits // kills)
   return function(i)
-    if i > kills then return nil, false end
-    local cold = chance:chance(30)
-    if chance:chance(15) then return { after_us = chance:int(2, 60) * 1000 }, cold end
+    local mode = chance:pick { "plain", "cold", "image", "image", "tail", "tail" }
+    if i > kills then return nil, mode end
+    if chance:chance(15) then return { after_us = chance:int(2, 60) * 1000 }, mode end
     local point = chance:pick { "commit.before", "commit.before", "commit.after", "commit.after", "answer.before", "outbox.before" }
     local few = i == 1 or point == "outbox.before" -- the start is short, and most messages are spared
-    return { point = point, n = chance:int(1, few and 3 or reach) }, cold
+    return { point = point, n = chance:int(1, few and 3 or reach) }, mode
   end
 end
 
@@ -396,7 +416,7 @@ function M.batch(seed, count)
   local straight = straight_and_evicted(programs, found)
   local dead = killed(programs, straight, batch_deaths(chance, harness.commits(straight.place), KILLS), found, "killed")
   local result = { kills = dead.kills, rejected = 0, promises = 0, lines = 0,
-    twice = dead.printed.twice }
+    twice = dead.printed.twice, images = images_of(dead, straight.images) }
   for _, program in ipairs(programs) do
     local root = straight.records[program.name]
     if root and root.state == "rejected" then result.rejected = result.rejected + 1 end
@@ -446,10 +466,12 @@ function M.describe(part)
     end)
   end
   local total = { programs = 0, kills = 0, promises = 0, lines = 0, rejected = 0, twice = 0 }
+  local images = {}
   local function run(seed)
     local result = M.batch(seed, BATCH)
     total.programs = total.programs + BATCH
     for _, field in ipairs { "kills", "promises", "lines", "rejected", "twice" } do total[field] = total[field] + result[field] end
+    for what, count in pairs(result.images) do images[what] = (images[what] or 0) + count end
     if result.failure then error(result.failure, 0) end
     assert(result.kills >= KILLS // 2, ("only %d lives were killed"):format(result.kills))
     assert(result.rejected * 2 < BATCH, ("%d programs failed: too many to mean something"):format(result.rejected))
@@ -463,9 +485,18 @@ function M.describe(part)
       run((harness.seed % 1000003) * 1000 + part * 100 + i)
     end)
   end
+  busted.it("went on from an image wherever there was one, or nearly", function()
+    assert((images.restored or 0) > 20 * BATCHES, ("only %d executions went on from an image"):format(images.restored or 0))
+    assert(images.restored >= 9 * images.refused, ("%d went on from an image, and %d had one and did not"):format(
+      images.restored, images.refused))
+  end)
   busted.teardown(function()
     print(("%d programs, %d kills, %d promises, %d ended in an error; of %d lines the killed runs printed %d again")
       :format(total.programs, total.kills, total.promises, total.rejected, total.lines, total.twice))
+    local words = {}
+    for what, count in pairs(images) do words[#words + 1] = count .. " " .. what end
+    table.sort(words)
+    print("images: " .. table.concat(words, ", "))
   end)
 end
 

@@ -342,8 +342,9 @@ local function spec_done(job, code, signal, output, seconds)
   tell(failed == 0, job.name, seconds, note, output)
 end
 
--- A spec that starts the program is run a second time with DA_WARM=0: each program it starts then evicts its executions
--- at every await, which must make no difference. Those that do both by themselves (random programs, lives.lua) do not,
+-- A spec that starts the program is run a second time, and those of Lua a third time: each program it starts then evicts
+-- its executions at every await, and replays them or goes on from images (modes.lua), which must make no difference. Of
+-- deaths the second time is with images: the first one replays after each as it is. Those that do both by themselves (random programs, lives.lua) do not,
 -- nor do tests of tests, which have no such setting, nor what starts a program without executions, or with those of
 -- other processes, nor what is about that setting.
 local ONCE = { "/random_%d_spec", "/evicted_spec", "/test_run_spec", "^spec/net/", "/client_%l*_?spec", "/config_spec" }
@@ -364,7 +365,9 @@ local function with_evicted(list)
   local jobs = {}
   for _, path in ipairs(list) do
     jobs[#jobs + 1] = { path = path }
-    if starts_programs(path) then jobs[#jobs + 1] = { path = path, warm = "0" } end
+    local more = not starts_programs(path) and {} or path:find("/kill_%d_spec") and { "image" }
+      or path:find("^spec/lua/") and { "cold", "image" } or { "cold" }
+    for _, mode in ipairs(more) do jobs[#jobs + 1] = { path = path, mode = mode } end
   end
   return jobs
 end
@@ -407,11 +410,11 @@ local function add_specs()
     return a < b
   end)
   for _, run in ipairs(with_evicted(list)) do
-    local own = { DA_WARM = run.warm }
+    local own = { DA_MODE = run.mode }
     for name, value in pairs(env) do own[name] = value end
     local jobs = run.path == LAST and last or queue
     jobs[#jobs + 1] = {
-      name = run.path .. (run.warm and ", evicted at every await" or ""),
+      name = run.path .. (run.mode and (run.mode == "cold" and ", evicted at every await" or ", from images") or ""),
       argv = { "lua5.4", "/usr/bin/busted", run.path },
       env = own,
       limit_s = options.long and LONG_FILE_LIMIT_S or FILE_LIMIT_S,

@@ -1,10 +1,11 @@
 -- script.lua - runs a script given as text with the shipped program, in each of the ways that must come to the same.
 --
--- Ways: warm (a suspended isolate stays in memory), cold (DAHOST_WARM=0: evicted at every await, so that every resume is
--- a replay), sliced (DAHOST_SLICE=3: the code gives way after every third instruction). both() demands that warm and
--- cold come to equal results and records, and sliced as well, and returns the warm one.
+-- Ways: warm (a suspended isolate stays in memory), cold (evicted at every await, so that every resume is a replay),
+-- restored (the same from images), sliced (DAHOST_SLICE=3: the code gives way after every third instruction). both()
+-- demands that all come to equal results and records, and returns the warm one.
 -- SPDX-License-Identifier: Apache-2.0
 local harness = require("spec.support.harness")
+local modes = require("spec.support.modes")
 local records = require("spec.support.records")
 
 local M = {}
@@ -44,7 +45,11 @@ local function with(spec, env)
 end
 
 function M.cold(spec)
-  return with(spec, { DAHOST_WARM = "0" })
+  return with(spec, modes.set({}, "cold"))
+end
+
+function M.restored(spec)
+  return with(spec, modes.set({}, "image"))
 end
 
 function M.sliced(spec)
@@ -67,6 +72,7 @@ end
 function M.both(spec)
   local warm = with(spec, {})
   alike(warm, M.cold(spec), "cold")
+  alike(warm, M.restored(spec), "restored")
   alike(warm, M.sliced(spec), "sliced")
   return warm
 end

@@ -1,13 +1,15 @@
--- evicted_spec.lua - an execution that is evicted at every await (DAHOST_WARM=0) is the same as one that stays in memory.
+-- evicted_spec.lua - an execution that is evicted at every await is the same as one that stays in memory, whether it is
+-- replayed each time or goes on from images.
 --
--- Each script that the suite has in a file is run both ways: the examples and the workflows of regress/. The result, the
--- lines that the script prints and the records it leaves are the same, but for times. (The specs themselves run a second
--- time in that mode as well, see support/runner.lua; scripts within specs are compared by support/script.lua.)
+-- Each script that the suite has in a file is run all three ways: the examples and the workflows of regress/. The result, the
+-- lines that the script prints and the records it leaves are the same, but for times. (The specs themselves run again
+-- in those modes, see support/runner.lua; scripts within specs are compared by support/script.lua.)
 --
 -- SPDX-License-Identifier: Apache-2.0
 local uv = require("luv")
 local cases = require("spec.support.cases")
 local harness = require("spec.support.harness")
+local modes = require("spec.support.modes")
 local records = require("spec.support.records")
 
 -- What is told of a time: hours and minutes, seconds since 1970 with or without a fraction.
@@ -16,9 +18,9 @@ local function timeless(text)
 end
 
 -- Runs a case to its end; the human answers as soon as the script's print names a promise.
-local function play(case, warm)
+local function play(case, mode)
   local place = harness.place()
-  local env = harness.case_env(case, place, { DAHOST_WARM = warm, DAHOST_QUIET = "1" })
+  local env = harness.case_env(case, place, modes.set({ DAHOST_QUIET = "1" }, mode))
   local args = { "run", case.script }
   table.move(case.args, 1, #case.args, 3, args)
   table.move({ "--id", case.id }, 1, 2, #args + 1, args)
@@ -64,11 +66,14 @@ end
 describe("evicted at every await", function()
   local function compare(case)
     it("is the same: " .. case.name, function()
-      local warm, cold = play(case), play(case, "0")
-      assert.equal(warm.out, cold.out)
-      assert.equal(warm.code, cold.code, cold.lines)
-      assert.equal(warm.lines, cold.lines)
-      assert.same({}, records.differences(warm.records, cold.records))
+      local warm = play(case)
+      for _, mode in ipairs { "cold", "image" } do
+        local other = play(case, mode)
+        assert.equal(warm.out, other.out, mode)
+        assert.equal(warm.code, other.code, other.lines)
+        assert.equal(warm.lines, other.lines, mode)
+        assert.same({}, records.differences(warm.records, other.records), mode)
+      end
       assert.is_not_nil(next(warm.records))
     end)
   end

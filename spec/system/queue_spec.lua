@@ -192,7 +192,7 @@ describe("queues", function()
     local function life(death)
       return harness.wait(spawn(args, { DAHOST_KILL = death }))
     end
-    local step = (harness.sanitized or harness.warm) and 5 or 2
+    local step = (harness.sanitized or harness.mode) and 5 or 2
     for _, point in ipairs { "commit.before", "commit.after" } do
       for n = 1, 200 do
         place.data = place.dir .. "/" .. point .. n

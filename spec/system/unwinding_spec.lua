@@ -5,7 +5,7 @@ local json = require("dkjson")
 local harness = require("spec.support.harness")
 
 -- The same file runs evicted and with a sanitizer as well: there a sample must do.
-local few = harness.sanitized or harness.warm ~= nil
+local few = harness.sanitized or harness.mode ~= nil
 local SECOND_DEATHS = harness.long and 1000 or few and 3 or 10 -- per workflow
 local EVERY = few and not harness.long and 3 or 1 -- write at which it is killed once
 
