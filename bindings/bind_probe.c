@@ -465,6 +465,7 @@ int luaopen_da_probe(lua_State *L)
   luaL_setfuncs(L, da_probe_store_methods, 0);
   luaL_setfuncs(L, da_probe_raw_methods, 0);
   luaL_setfuncs(L, da_probe_queue_methods, 0);
+  luaL_setfuncs(L, da_probe_image_methods, 0);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
   luaL_newlib(L, probe_functions);

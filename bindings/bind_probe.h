@@ -65,6 +65,7 @@ int da_probe_leave(lua_State *L, da_world *w, int there);
 int da_probe_write(lua_State *L, da_world *w, const da_write *write);
 
 extern const luaL_Reg da_probe_queue_methods[];
+extern const luaL_Reg da_probe_image_methods[];
 extern const luaL_Reg da_probe_raw_methods[];
 extern const luaL_Reg da_probe_raw_functions[];
 extern const luaL_Reg da_probe_check_functions[];

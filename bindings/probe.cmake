@@ -10,6 +10,7 @@ add_library(da_probe MODULE
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_client.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_envelope.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_http.c
+  ${CMAKE_CURRENT_LIST_DIR}/bind_probe_image.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_queue.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_read.c
   ${CMAKE_CURRENT_LIST_DIR}/bind_probe_show.c

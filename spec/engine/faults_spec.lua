@@ -62,7 +62,7 @@ describe("planted faults", function()
     flags = flags .. " " .. must("pkg-config --cflags lua5.4 lmdb libxxhash libcjson"):gsub("\n", "")
     libraries = must("pkg-config --libs lmdb libxxhash libcjson"):gsub("\n", "") .. " -lpthread"
     local sources = "host/base/*.c host/engine/*.c host/store/*.c bindings/bind_probe.c"
-    for part in ("base check queue raw read show store"):gmatch("%l+") do -- without the net
+    for part in ("base check image queue raw read show store"):gmatch("%l+") do -- without the net
       sources = ("%s bindings/bind_probe_%s.c"):format(sources, part)
     end
     must(([[cd %s && ls %s | xargs -P 2 -I @@ sh -c '%s %s -c @@ -o %s/$(echo @@ | tr / _).o']]):format(
