@@ -160,6 +160,7 @@ static int scan_tail(da_store *store, const da_tail *tail, da_arena *arena, da_s
     scan.scope = &tail->scopes[i];
     DA_ASSERT(da_id_rest(scan.scope->id).len < DA_ID_REST_KEY_HEAD);
     there = scan_scope(&scan);
+    scan.pass.tree = NULL; /* it lay in there */
   }
   return there;
 }

@@ -130,6 +130,7 @@ void da_execution_drop(da_execution *execution)
     da_evicted_keep(execution);
     if (!worker->closing) da_image_cold(execution);
   }
+  da_image_dropped(execution);
   let_go_far(execution);
   da_execution_ref(execution);
   execution->state = DA_EXECUTION_GONE;
@@ -436,6 +437,7 @@ static void acquire(da_execution *execution, int64_t version)
 
 static void read_records(da_execution *execution)
 {
+  da_image_finish(execution->worker, execution->id);
   da_op *op = da_op_new();
   op->call = da_replay_read;
   da_execution_submit(execution, op, NULL, loaded);

@@ -320,6 +320,7 @@ struct da_execution {
   bool no_image;                    /* ... and could not: from its records this time */
   bool unimageable;                 /* its ids are too long */
   uint64_t imaged_made;             /* `made` of the newest image */
+  struct da_seal *seal;             /* the image under way */
   uint64_t reach;                   /* what the store knows as the bound of `made`; 0: there is no image */
 
   bool after_death;             /* a process died that ran it, and no step of it has begun again since */
@@ -486,6 +487,7 @@ struct da_worker {
   da_table histories;  /* id -> da_history: old generations that are being dropped */
   da_table told;       /* places that make promises which nobody awaits: hash of the bundle, file, line, function */
   da_table noted;      /* name of a step -> its slice: the log has a remark on its results */
+  da_table seals;      /* id -> da_seal: images under way */
   da_table evicted;    /* id -> da_evicted: how far it had come */
   da_evicted **evicted_ring;
   size_t evicted_next;

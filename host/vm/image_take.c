@@ -3,12 +3,14 @@
  * An image is taken when an isolate goes cold, and of one that never does each time it has made so many calls; never of
  * a short history, which is run again faster than an image is written, nor more often than its heap is worth. It is
  * taken between two turns of the program, when every fiber waits; a step may run meanwhile, and is begun anew by
- * whoever goes on from the image, unless it was recorded. Its op lies behind those that recorded what the image
- * presupposes, so it is never durable before them.
- * What follows is found by numbers: see host/store/image.c for the reach.
- * Threads: the loop thread; write_image() and write_reach() on the store thread.
+ * whoever goes on from the image, unless it was recorded. It is sealed on a step thread, when no step wants that. Its
+ * op lies behind those that recorded what it presupposes, so it is never durable before them. What follows is found by
+ * numbers: see host/store/image.c for the reach. Threads: the loop thread; write_image() and write_reach() on the store
+ * thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "../base/log.h"
 #include "image_state.h"
 #include "restore.h"
@@ -62,26 +64,123 @@ static void written(da_op *op)
   da_worker_unref(worker);
 }
 
-static void submit(da_execution *execution, da_status (*call)(da_store *store, da_op *op, da_err *err), da_slice bytes)
+static void submit(da_worker *worker, const image_write *write, da_status (*call)(da_store *, da_op *, da_err *))
 {
   da_op *op = da_op_new();
-  image_write *write = da_arena_alloc(&op->arena, sizeof *write);
-  execution->reach = execution->made + WINDOW;
-  *write = (image_write){.id = da_arena_dup(&op->arena, execution->id),
-                         .generation = execution->generation,
-                         .reach = execution->reach,
-                         .bytes = da_arena_dup(&op->arena, bytes)};
+  image_write *copy = da_arena_alloc(&op->arena, sizeof *copy);
+  *copy = *write;
+  copy->id = da_arena_dup(&op->arena, write->id);
+  copy->bytes = da_arena_dup(&op->arena, write->bytes);
   op->call = call;
-  op->call_argument = write;
+  op->call_argument = copy;
   op->done = written;
-  op->user = execution->worker;
-  da_worker_ref(execution->worker);
-  da_sched_submit(execution->worker->sched, op, false);
+  op->user = worker;
+  da_worker_ref(worker);
+  da_sched_submit(worker->sched, op, false);
 }
 
 void da_image_reach(da_execution *execution)
 {
-  submit(execution, write_reach, DA_NONE);
+  execution->reach = execution->made + WINDOW;
+  const image_write write = {.id = execution->id, .reach = execution->reach};
+  submit(execution->worker, &write, write_reach);
+}
+
+/* ---- sealing, on a thread ------------------------------------------------------------------------------ */
+
+/* An image that was taken. As long as it is being sealed no other process of the same execution may begin here: that
+ * one would not know of it (da_image_finish()). */
+typedef struct da_seal {
+  da_chore chore; /* first: it is its seal */
+  da_worker *worker;
+  da_execution *execution; /* NULL: it went cold since */
+  da_slice id;             /* in the arena */
+  da_arena arena;
+  uint64_t made;
+  bool given; /* done() is of no use any more */
+  da_buf state, bytes;
+  da_image image;
+  bool sealed;
+} da_seal;
+
+static void seal_work(da_chore *chore)
+{
+  da_seal *seal = (da_seal *)(void *)chore;
+  const da_imaging *imaging = &seal->worker->imaging;
+  seal->image.state = da_buf_slice(&seal->state);
+  seal->sealed = da_image_seal(&imaging->key, &imaging->abi, seal->id, &seal->image, &seal->bytes);
+}
+
+static void seal_delete(da_seal *seal)
+{
+  da_worker *worker = seal->worker;
+  da_isolate_image_free(&seal->image.isolate);
+  da_buf_free(&seal->state);
+  da_buf_free(&seal->bytes);
+  da_arena_free(&seal->arena);
+  free(seal);
+  da_worker_unref(worker);
+}
+
+/* Nothing is submitted of an execution that did not end as it should: its records may lie behind what was taken. */
+static void seal_over(da_seal *seal)
+{
+  da_worker *worker = seal->worker;
+  (void)da_table_remove(&worker->seals, seal->id);
+  da_execution *execution = seal->execution;
+  if (execution != NULL) execution->seal = NULL;
+  if (!seal->sealed || worker->closing) return;
+  uint64_t made = execution != NULL ? execution->made : seal->made;
+  const image_write write = {.id = seal->id,
+                             .generation = seal->image.generation,
+                             .reach = made + WINDOW,
+                             .bytes = da_buf_slice(&seal->bytes)};
+  if (execution != NULL) execution->reach = write.reach;
+  submit(worker, &write, write_image);
+  da_log(DA_LOG_DEBUG, "image.taken", "id=%.*s calls=%llu heap=%zu base=%d state=%zu bytes=%zu", DA_FMT(seal->id),
+         (unsigned long long)seal->made, seal->image.isolate.size, seal->image.isolate.has_base, seal->state.len,
+         seal->bytes.len);
+}
+
+static void seal_done(da_chore *chore)
+{
+  da_seal *seal = (da_seal *)(void *)chore;
+  if (!seal->given) seal_over(seal);
+  seal_delete(seal);
+}
+
+static void finish(da_seal *seal, bool wanted)
+{
+  bool told = da_step_pool_hurry(seal->worker->steps, &seal->chore);
+  if (!wanted) seal->sealed = false;
+  seal_over(seal);
+  seal->given = true;
+  if (!told) seal_delete(seal);
+}
+
+void da_image_finish(da_worker *worker, da_slice id)
+{
+  da_seal *seal = da_table_get(&worker->seals, id);
+  if (seal != NULL) finish(seal, true);
+}
+
+void da_image_dropped(da_execution *execution)
+{
+  da_seal *seal = execution->seal;
+  if (seal == NULL) return;
+  if (execution->state == DA_EXECUTION_SUSPENDED) {
+    seal->execution = NULL;
+    execution->seal = NULL;
+  } else {
+    finish(seal, false);
+  }
+}
+
+void da_image_finish_all(da_worker *worker)
+{
+  void *value;
+  for (size_t i = 0; da_table_next(&worker->seals, &i, &value);) finish(value, false);
+  da_table_free(&worker->seals);
 }
 
 /* ---- taking -------------------------------------------------------------------------------------------- */
@@ -117,28 +216,29 @@ static bool is_due(const da_execution *execution, uint64_t calls)
 
 static void take(da_execution *execution)
 {
-  const da_imaging *imaging = &execution->worker->imaging;
-  da_buf state = {0}, bytes = {0};
-  da_isolate_tidy(execution->isolate);
+  da_worker *worker = execution->worker;
+  if (execution->seal != NULL) finish(execution->seal, true);
+  da_isolate_tidy(execution->isolate, &execution->bundle->hash);
   da_execution_prune(execution);
   execution->imaged_made = execution->made;
-  if (da_image_state_put(execution, &state)) {
-    da_image image = {
-        .bundle = execution->bundle->hash, .generation = execution->generation, .state = da_buf_slice(&state)};
-    da_isolate_save(execution->isolate, &execution->bundle->hash, &image.isolate);
-    if (da_image_seal(&imaging->key, &imaging->abi, execution->id, &image, &bytes)) {
-      submit(execution, write_image, da_buf_slice(&bytes));
-      da_isolate_set_imaged(execution->isolate);
-      da_log(DA_LOG_DEBUG, "image.taken", "id=%.*s calls=%llu heap=%zu base=%d state=%zu bytes=%zu",
-             DA_FMT(execution->id), (unsigned long long)execution->made, image.isolate.size, image.isolate.has_base,
-             state.len, bytes.len);
-    }
-    da_isolate_image_free(&image.isolate);
-  } else {
+  da_seal *seal = da_xcalloc(1, sizeof *seal);
+  seal->worker = worker;
+  da_worker_ref(worker);
+  if (!da_image_state_put(execution, &seal->state)) {
     execution->unimageable = true;
+    seal_delete(seal);
+    return;
   }
-  da_buf_free(&bytes);
-  da_buf_free(&state);
+  seal->chore = (da_chore){.work = seal_work, .done = seal_done};
+  seal->execution = execution;
+  seal->id = da_arena_dup(&seal->arena, execution->id);
+  seal->made = execution->made;
+  seal->image = (da_image){.bundle = execution->bundle->hash, .generation = execution->generation};
+  da_isolate_save(execution->isolate, &execution->bundle->hash, &seal->image.isolate);
+  da_isolate_set_imaged(execution->isolate);
+  execution->seal = seal;
+  (void)da_table_put(&worker->seals, seal->id, seal);
+  da_step_pool_chore(worker->steps, &seal->chore);
 }
 
 void da_image_consider(da_execution *execution)

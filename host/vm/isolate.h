@@ -103,8 +103,8 @@ bool da_isolate_imageable(const da_isolate *isolate);
 /* Lies in front of the number in every userdata that stands for something of the host: { uint64_t tag; uint32_t n; }.
  * No text or number of a script is likely to be it, and one that is does no more than keep something alive. */
 #define DA_HANDLE_TAG UINT64_C(0xd4a705c1e96b3f82)
-/* Collects what is dead, merges and zeroes what is free: for a fiber that waits, no script notices. */
-void da_isolate_tidy(da_isolate *isolate);
+/* Collects what is dead, merges and zeroes what is free: no script notices. key: as it was made with. */
+void da_isolate_tidy(da_isolate *isolate, const da_digest *key);
 /* Every number of a handle that lies in the heap; of a tidy one, those that the script can still reach, and a few. */
 void da_isolate_each_handle(const da_isolate *isolate, void (*visit)(void *user, uint32_t number), void *user);
 
@@ -116,7 +116,7 @@ typedef struct da_isolate_image {
   size_t size;
 } da_isolate_image;
 
-/* Of an isolate that nothing of runs. key: as it was made with. */
+/* Of an isolate that nothing of runs. */
 void da_isolate_save(const da_isolate *isolate, const da_digest *key, da_isolate_image *out);
 void da_isolate_image_free(da_isolate_image *image);
 /* Puts it back into its slot. The bytes are trusted: whoever has not made them himself has to know that they come from

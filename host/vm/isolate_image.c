@@ -20,6 +20,7 @@ static da_slot *slot_of(const da_isolate *isolate)
 
 static void forget_process(da_isolate *header)
 {
+  DA_ASSERT(header != NULL);
   header->region = NULL;
   header->host = NULL;
   header->index = 0;
@@ -48,10 +49,21 @@ static const uint64_t *make_base(da_region *region, const da_digest *key, const 
   return words;
 }
 
-void da_isolate_tidy(da_isolate *isolate)
+/* Each collection paints what is alive in the other one of two colours, a byte in every object. Is it the one that the
+ * pristine image has? Where that byte lies is Lua's own affair: a wrong answer makes an image larger, no worse. */
+static bool is_painted_alike(const da_isolate *isolate, const da_digest *key)
+{
+  const da_loading *known = da_loading_find(isolate->region, key);
+  size_t at = (size_t)((const char *)isolate->L - (const char *)isolate) + sizeof(void *) + 1;
+  if (known == NULL || !known->movable || at >= known->image.size) return true;
+  return known->image.bytes[at] == ((const char *)isolate)[at];
+}
+
+void da_isolate_tidy(da_isolate *isolate, const da_digest *key)
 {
   DA_ASSERT(da_isolate_imageable(isolate));
   (void)lua_gc(isolate->L, LUA_GCCOLLECT);
+  if (!is_painted_alike(isolate, key)) (void)lua_gc(isolate->L, LUA_GCCOLLECT);
   da_slot_merge(&isolate->alloc, (char *)isolate);
   da_slot_scrub(&isolate->alloc, (char *)isolate);
 }

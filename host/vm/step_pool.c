@@ -326,10 +326,10 @@ static void queue_remove(da_step_pool *pool, da_step_job *job)
   job->queued = false;
 }
 
-/* With the mutex held. To wake a thread costs more than a small step. */
-static void wake_one(da_step_pool *pool)
+/* To wake a thread costs more than a small step. */
+void da_step_wake_one(da_step_pool *pool)
 {
-  if (pool->waking || pool->idle == 0 || pool->first == NULL) return;
+  if (pool->waking || pool->idle == 0 || (pool->first == NULL && pool->chore_first == NULL)) return;
   pool->waking = true;
   pthread_cond_signal(&pool->wake);
 }
@@ -347,7 +347,7 @@ static void take_job(step_thread *thread, da_step_job *job)
 {
   da_step_pool *pool = thread->pool;
   queue_remove(pool, job);
-  wake_one(pool);
+  da_step_wake_one(pool);
   job->running = true;
   job->begun_ms = da_clock_now_ms();
   thread->job = job;
@@ -379,6 +379,8 @@ static void *thread_main(void *arg)
   while (!surplus(pool)) {
     if (pool->first != NULL)
       take_job(thread, pool->first);
+    else if (pool->chore_first != NULL)
+      da_step_take_chore(pool);
     else
       sleep_until_woken(pool);
   }
@@ -483,7 +485,7 @@ void da_step_pool_submit(da_step_pool *pool, da_step_job *job)
   job->next = NULL;
   *(pool->last != NULL ? &pool->last->next : &pool->first) = job;
   pool->last = job;
-  wake_one(pool);
+  da_step_wake_one(pool);
   pthread_mutex_unlock(&pool->mutex);
 }
 

@@ -59,6 +59,14 @@ struct da_step_job {
   } report;          /* step_report.c */
 };
 
+/* Work of the host that a thread does when no job waits for one; lies in a struct of its owner. */
+typedef struct da_chore {
+  void (*work)(struct da_chore *chore);                          /* on a step thread */
+  void (*done)(struct da_chore *chore);                          /* then on the loop thread */
+  enum { DA_CHORE_QUEUED, DA_CHORE_WORKS, DA_CHORE_TOLD } stage; /* the pool's own, as the next two */
+  struct da_chore *prev, *next;
+} da_chore;
+
 enum { DA_STEP_THREADS_FACTOR = 4 };
 
 da_step_job *da_step_job_new(void);
@@ -71,6 +79,10 @@ da_step_pool *da_step_pool_new(da_sched *sched, const da_worker_hooks *hooks, in
  * any more when it returns. */
 void da_step_pool_delete(da_step_pool *pool);
 void da_step_pool_submit(da_step_pool *pool, da_step_job *job);
+void da_step_pool_chore(da_step_pool *pool, da_chore *chore);
+/* Returns when its work is done, if need be on this thread. True: done() is still to come. Every chore has to be
+ * hurried before the pool is deleted. */
+bool da_step_pool_hurry(da_step_pool *pool, da_chore *chore);
 /* Takes a job out of the queue; false when a thread has it already: then it is given up, and done() is called in its
  * time. */
 bool da_step_pool_withdraw(da_step_pool *pool, da_step_job *job);

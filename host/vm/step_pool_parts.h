@@ -1,6 +1,7 @@
 /* step_pool_parts.h - the inside of the pool of step threads: what its files share. Nobody else includes this.
  *
  * step_pool.c    threads, their Lua states, the queue       step_report.c  what a step says while it runs
+ * step_chore.c   work that is no step
  * One mutex guards everything but what a thread does with its Lua states.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -41,8 +42,9 @@ struct da_step_pool {
   sigset_t signals; /* the mask of its owner: what steps start inherits it */
   pthread_mutex_t mutex;
   pthread_cond_t wake;  /* a job, or the end */
-  pthread_cond_t quiet; /* asking went down */
+  pthread_cond_t quiet; /* asking went down, or a chore is done */
   da_step_job *first, *last;
+  da_chore *chore_first, *chore_last;
   bool closing;
   bool waking; /* a thread was woken and is not there yet: it wakes the next one if there is more to do */
   int idle;    /* threads asleep */
@@ -65,6 +67,9 @@ static inline step_state *da_step_state_of(lua_State *L)
 
 /* With the mutex held; releases it, and the pool with its last reference. */
 void da_step_pool_unref(da_step_pool *pool);
+/* With the mutex held. */
+void da_step_wake_one(da_step_pool *pool);
+void da_step_take_chore(da_step_pool *pool); /* gives it up while it works */
 /* On the loop thread: nothing is told of the job any more. */
 void da_step_report_stop(da_step_job *job);
 

@@ -488,6 +488,7 @@ void da_worker_delete(da_worker *worker)
   da_timer_stop(worker->trim_timer);
   worker->trim_timer = NULL;
   da_retreat_free_all(worker);
+  da_image_finish_all(worker);
   da_step_pool_delete(worker->steps);
   da_start_free_follows(worker);
   da_worker_unref(worker);
