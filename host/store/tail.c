@@ -82,8 +82,12 @@ static int scan_number(tail_scan *scan, da_slice name, uint64_t number)
   da_slice own = da_key_slice(&prefix);
   scan->pass.depth = 0;
   int there = da_rows_seek(scan->store, DA_KV_PROM, own, &key, &value);
-  while (there > 0 && !scan->pass.stopped && da_slice_starts(key, own) &&
-         (key.len == own.len || is_separator(key.ptr[own.len]))) {
+  while (there > 0 && !scan->pass.stopped && da_slice_starts(key, own)) {
+    if (key.len > own.len && !is_separator(key.ptr[own.len])) { /* name.7-x, made from outside, lies before name.7.x */
+      if (key.ptr[own.len] > '.') break;
+      there = da_rows_next(scan->store, DA_KV_PROM, &key, &value);
+      continue;
+    }
     int status = da_prom_row_open(scan->store, key, value, &row);
     if (status < 0) return status;
     there = da_pass_step(&scan->pass, true, &row, &key, &value);
@@ -114,9 +118,7 @@ static int scan_row(tail_scan *scan, const da_prom_row *row, da_slice *key, da_s
   uint64_t number;
   size_t len = first_part(below, &name_len, &number);
   const da_tail_name *name = number > 0 ? find_name(scan->scope, da_slice_make(below.ptr, name_len)) : NULL;
-  if (name != NULL && row->id.is_long) /* found where its name is looked up, or old */
-    return da_rows_next(scan->store, DA_KV_PROM, key, value);
-  if (name != NULL) {
+  if (name != NULL && scan->skip + name_len + 1 < DA_ID_REST_KEY_HEAD) { /* else no image knows it */
     char kept[DA_ID_REST_KEY_MAX]; /* the lookups move what the row is borrowed from */
     memcpy(kept, rest.ptr, scan->skip + name_len + 1);
     int status = scan_numbers(scan, name);
