@@ -51,7 +51,7 @@ local function environment(extra)
 end
 
 -- Starts the program; returns a table that fills itself while uv.run() turns: .out .err, at the end .code .signal.
--- options: env, on_line(line) for each line on stderr, on_end(self).
+-- options: env, on_line(line) for each line on stderr, on_end(self), program (another one than ours).
 function M.spawn(args, options)
   options = options or {}
   local self = { out = "", err = "", args = args }
@@ -67,7 +67,7 @@ function M.spawn(args, options)
   end
   local pipes = { out = uv.new_pipe(false), err = uv.new_pipe(false) }
   local handle, pid
-  handle, pid = uv.spawn(binary, {
+  handle, pid = uv.spawn(options.program or binary, {
     args = args,
     env = environment(options.env or {}),
     stdio = { nil, pipes.out, pipes.err },

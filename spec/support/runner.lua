@@ -347,7 +347,8 @@ end
 -- deaths the second time is with images: the first one replays after each as it is. Those that do both by themselves (random programs, lives.lua) do not,
 -- nor do tests of tests, which have no such setting, nor what starts a program without executions, or with those of
 -- other processes, nor what is about that setting.
-local ONCE = { "/random_%d_spec", "/evicted_spec", "/test_run_spec", "^spec/net/", "/client_%l*_?spec", "/config_spec" }
+local ONCE = { "/random_%d_spec", "/evicted_spec", "/test_run_spec", "^spec/net/", "/client_%l*_?spec", "/config_spec",
+  "/image_%l+_spec" }
 local function starts_programs(path)
   if path:find("^spec/interop/") and not path:find("/lua_spec") then return false end
   local file = io.open(path)
