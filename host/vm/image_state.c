@@ -633,10 +633,9 @@ static da_slice escaped(da_arena *arena, da_slice name)
   return copy;
 }
 
-da_tail da_image_state_tail(const da_image_state *state, uint64_t reach, da_arena *arena)
+da_tail da_image_state_tail(const da_image_state *state, uint64_t reach, da_table *known, da_arena *arena)
 {
   da_tail_scope *scopes = da_arena_zalloc(arena, state->scope_count * sizeof *scopes);
-  da_table *known = da_arena_zalloc(arena, sizeof *known);
   for (size_t i = 0; i < state->scope_count; i++) {
     const saved_scope *from = &state->scopes[i];
     da_tail_name *names = da_arena_zalloc(arena, (from->name_count + 1) * sizeof *names);

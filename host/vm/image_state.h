@@ -18,8 +18,9 @@ typedef struct da_image_state da_image_state;
 bool DA_MUST_USE da_image_state_put(da_execution *execution, da_buf *out);
 /* NULL: it is damaged. Borrows the bytes. */
 da_image_state *da_image_state_read(da_slice bytes, da_arena *arena);
-/* What lies behind it in the store, if `reach` is what stands beside the image; in the arena. */
-da_tail da_image_state_tail(const da_image_state *state, uint64_t reach, da_arena *arena);
+/* What lies behind it in the store, if `reach` is what stands beside the image; in the arena, but for the table
+ * `known`, which is the caller's. */
+da_tail da_image_state_tail(const da_image_state *state, uint64_t reach, da_table *known, da_arena *arena);
 /* The ids of the children that were not delivered. */
 size_t da_image_state_pending(const da_image_state *state, const da_slice **ids);
 /* Makes of a new execution what it was. What the state borrows has to live as long as it. The fibers have no coroutine

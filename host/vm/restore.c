@@ -53,10 +53,11 @@ const da_restore *da_restore_read(da_store *store, const da_execution *execution
                : open_image(execution, promise, bytes, restore, arena);
   if (*doubt == NULL) *doubt = read_pending(store, restore, arena);
   if (*doubt != NULL) return NULL;
-  da_tail tail = da_image_state_tail(restore->state, restore->reach, arena);
-  if (da_store_scan_tail(store, &tail, arena, visit, user, &err) == DA_OK) return restore;
-  *doubt = "records";
-  return NULL;
+  da_table known = {0};
+  da_tail tail = da_image_state_tail(restore->state, restore->reach, &known, arena);
+  if (da_store_scan_tail(store, &tail, arena, visit, user, &err) != DA_OK) *doubt = "records";
+  da_table_free(&known);
+  return *doubt == NULL ? restore : NULL;
 }
 
 /* ---- taking -------------------------------------------------------------------------------------------- */
