@@ -5,6 +5,7 @@
  * Threads: the one that opened the host.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
@@ -98,8 +99,9 @@ static da_status open_store(dahost *host, const dahost_options *options, da_err 
 
 static da_status open_worker(dahost *host, const dahost_options *options, da_err *err)
 {
-  uint8_t secret[16];
+  uint8_t secret[16], image_key[DA_STORE_IMAGE_KEY];
   da_store_secret(host->store, secret);
+  bool images = da_worker_can_image() && da_store_image_key(host->store, image_key);
   bind_setup();
   size_t warm = options->warm_bytes == 0 ? SIZE_MAX : options->warm_bytes < 0 ? 0 : (size_t)options->warm_bytes;
   const da_worker_options worker = {.sched = host->sched,
@@ -113,6 +115,9 @@ static da_status open_worker(dahost *host, const dahost_options *options, da_err
                                     .secret = secret,
                                     .step_threads = options->step_threads,
                                     .warm_bytes = warm,
+                                    .image_key = images ? image_key : NULL,
+                                    .image_after = DA_IMAGE_AFTER,
+                                    .image_every = DA_IMAGE_EVERY,
                                     .after_death = da_store_after_death(host->store),
                                     .event = hear,
                                     .user = host};
@@ -153,11 +158,16 @@ static da_status open_all(dahost *host, const dahost_options *options, da_err *e
 
 dahost *dahost_open(const dahost_options *options, char *why, size_t why_size)
 {
+  /* A program of before has a shorter struct, whose last field was `user`. */
+  const size_t first = offsetof(dahost_options, user) + sizeof options->user;
   da_err err = {{0}};
-  if (options->size < sizeof *options) {
+  dahost_options own = {0};
+  if (options->size < first) {
     (void)snprintf(why, why_size, "dahost_options.size must be sizeof(dahost_options)");
     return NULL;
   }
+  memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
+  options = &own;
   da_signals_leave();
   dahost *host = da_xcalloc(1, sizeof *host);
   host->output = options->output;

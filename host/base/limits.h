@@ -47,6 +47,8 @@ enum {
   DA_HTTP_VANISHED_MS = 60000,     /* a peer that acknowledges nothing for so long has gone (tcp(7)) */
   DA_METRICS_CONNECTIONS_MAX = 16, /* connections to the metrics: a scraper or two, and a person */
   DA_BLOB_MIN = 1500,              /* a longer value leaves its record: two records must share a leaf page */
+  DA_IMAGE_AFTER = 50,             /* calls after which an execution that goes cold is imaged */
+  DA_IMAGE_EVERY = 1000,           /* ... one that does not */
   DA_BLOB_PIECE = 4000,            /* one overflow page; longer runs of pages fragment the file */
   DA_VALUE_MAX = 16 << 20,         /* bytes of one encoded value */
   DA_DEPTH_MAX = 200,              /* nesting of one encoded value; the codec recurses that deep */

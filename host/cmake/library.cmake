@@ -9,7 +9,7 @@ set(DA_LIBRARY_OBJECTS "")
 foreach(room ${DA_LIBRARY_ROOMS})
   list(APPEND DA_LIBRARY_OBJECTS $<TARGET_OBJECTS:${room}>)
 endforeach()
-set(DA_LIBRARY_NEEDS dep_lmdb dep_uv dep_cjson dep_xxhash m Threads::Threads)
+set(DA_LIBRARY_NEEDS dep_lmdb dep_uv dep_cjson dep_xxhash dep_lz4 m Threads::Threads)
 
 add_library(dahost_static STATIC ${DA_LIBRARY_OBJECTS})
 target_link_libraries(dahost_static INTERFACE ${DA_LIBRARY_NEEDS})
@@ -17,7 +17,7 @@ target_link_libraries(dahost_static INTERFACE ${DA_LIBRARY_NEEDS})
 add_library(dahost_shared SHARED ${DA_LIBRARY_OBJECTS})
 # Debian's libuv_a.a is not position independent, so a shared library takes the shared ones of all.
 target_link_libraries(dahost_shared PRIVATE da_flags m Threads::Threads
-  dep_lmdb_shared dep_uv_shared dep_cjson_shared dep_xxhash_shared dep_lua_shared)
+  dep_lmdb_shared dep_uv_shared dep_cjson_shared dep_xxhash_shared dep_lz4_shared dep_lua_shared)
 set_target_properties(dahost_static dahost_shared PROPERTIES OUTPUT_NAME dahost LINKER_LANGUAGE C)
 set_target_properties(dahost_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 
@@ -31,7 +31,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/bindings/dahost.h DESTINATION include)
 
 # For pkg-config (dahost, dahost-static) and find_package(dahost) (dahost::dahost, dahost::static). Places are told from
 # that of the file, so that the installed tree can be moved.
-set(DA_STATIC_NEEDS "-llmdb -luv -lcjson -lxxhash -lm -ldl -lpthread")
+set(DA_STATIC_NEEDS "-llmdb -luv -lcjson -lxxhash -llz4 -lm -ldl -lpthread")
 if(dep_lua_ARCHIVE)
   set(DA_STATIC_LUA "-Wl,--wrap=luaS_hash -Wl,--start-group \${libdir}/libdahost.a ${dep_lua_ARCHIVE} -Wl,--end-group")
   configure_file(${CMAKE_CURRENT_LIST_DIR}/dahost-static.pc.in ${CMAKE_BINARY_DIR}/package/dahost-static.pc @ONLY)

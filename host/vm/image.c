@@ -54,10 +54,22 @@ static int look_at_program(struct dl_phdr_info *info, size_t size, void *user)
   return 1;
 }
 
-bool da_image_abi(const da_region *region, da_digest *out)
+static program find_program(void)
 {
   program p = {0};
   (void)dl_iterate_phdr(look_at_program, &p);
+  return p;
+}
+
+bool da_image_possible(void)
+{
+  program p = find_program();
+  return p.fixed && p.build.len > 0;
+}
+
+bool da_image_abi(const da_region *region, da_digest *out)
+{
+  program p = find_program();
   da_region_stats stats = da_region_stat(region);
   if (!p.fixed || p.build.len == 0 || !stats.fixed) return false;
   da_buf all = {0};

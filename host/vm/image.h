@@ -24,6 +24,8 @@ typedef struct da_image {
   da_isolate_image isolate; /* bytes borrowed */
 } da_image;
 
+/* Does the program lie where it was linked to, with Lua in it and a build id? */
+bool da_image_possible(void);
 /* What images of this process fit: its build, and where the region lies. False: none but itself, as in a program at no
  * fixed address, or with Lua in a library of its own. */
 bool da_image_abi(const da_region *region, da_digest *out);

@@ -178,6 +178,11 @@ void da_restore_fall_back(da_execution *execution, const char *doubt)
 
 /* ---- of the worker ------------------------------------------------------------------------------------- */
 
+bool da_worker_can_image(void)
+{
+  return da_image_possible();
+}
+
 void da_restore_create(da_worker *worker, const da_worker_options *options)
 {
   da_imaging *imaging = &worker->imaging;

@@ -146,6 +146,9 @@ typedef struct da_worker_options {
   void *user;
 } da_worker_options;
 
+/* Can images of this program's executions be of use to another process of it? Not where it lies at no fixed address, or
+ * Lua in a library. */
+bool da_worker_can_image(void);
 da_status DA_MUST_USE da_worker_new(const da_worker_options *options, da_worker **out, da_err *err);
 /* Stops the step threads (steps under way are not waited for), drops every execution and takes its events off the
  * sched; nothing is settled. What the sched still has to tell it is waited for in memory: da_sched_delete() comes next.
