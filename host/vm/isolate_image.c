@@ -87,6 +87,7 @@ void da_isolate_save(const da_isolate *isolate, const da_digest *key, da_isolate
   size_t size = da_isolate_used(isolate);
   uint64_t *words = memcpy(da_xmalloc(size), isolate, size);
   forget_process((da_isolate *)(void *)words);
+  da_image_dump(isolate, words, size);
   *out = (da_isolate_image){.slot = isolate->index, .bytes = (char *)words, .size = size};
   if (base == NULL || base_size > size) return;
   out->has_base = true;

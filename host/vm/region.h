@@ -90,6 +90,11 @@ void da_region_keep_image(da_region *region, da_slot *s, da_isolate *isolate, co
 void *da_isolate_alloc_in_slot(void *ud, void *ptr, size_t osize, size_t nsize);
 void *da_isolate_alloc_by_malloc(void *ud, void *ptr, size_t osize, size_t nsize);
 
+/* ---- image_dump.c -------------------------------------------------------------------------------------- */
+
+/* If that is asked for: what an image of the slot is packed from. */
+void da_image_dump(const void *slot, const void *bytes, size_t size);
+
 /* ---- isolate.c ----------------------------------------------------------------------------------------- */
 
 void da_isolate_create(da_isolate *isolate, da_region *region, uint32_t index);
