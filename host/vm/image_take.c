@@ -17,7 +17,8 @@
 
 enum {
   WINDOW = 128,        /* calls before the reach is raised again: so many ids of each name are looked for */
-  BYTES_A_CALL = 2048, /* of the heap: an image of a large one waits for as many calls as its making costs */
+  LARGE = 256 << 10,   /* a heap beyond that is large: */
+  BYTES_A_CALL = 2048, /* its image waits for as many more calls as its making costs */
 };
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
@@ -209,7 +210,8 @@ static bool is_ending(const da_execution *execution)
 
 static bool is_due(const da_execution *execution, uint64_t calls)
 {
-  uint64_t heap = da_isolate_used(execution->isolate) / BYTES_A_CALL;
+  size_t used = da_isolate_used(execution->isolate);
+  uint64_t heap = used > LARGE ? (used - LARGE) / BYTES_A_CALL : 0;
   uint64_t since = execution->made - execution->imaged_made;
   return calls == 0 ? since > 0 : since >= (calls > heap ? calls : heap);
 }

@@ -248,13 +248,39 @@ static void natives(const char *directory, const char *script)
   (void)printf("called %d, closed %d\n", doubled, closed);
 }
 
+static void on_image(void *user, dahost_log_level level, const char *line)
+{
+  const char *image = strstr(line, "image.");
+  (void)user;
+  (void)level;
+  if (image != NULL) (void)printf("%.*s\n", (int)strcspn(image, " "), image);
+}
+
+/* Nothing is kept in memory over an await: what waits goes on from its image, in this host and the next. */
+static void restored(const char *directory, const char *script)
+{
+  const dahost_options options = {.size = sizeof options, .directory = directory, .warm_bytes = -1};
+  dahost_log(DAHOST_DEBUG, on_image, NULL);
+  dahost *host = open_host(&options);
+  if (!dahost_load(host, script)) exit(1);
+  start(host, "l", "long", "[60]");
+  tell(host, "l", 500);
+  if (!dahost_settle(host, "l:first.1", true, "1")) exit(1);
+  tell(host, "l", 500);
+  dahost_close(host);
+  host = open_host(&options);
+  if (!dahost_settle(host, "l:second.1", true, "2")) exit(1);
+  tell(host, "l", -1);
+  dahost_close(host);
+}
+
 int main(int argc, char **argv)
 {
   static const struct {
     const char *name;
     void (*fn)(const char *directory, const char *script);
-  } modes[] = {{"several", several}, {"loop", own_loop}, {"poll", polled},    {"again", again},
-               {"errors", errors},   {"guest", guest},   {"natives", natives}};
+  } modes[] = {{"several", several}, {"loop", own_loop}, {"poll", polled},     {"again", again},
+               {"errors", errors},   {"guest", guest},   {"natives", natives}, {"restored", restored}};
   (void)setvbuf(stdout, NULL, _IOLBF, 0);
   for (size_t i = 0; argc == 4 && i < sizeof modes / sizeof *modes; i++) {
     if (strcmp(modes[i].name, argv[1]) != 0) continue;

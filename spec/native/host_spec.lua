@@ -16,6 +16,12 @@ function async.waits() return await(da.promise "answer").n end
 function async.steps() return await(step.slow()) end
 function async.fails() da.error("no_luck", "not today", { n = 1 }) end
 function async.calls(n) print "calls" return await(da.native.program.double(n)) end
+function async.long(n)
+  local sum = 0
+  for i = 1, n do sum = await(step.add(sum, i)) end
+  sum = sum + await(da.promise "first")
+  return sum + await(da.promise "second")
+end
 function async.calls_missing() return await(da.native.other.thing()) end
 ]]
 
@@ -53,6 +59,10 @@ describe("a host in a program", function()
     assert.are.equal('w pending \ns resolved "slow"\nw resolved 42\nc pending \n' ..
       'c canceled {"__type":"error","message":"no more","name":"canceled"}\n',
       (run("again"):gsub(',"stack":"[^}]*"', "")))
+  end)
+
+  it("goes on from images, in the same process and the next", function()
+    assert.are.equal("image.taken\nl pending \nimage.restored\nl pending \nimage.restored\nl resolved 1833\n", (run "restored"))
   end)
 
   it("says what is wrong", function()
