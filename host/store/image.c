@@ -9,7 +9,9 @@
 #include "../base/id.h"
 #include "rows.h"
 
-enum { HEAD_BYTES = 12 };
+/* length u32 | reach u64 | check, of the key as well. No seal covers the head, and a wrong reach would have records
+ * passed over, or be searched for ever. */
+enum { HEAD_PLAIN = 12, HEAD_BYTES = HEAD_PLAIN + 8 };
 
 /* The key of the head (piece 0) or of a piece, from 1. */
 static void image_key(da_store *store, da_key *key, uint64_t root, da_slice id, size_t piece)
@@ -18,12 +20,31 @@ static void image_key(da_store *store, da_key *key, uint64_t root, da_slice id, 
   da_key_live(key, root, da_id_rest(id), da_slice_make((const char *)tail, sizeof tail), store->seed);
 }
 
-static void put_head(da_store *store, size_t len, uint64_t reach)
+static da_digest head_check(const da_store *store, const da_key *key, const char *plain)
 {
-  da_buf_clear(&store->record);
-  da_buf_add_u32(&store->record, (uint32_t)len);
-  da_buf_add_u32(&store->record, (uint32_t)(reach >> 32));
-  da_buf_add_u32(&store->record, (uint32_t)reach);
+  char all[sizeof key->bytes + HEAD_PLAIN];
+  memcpy(all, plain, HEAD_PLAIN);
+  memcpy(all + HEAD_PLAIN, key->bytes, key->len);
+  return da_hash128_seeded(da_slice_make(all, HEAD_PLAIN + key->len), store->seed);
+}
+
+static int put_head(da_store *store, const da_key *key, size_t len, uint64_t reach)
+{
+  da_buf *head = &store->record;
+  da_buf_clear(head);
+  da_buf_add_u32(head, (uint32_t)len);
+  da_buf_add_u32(head, (uint32_t)(reach >> 32));
+  da_buf_add_u32(head, (uint32_t)reach);
+  da_digest check = head_check(store, key, head->ptr);
+  da_buf_add(head, check.bytes, HEAD_BYTES - HEAD_PLAIN);
+  return da_rows_put(store, DA_KV_IMAGE, da_key_slice(key), da_buf_slice(head));
+}
+
+static bool is_head(const da_store *store, const da_key *key, da_slice row)
+{
+  if (row.len != HEAD_BYTES) return false;
+  da_digest check = head_check(store, key, row.ptr);
+  return memcmp(row.ptr + HEAD_PLAIN, check.bytes, HEAD_BYTES - HEAD_PLAIN) == 0;
 }
 
 /* 1, 0 or negative. */
@@ -36,7 +57,7 @@ static int get_head(da_store *store, da_slice id, uint64_t *root, size_t *len, u
   image_key(store, &key, *root, id, 0);
   there = da_rows_get(store, DA_KV_IMAGE, da_key_slice(&key), &row);
   if (there <= 0) return there;
-  if (row.len != HEAD_BYTES) return da_store_bad_row(store, DA_KV_IMAGE, da_key_slice(&key), DA_ECORRUPT);
+  if (!is_head(store, &key, row)) return da_store_bad_row(store, DA_KV_IMAGE, da_key_slice(&key), DA_ECORRUPT);
   *len = da_get_u32(row.ptr);
   *reach = da_get_u64(row.ptr + 4);
   return 1;
@@ -59,12 +80,12 @@ static int image_put(da_store *store, da_slice id, da_slice bytes, uint64_t reac
   size_t old_len = 0;
   uint64_t old_reach = 0;
   int there = get_head(store, id, &root, &old_len, &old_reach);
+  if (there == DA_ECORRUPT) there = da_image_drop(store, id); /* whatever it is, it is of no use */
   if (there < 0) return there;
   if (there == 0 && (there = da_root_find(store, da_id_root(id), &root)) <= 0) return there;
   da_key key;
   image_key(store, &key, root, id, 0);
-  put_head(store, bytes.len, reach > old_reach ? reach : old_reach);
-  int status = da_rows_put(store, DA_KV_IMAGE, da_key_slice(&key), da_buf_slice(&store->record));
+  int status = put_head(store, &key, bytes.len, reach > old_reach ? reach : old_reach);
   size_t pieces = da_blob_pieces(bytes.len);
   for (size_t i = 0; i < pieces && status == DA_OK; i++) {
     size_t from = i * DA_BLOB_PIECE;
@@ -93,8 +114,7 @@ static int image_reach(da_store *store, da_slice id, uint64_t reach)
   if (there <= 0 || old_reach >= reach) return there;
   da_key key;
   image_key(store, &key, root, id, 0);
-  put_head(store, len, reach);
-  return da_rows_put(store, DA_KV_IMAGE, da_key_slice(&key), da_buf_slice(&store->record));
+  return put_head(store, &key, len, reach);
 }
 
 da_status da_store_image_reach(da_store *store, da_slice id, uint64_t reach, da_err *err)

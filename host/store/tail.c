@@ -16,6 +16,7 @@ typedef struct tail_scan {
   const da_tail *tail;
   const da_tail_scope *scope;
   uint64_t root;
+  da_subtree tree; /* of the scope */
   da_pass pass;
   size_t skip; /* bytes of a rest before the names of the scope */
 } tail_scan;
@@ -132,16 +133,15 @@ static int scan_row(tail_scan *scan, const da_prom_row *row, da_slice *key, da_s
 
 static int scan_scope(tail_scan *scan)
 {
-  da_subtree tree;
   da_key prefix = {0};
   da_slice key, value;
   da_prom_row row;
   da_slice rest = da_id_rest(scan->scope->id);
-  da_subtree_make(&tree, scan->root, rest);
+  da_subtree_make(&scan->tree, scan->root, rest);
   da_key_add_number(&prefix, scan->root);
   da_key_add(&prefix, rest.ptr, rest.len);
   da_key_add_byte(&prefix, (uint8_t)da_id_separator(scan->scope->id));
-  scan->pass.tree = &tree;
+  scan->pass.tree = &scan->tree;
   scan->pass.depth = 0;
   scan->skip = rest.len + 1;
   int there = da_rows_seek(scan->store, DA_KV_PROM, da_key_slice(&prefix), &key, &value);

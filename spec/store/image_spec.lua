@@ -17,7 +17,7 @@ kit.both("an image", function(open, kind)
   -- The rows of one execution: its head begins with the length.
   local function head_of(w, len)
     for _, row in ipairs(w:rows("image")) do
-      if #row[2] == 12 and string.unpack(">I4", row[2]) == len then return row end
+      if #row[2] == 20 and string.unpack(">I4", row[2]) == len then return row end
     end
   end
 
@@ -162,24 +162,40 @@ kit.both("an image", function(open, kind)
     assert.is_nil(w:image_get("wf"))
   end)
 
-  it("is told as corrupt when its head is", function()
+  it("is told as corrupt when its head is: a wrong reach would have records passed over", function()
     local w = fresh()
     assert(w:image_put("wf", kit.bytes(random, PIECE + 5), 1))
     local key, head = table.unpack(head_of(w, PIECE + 5))
-    for _, wrong in ipairs { head:sub(2), head .. "x", ("\0"):rep(12), ("\255"):rep(12), -- no length that an image has
-      string.pack(">I4I8", PIECE + 4, 1), string.pack(">I4I8", PIECE, 1), string.pack(">I4I8", PIECE + 6, 1),
-      string.pack(">I4I8", 2 * PIECE + 5, 1) } do
-      w:poke("image", key, wrong)
-      if string.unpack(">I4", wrong) == PIECE then
-        assert.equal(PIECE, #w:image_get("wf")) -- the seal's to find
-      else
-        assert.equal("ECORRUPT", select(2, w:image_get("wf")))
-      end
+    local wrong = { head:sub(2), head:sub(1, 12), head .. "x", ("\0"):rep(#head), ("\255"):rep(#head) }
+    for at = 1, #head do
+      wrong[#wrong + 1] = head:sub(1, at - 1) .. string.char(head:byte(at) ~ 1 << at % 8) .. head:sub(at + 1)
+    end
+    for _, bytes in ipairs(wrong) do
+      w:poke("image", key, bytes)
+      assert.equal("ECORRUPT", select(2, w:image_get("wf")))
+      assert.equal("ECORRUPT", select(2, w:image_reach("wf", 1000)))
     end
     assert(w:image_drop("wf")) -- whatever lies there
     assert.same({}, w:rows("image"))
-    assert(w:image_put("wf", "anew", 1))
-    assert.equal("anew", (w:image_get("wf")))
+  end)
+
+  it("is told as corrupt when its head is another's", function()
+    local w = fresh()
+    assert(w:image_put("wf", "x", 1))
+    assert(w:image_put("wf:kid.1", "y", 2))
+    local one, other = w:rows("image")[1], w:rows("image")[3]
+    w:poke("image", one[1], other[2])
+    assert.equal("ECORRUPT", select(2, w:image_get("wf")))
+  end)
+
+  it("takes the place of a damaged one, with nothing left of that", function()
+    local w = fresh()
+    assert(w:image_put("wf", kit.bytes(random, 5 * PIECE), 1))
+    w:poke("image", w:rows("image")[1][1], "?")
+    assert(w:image_put("wf", "anew", 7))
+    assert.same({ "anew", 7 }, { w:image_get("wf") })
+    assert.equal(2, #w:rows("image"))
+    assert.same({}, w:verify())
   end)
 
   it("is named by verify when it is nobody's, or a piece has a length that none has", function()

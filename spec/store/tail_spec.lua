@@ -227,7 +227,7 @@ kit.both("the scan of a tail", function(open, kind)
 
   it("agrees with the definition on random executions", function()
     local random = kit.random(kit.seed())
-    local cases = kind == "memory" and 2000 or 400
+    local cases = kind == "memory" and 1200 or 240
     for _ = 1, cases // 40 do
       local w = open()
       local models = {}

@@ -215,7 +215,7 @@ describe("an image", function()
         elseif i % 6 == 3 then
           w:poke("image", head[1], ("\0"):rep(12))
         elseif i % 6 == 4 then
-          w:poke("image", head[1], "")
+          w:poke("image", head[1], flip(head[2], 6, 1)) -- a reach that no search would get to
         else
           w:poke("image", head[1], flip(head[2], 2, 1)) -- longer by 65536 bytes
         end
