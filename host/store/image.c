@@ -40,11 +40,12 @@ static int put_head(da_store *store, const da_key *key, size_t len, uint64_t rea
   return da_rows_put(store, DA_KV_IMAGE, da_key_slice(key), da_buf_slice(head));
 }
 
-static bool is_head(const da_store *store, const da_key *key, da_slice row)
+size_t da_image_len(const da_store *store, const da_key *key, da_slice head)
 {
-  if (row.len != HEAD_BYTES) return false;
-  da_digest check = head_check(store, key, row.ptr);
-  return memcmp(row.ptr + HEAD_PLAIN, check.bytes, HEAD_BYTES - HEAD_PLAIN) == 0;
+  if (head.len != HEAD_BYTES) return 0;
+  da_digest check = head_check(store, key, head.ptr);
+  bool whole = memcmp(head.ptr + HEAD_PLAIN, check.bytes, HEAD_BYTES - HEAD_PLAIN) == 0;
+  return whole ? da_get_u32(head.ptr) : 0;
 }
 
 /* 1, 0 or negative. */
@@ -57,8 +58,8 @@ static int get_head(da_store *store, da_slice id, uint64_t *root, size_t *len, u
   image_key(store, &key, *root, id, 0);
   there = da_rows_get(store, DA_KV_IMAGE, da_key_slice(&key), &row);
   if (there <= 0) return there;
-  if (!is_head(store, &key, row)) return da_store_bad_row(store, DA_KV_IMAGE, da_key_slice(&key), DA_ECORRUPT);
-  *len = da_get_u32(row.ptr);
+  *len = da_image_len(store, &key, row);
+  if (*len == 0) return da_store_bad_row(store, DA_KV_IMAGE, da_key_slice(&key), DA_ECORRUPT);
   *reach = da_get_u64(row.ptr + 4);
   return 1;
 }
@@ -130,7 +131,7 @@ static int image_get(da_store *store, da_slice id, da_arena *arena, da_slice *by
   size_t len = 0;
   int there = get_head(store, id, &root, &len, reach);
   if (there <= 0) return there;
-  if (len == 0 || len > DA_STORE_IMAGE_MAX) return DA_ECORRUPT;
+  if (len > DA_STORE_IMAGE_MAX) return DA_ECORRUPT;
   char *to = da_arena_alloc(arena, len);
   da_key key;
   da_slice found, piece;

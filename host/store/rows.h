@@ -129,6 +129,8 @@ int da_live_drop(da_store *store, da_slice id); /* all that an execution publish
 
 int da_image_any(da_store *store); /* sets store->images */
 int da_image_drop(da_store *store, da_slice id);
+/* What the row under the key of a head says; 0: it is damaged. */
+size_t da_image_len(const da_store *store, const da_key *key, da_slice head);
 
 /* ---- queue.c ------------------------------------------------------------------------------------------- */
 

@@ -535,8 +535,42 @@ static int check_live_row(verify *v, da_slice key, da_slice value)
   return 0;
 }
 
+/* Piece `number` of the image whose rows have this key but for its last two bytes. */
+static int image_piece(verify *v, da_slice key, size_t number, da_key *out, da_slice *value)
+{
+  out->len = 0;
+  da_key_add(out, key.ptr, key.len - 2);
+  da_key_add_byte(out, (uint8_t)(number >> 8));
+  da_key_add_byte(out, (uint8_t)number);
+  return da_rows_get(v->store, DA_KV_IMAGE, da_key_slice(out), value);
+}
+
+/* The pieces of an image by its head, and the head by each piece. NULL, or what is wrong. */
+static int check_pieces(verify *v, da_slice key, da_slice value, const char **words)
+{
+  da_key at;
+  da_slice head, piece;
+  size_t number = (size_t)(uint8_t)key.ptr[key.len - 2] << 8 | (uint8_t)key.ptr[key.len - 1];
+  *words = NULL;
+  int there = image_piece(v, key, 0, &at, &head);
+  if (there < 0) return there;
+  size_t len = there > 0 ? da_image_len(v->store, &at, head) : 0;
+  if (number == 0 && len == 0) *words = "the head of an image cannot be read";
+  for (size_t i = 1; number == 0 && *words == NULL && i <= da_blob_pieces(len); i++) {
+    there = image_piece(v, key, i, &at, &piece);
+    if (there < 0) return there;
+    if (there == 0) *words = "a piece of an image is missing";
+  }
+  size_t from = number > 0 ? (number - 1) * DA_BLOB_PIECE : 0;
+  size_t want = from >= len ? 0 : len - from < DA_BLOB_PIECE ? len - from : DA_BLOB_PIECE;
+  if (number > 0 && there == 0) *words = "a piece of no image";
+  if (number > 0 && len > 0 && value.len != want) *words = "a piece of an image has another length";
+  return 0;
+}
+
 static int check_image_row(verify *v, da_slice key, da_slice value)
 {
+  const char *words;
   da_live_key k;
   da_promise promise;
   if (!da_key_live_get(key, &k) || k.name.len != 2) {
@@ -546,9 +580,9 @@ static int check_image_row(verify *v, da_slice key, da_slice value)
   int there = promise_at(v, &k.id, &promise);
   if (there < 0) return there;
   if (there == 0) fault(v, "image.owner", id_words(v, &k.id, DA_NONE), "an image of nobody");
-  if (value.len == 0 || value.len > DA_BLOB_PIECE)
-    fault(v, "image.record", id_words(v, &k.id, DA_NONE), "a piece of an image has a length that none has");
-  return 0;
+  there = check_pieces(v, key, value, &words);
+  if (words != NULL) fault(v, "image.record", id_words(v, &k.id, DA_NONE), words);
+  return there;
 }
 
 /* ---- queues -------------------------------------------------------------------------------------------- */

@@ -198,7 +198,7 @@ kit.both("an image", function(open, kind)
     assert.same({}, w:verify())
   end)
 
-  it("is named by verify when it is nobody's, or a piece has a length that none has", function()
+  it("is named by verify when it is nobody's, or not whole", function()
     local w = fresh()
     local function faults()
       local list = {}
@@ -210,10 +210,22 @@ kit.both("an image", function(open, kind)
     assert(w:image_drop("wf:other.1"))
     assert(w:image_put("wf", ("x"):rep(PIECE), 1))
     assert.same({}, faults())
-    local row = w:rows("image")[2]
-    w:poke("image", row[1], ("x"):rep(PIECE + 1))
+    local head, row = table.unpack(w:rows("image"))
+    for _, wrong in ipairs { ("x"):rep(PIECE + 1), ("x"):rep(PIECE - 1), "" } do
+      w:poke("image", row[1], wrong)
+      assert.same({ "image.record wf" }, faults())
+    end
+    w:poke("image", row[1], nil)
     assert.same({ "image.record wf" }, faults())
     w:poke("image", row[1], row[2])
+    w:poke("image", row[1]:sub(1, -2) .. "\2", "x") -- behind the last one
+    assert.same({ "image.record wf" }, faults())
+    w:poke("image", row[1]:sub(1, -2) .. "\2", nil)
+    w:poke("image", head[1], head[2]:sub(1, -2) .. string.char(head[2]:byte(-1) ~ 1))
+    assert.same({ "image.record wf" }, faults())
+    w:poke("image", head[1], nil)
+    assert.same({ "image.record wf" }, faults())
+    w:poke("image", head[1], head[2])
     w:poke("image", row[1] .. "z", "x")
     assert.same({ "image.key " }, faults())
     w:poke("image", row[1] .. "z", nil)
