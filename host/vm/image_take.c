@@ -51,21 +51,37 @@ static da_status write_reach(da_store *store, da_op *op, da_err *err)
 }
 
 /* A cache that cannot be written is one that is not there. */
-static void written(da_op *op)
+static void note_written(da_worker *worker, da_op *op)
 {
-  da_worker *worker = op->user;
+  da_worker_stats *stats = &worker->stats;
   const image_write *write = op->call_argument;
   if (op->status == DA_OK && write->bytes.len > 0) {
-    worker->stats.images++;
-    worker->stats.image_bytes += write->bytes.len;
+    stats->images++;
+    stats->image_bytes += write->bytes.len;
   } else if (op->status != DA_OK && op->status != DA_EFULL && op->status != DA_ECLOSED) {
     da_log(DA_LOG_WARN, "image.failed", "id=%.*s text=\"%s\"", DA_FMT(write->id), op->err.text);
+    op->status = DA_OK;
   }
+}
+
+static void cold_written(da_op *op)
+{
+  da_worker *worker = op->user;
+  note_written(worker, op);
   da_op_delete(op);
   da_worker_unref(worker);
 }
 
-static void submit(da_worker *worker, const image_write *write, da_status (*call)(da_store *, da_op *, da_err *))
+/* On a full disk it retreats, as after any op of its own: what it knows as its reach is not what is stored. */
+static void written(da_op *op)
+{
+  note_written(((const da_op_context *)op->user)->execution->worker, op);
+  da_execution_op_over(op);
+}
+
+/* execution: whose op it is; NULL: it went cold. */
+static void submit(da_worker *worker, da_execution *execution, const image_write *write,
+                   da_status (*call)(da_store *, da_op *, da_err *))
 {
   da_op *op = da_op_new();
   image_write *copy = da_arena_alloc(&op->arena, sizeof *copy);
@@ -74,7 +90,12 @@ static void submit(da_worker *worker, const image_write *write, da_status (*call
   copy->bytes = da_arena_dup(&op->arena, write->bytes);
   op->call = call;
   op->call_argument = copy;
-  op->done = written;
+  if (execution != NULL) {
+    execution->reach = write->reach;
+    da_execution_submit(execution, op, NULL, written);
+    return;
+  }
+  op->done = cold_written;
   op->user = worker;
   da_worker_ref(worker);
   da_sched_submit(worker->sched, op, false);
@@ -82,9 +103,8 @@ static void submit(da_worker *worker, const image_write *write, da_status (*call
 
 void da_image_reach(da_execution *execution)
 {
-  execution->reach = execution->made + WINDOW;
-  const image_write write = {.id = execution->id, .reach = execution->reach};
-  submit(execution->worker, &write, write_reach);
+  const image_write write = {.id = execution->id, .reach = execution->made + WINDOW};
+  submit(execution->worker, execution, &write, write_reach);
 }
 
 /* ---- sealing, on a thread ------------------------------------------------------------------------------ */
@@ -136,8 +156,7 @@ static void seal_over(da_seal *seal)
                              .generation = seal->image.generation,
                              .reach = made + WINDOW,
                              .bytes = da_buf_slice(&seal->bytes)};
-  if (execution != NULL) execution->reach = write.reach;
-  submit(worker, &write, write_image);
+  submit(worker, execution, &write, write_image);
   da_log(DA_LOG_DEBUG, "image.taken", "id=%.*s calls=%llu heap=%zu base=%d state=%zu bytes=%zu", DA_FMT(seal->id),
          (unsigned long long)seal->made, seal->image.isolate.size, seal->image.isolate.has_base, seal->state.len,
          seal->bytes.len);

@@ -229,7 +229,7 @@ end]])
     place = harness.place(true)
     local open = run(write([[
 function async.main()
-  await(step("file", function() io.open(os.getenv "LEDGER"):close() end))
+  await(step("file", function() assert(io.open(os.getenv "LEDGER", "a")):close() end))
   for i = 1, 9 do await(step.add(i, i)) end
 end]]), {}, modes.set({}, "image"))
     assert.equal(0, open.code, open.err)

@@ -344,11 +344,11 @@ end
 
 -- A spec that starts the program is run a second time, and those of Lua a third time: each program it starts then evicts
 -- its executions at every await, and replays them or goes on from images (modes.lua), which must make no difference. Of
--- deaths the second time is with images: the first one replays after each as it is. Those that do both by themselves (random programs, lives.lua) do not,
--- nor do tests of tests, which have no such setting, nor what starts a program without executions, or with those of
--- other processes, nor what is about that setting.
+-- deaths the second time is with images: the first one replays after each as it is. Those that do all of it by themselves
+-- (random programs, lives.lua) do not, nor do tests of tests, which have no such setting, nor what starts a program without
+-- executions, or with those of other processes, nor what is about those settings.
 local ONCE = { "/random_%d_spec", "/evicted_spec", "/test_run_spec", "^spec/net/", "/client_%l*_?spec", "/config_spec",
-  "/image_%l+_spec" }
+  "/image_%l*_?spec" }
 local function starts_programs(path)
   if path:find("^spec/interop/") and not path:find("/lua_spec") then return false end
   local file = io.open(path)
