@@ -121,17 +121,23 @@ static void give_back(dahost_call *call)
   if (!keep) close_call(call);
 }
 
-/* At the end of the process a leak checker is to find nothing. */
+/* At the end of the process a leak checker is to find nothing. Threads may still run then, which keep nothing any more
+ * and whose tokens name nothing. */
 __attribute__((destructor)) static void close_free(void)
 {
-  for (dahost_call *call = free_calls, *next; call != NULL; call = next) {
-    next = call->next;
-    close_call(call);
-  }
+  pthread_mutex_lock(&mutex);
+  dahost_call *call = free_calls;
   free_calls = NULL;
+  free_count = FREE_MAX;
   free(places);
   places = NULL;
   place_count = free_place = 0;
+  pthread_mutex_unlock(&mutex);
+  while (call != NULL) {
+    dahost_call *next = call->next;
+    close_call(call);
+    call = next;
+  }
 }
 
 /* ---- the end of a call ---------------------------------------------------------------------------------- */
@@ -179,6 +185,7 @@ static void put_in(dahost_call *call)
 
 static void take_out(dahost_call *call)
 {
+  if (call->place >= place_count) return; /* the process ends: close_free() was there */
   places[call->place] = (struct place){.next = free_place};
   free_place = call->place;
   call->place = 0;
