@@ -1,7 +1,7 @@
 /* native.h - functions in C that workflows call as steps: what the vm knows of one.
  *
- * Who they are, and how one is called, is the matter of bindings (bindings/bind_native.c, bind_call.c); here they are names, kinds and
- * three functions.
+ * Who they are, and how one is called, is the matter of bindings (bindings/bind_native.c, bind_call.c); here they are
+ * names, kinds and three functions.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DA_VM_NATIVE_H
