@@ -165,6 +165,7 @@ struct da_child {
   int64_t delay_at;           /* workflow: when it begins; 0: at once */
   int64_t deadline_at;        /* workflow: when `timedout` is raised in it; DA_TIME_MAX: never */
   int64_t attempt_timeout_ms; /* 0: none */
+  int64_t timeout_ms;         /* of all attempts; -1: none */
   da_slice args;              /* named; owned while it is under way */
   int closure_ref;            /* inline; LUA_NOREF when it is over */
   da_step_job *job;
@@ -458,6 +459,7 @@ typedef struct da_imaging {
   da_mac key;
   da_digest abi;
   uint64_t after, every; /* calls; see da_worker_options */
+  bool told;             /* that none can be sealed */
 } da_imaging;
 
 struct da_worker {

@@ -362,6 +362,7 @@ static void put_attempts(da_buf *out, const da_child *c)
   put_double(out, c->retry.cap);
   put_double(out, c->retry.jitter);
   put(out, (uint64_t)c->attempt_timeout_ms);
+  put(out, (uint64_t)c->timeout_ms);
   put_text(out, c->args);
   put(out, (uint64_t)((int64_t)c->closure_ref + 2));
 }
@@ -374,6 +375,7 @@ static void get_attempts(reader *r, da_child *c)
   c->retry.cap = get_double(r);
   c->retry.jitter = get_double(r);
   c->attempt_timeout_ms = (int64_t)get(r);
+  c->timeout_ms = (int64_t)get(r);
   c->args = get_text(r);
   c->closure_ref = (int)((int64_t)get(r) - 2);
 }

@@ -122,6 +122,7 @@ typedef struct da_seal {
   da_buf state, bytes;
   da_image image;
   bool sealed;
+  bool lost; /* it is not to be written */
 } da_seal;
 
 static void seal_work(da_chore *chore)
@@ -150,7 +151,12 @@ static void seal_over(da_seal *seal)
   (void)da_table_remove(&worker->seals, seal->id);
   da_execution *execution = seal->execution;
   if (execution != NULL) execution->seal = NULL;
-  if (!seal->sealed || worker->closing) return;
+  if (!seal->sealed && !worker->imaging.told) {
+    worker->imaging.told = true;
+    da_log(DA_LOG_WARN, "image.none",
+           "text=\"images are sealed with OpenSSL 3 (Debian's package libssl3), which is not here\"");
+  }
+  if (!seal->sealed || seal->lost || worker->closing) return;
   uint64_t made = execution != NULL ? execution->made : seal->made;
   const image_write write = {.id = seal->id,
                              .generation = seal->image.generation,
@@ -172,7 +178,7 @@ static void seal_done(da_chore *chore)
 static void finish(da_seal *seal, bool wanted)
 {
   bool told = da_step_pool_hurry(seal->worker->steps, &seal->chore);
-  if (!wanted) seal->sealed = false;
+  seal->lost = !wanted;
   seal_over(seal);
   seal->given = true;
   if (!told) seal_delete(seal);

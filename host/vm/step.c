@@ -465,6 +465,7 @@ void da_step_start(da_child *child, const da_call_spec *spec)
   da_execution *execution = child->execution;
   child->retry = spec->retry != NULL ? *spec->retry : da_retry_default;
   child->attempt_timeout_ms = spec->attempt_timeout_ms;
+  child->timeout_ms = spec->timeout_ms;
   child->native = spec->native;
   if (child->kind != DA_CALL_INLINE) child->args = da_slice_make(da_xstrndup(spec->args), spec->args.len);
   child->under_way = true;
@@ -472,9 +473,12 @@ void da_step_start(da_child *child, const da_call_spec *spec)
   if (!da_far_ask(child) && !da_crash_guard(child)) attempt(child);
 }
 
+/* Its time begins anew, as it does where a replay makes the call again. */
 void da_step_restart(da_child *child)
 {
+  const da_call_spec spec = {.timeout_ms = child->timeout_ms, .at_ms = -1};
   child->under_way = true;
+  if (!child->settled) da_deadline_set(child, &spec);
   child->execution->busy++;
   if (child->settled)
     da_step_over(child);

@@ -194,6 +194,21 @@ end]])
     assert.is_true(ran.slow == 2 and ran.flaky >= 4, ("%d %d"):format(ran.slow, ran.flaky))
   end)
 
+  it("gives a step that was under way its whole time again, as a replay does", function()
+    local path = write([[
+function step.slow() note "slow" os.execute "sleep 0.3" return "slow" end
+function async.main()
+  local a = step.slow:with { timeout = "500ms" }()
+  for i = 1, 9 do await(step.add(i, i)) end
+  return await(a)
+end]])
+    die_at("image%.taken id=x calls=10", path, {}, { DAHOST_IMAGE_EVERY = "0" })
+    uv.sleep(600)
+    local last = run(path, {}, { DAHOST_IMAGE_EVERY = "0" })
+    assert.equal('"slow"\n', last.out, last.err)
+    assert.equal(1, images(last).restored, last.err)
+  end)
+
   it("is of no use to other code, and what is migrated is run again", function()
     local text = [[
 function async.main()
