@@ -67,6 +67,7 @@ typedef struct bench_host {
   const char *prefix; /* ids are prefix-0, prefix-1... */
   const char *func;
   char args[32];
+  int second; /* argument; 0: none */
   int next, total, reached;
   da_event_kind until;                              /* COMPLETED or SUSPENDED */
   void (*event)(void *user, const da_event *event); /* may be NULL; beside the counting */
@@ -76,6 +77,12 @@ typedef struct bench_host {
 /* Opens the store, takes over what is there, serves the script. warm_bytes as in da_worker_options. The executions that
  * the store holds are driven from then on, but only within bench_host_run() and the like. */
 void bench_host_open(bench_host *host, const bench_place *place, const char *store, size_t warm_bytes);
+/* The same with images of executions, made as da_worker_options say; NULL: without. */
+typedef struct bench_images {
+  uint64_t after, every;
+} bench_images;
+void bench_host_open_with(bench_host *host, const bench_place *place, const char *store, size_t warm_bytes,
+                          const bench_images *images);
 void bench_host_close(bench_host *host);
 /* Runs `total` executions of func(argument); negative: no argument. Seconds until the last came to `until`. */
 double bench_host_run(bench_host *host, const char *prefix, const char *func, int argument, int total, int at_once,
@@ -83,6 +90,8 @@ double bench_host_run(bench_host *host, const char *prefix, const char *func, in
 /* Waits until `total` executions that were there came to `until`: seconds. */
 double bench_host_wait(bench_host *host, int total, da_event_kind until);
 double bench_file_bytes(bench_host *host);
+/* A worker keeps memory for the next executions and gives it back after some seconds of rest: bench_memory() then. */
+double bench_memory_at_rest(bench_host *host, int rest_ms);
 
 /* ---- preloading (preload.c) ---------------------------------------------------------------------------- */
 
@@ -104,6 +113,7 @@ typedef void bench_measure(const bench_place *place, int size, int size2);
 bench_measure bench_step, bench_steps, bench_retained, bench_starts, bench_replay, bench_resume,
     bench_again;                                               /* executions.c */
 bench_measure bench_park, bench_warm, bench_wake, bench_crash; /* waiting.c */
+bench_measure bench_cold, bench_images_cost, bench_evict;      /* images.c */
 bench_measure bench_retain, bench_sleepers, bench_ready;       /* preload.c */
 bench_measure bench_program, bench_idle;                       /* program.c */
 bench_measure bench_schedules;                                 /* schedules.c */

@@ -15,6 +15,20 @@ function async.steps_then_wait(n)
   return await(da.promise "gate")
 end
 
+function async.gates(n, tail)
+  for _ = 1, n do await(step("s", nothing)) end
+  await(da.promise "gate")
+  await(step("s", nothing))
+  await(da.promise "gate")
+  for _ = 1, tail do await(step("s", nothing)) end
+  for _ = 1, 2 do
+    await(da.promise "gate")
+    await(step("s", nothing))
+  end
+  await(da.promise "gate")
+  return await(step("s", nothing))
+end
+
 function async.generations(left)
   for _ = 1, 3 do await(step("s", nothing)) end
   if left > 1 then return da.again(left - 1) end

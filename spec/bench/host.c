@@ -42,10 +42,11 @@ static void ready(void *user)
   da_sched_stop(((bench_host *)user)->sched);
 }
 
-static void open_worker(bench_host *host, const bench_place *place, const char *pid, size_t warm_bytes)
+static void open_worker(bench_host *host, const bench_place *place, const char *pid, size_t warm_bytes,
+                        const bench_images *images)
 {
   da_err err = {{0}};
-  uint8_t secret[16];
+  uint8_t secret[16], image_key[DA_STORE_IMAGE_KEY];
   da_store_secret(host->store, secret);
   da_worker_options options = {.sched = host->sched,
                                .hooks = {bind_open_isolate, bind_open_step},
@@ -56,6 +57,12 @@ static void open_worker(bench_host *host, const bench_place *place, const char *
                                .warm_bytes = warm_bytes,
                                .event = on_event,
                                .user = host};
+  if (images != NULL) {
+    if (!da_store_image_key(host->store, image_key)) bench_die("the store has no key for images");
+    options.image_key = image_key;
+    options.image_after = images->after;
+    options.image_every = images->every;
+  }
   if (da_worker_new(&options, &host->worker, &err) != DA_OK) bench_die("%s", err.text);
   da_sched_events events = da_worker_events(host->worker);
   da_sched_set_events(host->sched, &events);
@@ -66,6 +73,12 @@ static void open_worker(bench_host *host, const bench_place *place, const char *
 }
 
 void bench_host_open(bench_host *host, const bench_place *place, const char *store, size_t warm_bytes)
+{
+  bench_host_open_with(host, place, store, warm_bytes, NULL);
+}
+
+void bench_host_open_with(bench_host *host, const bench_place *place, const char *store, size_t warm_bytes,
+                          const bench_images *images)
 {
   da_err err = {{0}};
   char pid[64];
@@ -81,7 +94,7 @@ void bench_host_open(bench_host *host, const bench_place *place, const char *sto
                               .local_target_count = 1,
                               .pid = pid};
   if (da_sched_new(&options, &host->sched, &err) != DA_OK) bench_die("%s", err.text);
-  open_worker(host, place, pid, warm_bytes);
+  open_worker(host, place, pid, warm_bytes, images);
   da_sched_recover(host->sched, ready, host);
   da_sched_run(host->sched);
   host->ready_s = bench_since(begin);
@@ -100,7 +113,10 @@ double bench_host_run(bench_host *host, const char *prefix, const char *func, in
 {
   host->prefix = prefix;
   host->func = func;
-  (void)snprintf(host->args, sizeof host->args, argument >= 0 ? "[%d]" : "[]", argument);
+  if (host->second > 0)
+    (void)snprintf(host->args, sizeof host->args, "[%d,%d]", argument, host->second);
+  else
+    (void)snprintf(host->args, sizeof host->args, argument >= 0 ? "[%d]" : "[]", argument);
   host->total = total;
   host->next = host->reached = 0;
   host->until = until;
@@ -135,4 +151,16 @@ double bench_file_bytes(bench_host *host)
   double bytes = (double)((const da_store_stats *)op->call_result)->file_bytes;
   da_op_delete(op);
   return bytes;
+}
+
+static void stop(void *sched)
+{
+  da_sched_stop(sched);
+}
+
+double bench_memory_at_rest(bench_host *host, int rest_ms)
+{
+  (void)da_timer_start(host->sched, da_clock_now_ms() + rest_ms, stop, host->sched);
+  da_sched_run(host->sched);
+  return bench_memory();
 }

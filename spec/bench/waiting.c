@@ -14,19 +14,6 @@ enum {
 };
 #define DAY_MS ((int64_t)24 * 60 * 60 * 1000)
 
-static void stop(void *sched)
-{
-  da_sched_stop(sched);
-}
-
-/* A worker keeps memory for the next executions and gives it back after some seconds of rest. */
-static double memory_at_rest(bench_host *host, int rest_ms)
-{
-  (void)da_timer_start(host->sched, da_clock_now_ms() + rest_ms, stop, host->sched);
-  da_sched_run(host->sched);
-  return bench_memory();
-}
-
 /* The first half takes what every process takes; the second half is counted. */
 void bench_park(const bench_place *place, int executions, int rest_ms)
 {
@@ -35,9 +22,9 @@ void bench_park(const bench_place *place, int executions, int rest_ms)
   bench_host_open(&host, place, "parked", 0);
   double file = bench_file_bytes(&host);
   double seconds = bench_host_run(&host, "first", "sleeper", -1, executions - half, AT_ONCE, DA_EVENT_SUSPENDED);
-  double memory = memory_at_rest(&host, rest_ms);
+  double memory = bench_memory_at_rest(&host, rest_ms);
   seconds += bench_host_run(&host, "second", "sleeper", -1, half, AT_ONCE, DA_EVENT_SUSPENDED);
-  bench_say("memory_bytes", (memory_at_rest(&host, rest_ms) - memory) / half);
+  bench_say("memory_bytes", (bench_memory_at_rest(&host, rest_ms) - memory) / half);
   bench_say("disk_bytes", (bench_file_bytes(&host) - file) / executions);
   bench_say("parked_s", executions / seconds);
   bench_host_close(&host);
@@ -48,11 +35,11 @@ void bench_warm(const bench_place *place, int executions, int rest_ms)
   bench_host host;
   bench_host_open(&host, place, "warm", (size_t)4 << 30);
   (void)bench_host_run(&host, "first", "sleeper", -1, 1, 1, DA_EVENT_SUSPENDED);
-  double memory = memory_at_rest(&host, rest_ms);
+  double memory = bench_memory_at_rest(&host, rest_ms);
   (void)bench_host_run(&host, "warm", "sleeper", -1, executions, executions, DA_EVENT_SUSPENDED);
   da_worker_stats stats = da_worker_get_stats(host.worker);
   if (stats.warm != (size_t)executions + 1) bench_die("%zu of %d stayed warm", stats.warm, executions + 1);
-  bench_say("memory_bytes", (memory_at_rest(&host, rest_ms) - memory) / executions);
+  bench_say("memory_bytes", (bench_memory_at_rest(&host, rest_ms) - memory) / executions);
   bench_say("isolate_bytes", (double)stats.warm_bytes / (double)stats.warm);
   bench_host_close(&host);
 }
