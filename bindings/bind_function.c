@@ -743,7 +743,7 @@ static int call_branch(lua_State *L)
   lua_pushvalue(L, -3);
   lua_pushvalue(L, 4);
   lua_xmove(L, co, 3);
-  (void)da_fiber_start(execution, co, ref, 2, da_scope_new(execution, child->id), child);
+  (void)da_fiber_start(execution, co, ref, 2, da_scope_new(child->id), child);
   lua_pop(L, 1);
   return 1;
 }

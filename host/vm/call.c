@@ -46,10 +46,10 @@ void da_call_free_index(da_execution *execution, uint32_t index)
 
 da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kind, da_slice id)
 {
-  da_child *child = da_xcalloc(1, sizeof *child);
+  da_child *child = da_xcalloc(1, sizeof *child + id.len);
   child->execution = execution;
   child->kind = kind;
-  child->id = id;
+  if (id.len != 0) child->id = da_slice_make(memcpy(child + 1, id.ptr, id.len), id.len);
   child->scope = scope;
   child->maker = execution->current;
   child->results_ref = LUA_NOREF;
@@ -64,7 +64,7 @@ da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kin
   child->made = ++execution->made;
   if (execution->reach != 0 && child->made > execution->reach) da_image_reach(execution);
   da_scope_add(scope, child);
-  if (id.len != 0) (void)da_table_put(&execution->by_id, id, child);
+  if (id.len != 0) (void)da_table_put(&execution->by_id, child->id, child);
   return child;
 }
 
@@ -83,16 +83,34 @@ da_child *da_execution_child(da_execution *execution, uint32_t index)
   return index == 0 || index > execution->child_count ? NULL : execution->children[index - 1];
 }
 
+/* A name that comes again and again is kept once. */
+static da_slice word(da_execution *execution, da_slice text)
+{
+  da_slice *known = da_table_get(&execution->words, text);
+  if (known != NULL) return *known;
+  known = da_arena_alloc(&execution->arena, sizeof *known);
+  *known = da_arena_dup(&execution->arena, text);
+  (void)da_table_put(&execution->words, *known, known);
+  return *known;
+}
+
 da_child *da_execution_fiber_child(da_execution *execution, bool joined, const da_call_spec *spec)
 {
   da_child *child = da_call_new(execution, execution->current->scope, DA_CALL_NONE, DA_NONE);
   child->joined = joined;
   child->counted = true;
   child->shelter = da_execution_shelter(execution, child->scope);
-  child->call.func = da_arena_dup(&execution->arena, spec->func);
-  child->call.file = da_arena_dup(&execution->arena, spec->file);
+  child->call.func = word(execution, spec->func);
+  child->call.file = word(execution, spec->file);
   child->call.line = spec->line;
   return child;
+}
+
+da_counter *da_counter_new(da_slice name)
+{
+  da_counter *counter = da_xcalloc(1, sizeof *counter + name.len);
+  counter->name = da_slice_make(memcpy(counter + 1, name.ptr, name.len), name.len);
+  return counter;
 }
 
 size_t da_scope_find(const da_scope *scope, uint64_t made)
@@ -108,9 +126,9 @@ size_t da_scope_find(const da_scope *scope, uint64_t made)
   return low;
 }
 
-da_scope *da_scope_new(da_execution *execution, da_slice id)
+da_scope *da_scope_new(da_slice id)
 {
-  da_scope *scope = da_arena_zalloc(&execution->arena, sizeof *scope);
+  da_scope *scope = da_xcalloc(1, sizeof *scope);
   scope->id = id;
   return scope;
 }
@@ -320,23 +338,24 @@ static da_slice native_label(da_arena *arena, da_slice name)
 static da_slice child_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
 {
   da_slice name = spec->func;
-  if (spec->native) name = native_label(&execution->arena, spec->func);
-  if (spec->key.len != 0) return da_id_child_key(&execution->arena, scope->id, name, spec->key);
-  if (spec->queue.name.len > 0) name = da_queue_counted(&execution->arena, spec);
+  da_arena *arena = &execution->scratch;
+  if (spec->native) name = native_label(arena, spec->func);
+  if (spec->key.len != 0) return da_id_child_key(arena, scope->id, name, spec->key);
+  if (spec->queue.name.len > 0) name = da_queue_counted(arena, spec);
   da_counter *counter = da_table_get(&scope->counts, name);
   if (counter == NULL) {
-    counter = da_arena_zalloc(&execution->arena, sizeof *counter);
-    counter->name = da_arena_dup(&execution->arena, name);
+    counter = da_counter_new(name);
     (void)da_table_put(&scope->counts, counter->name, counter);
   }
-  return da_id_child(&execution->arena, scope->id, name, ++counter->count);
+  return da_id_child(arena, scope->id, name, ++counter->count);
 }
 
 da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec *spec)
 {
-  if (spec->id.len != 0) return da_arena_dup(&execution->arena, spec->id);
+  da_arena_reset(&execution->scratch);
+  if (spec->id.len != 0) return spec->id;
   da_slice id = child_id(execution, scope, spec);
-  return spec->detached ? da_id_detached(&execution->arena, id) : id;
+  return spec->detached ? da_id_detached(&execution->scratch, id) : id;
 }
 
 static void start(da_child *child, const da_call_spec *spec)
@@ -392,8 +411,8 @@ static void pin(const da_execution *execution, const da_call_spec *spec, da_call
 static da_child *make_call(da_execution *execution, const da_call_spec *spec, da_call *call, da_slice id)
 {
   call->ordinal = ++execution->next_ordinal;
-  call->func = da_arena_dup(&execution->arena, spec->func);
-  call->file = da_arena_dup(&execution->arena, spec->file);
+  call->func = word(execution, spec->func);
+  call->file = word(execution, spec->file);
   int64_t version = spec->version;
   if (spec->kind == DA_CALL_WORKFLOW) pin(execution, spec, call, &version);
   da_record *found;

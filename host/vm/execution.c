@@ -47,10 +47,18 @@ void da_execution_ref(da_execution *execution)
   execution->refs++;
 }
 
-void da_scope_free(da_scope *scope)
+void da_scope_clear(da_scope *scope)
 {
+  void *counter;
+  for (size_t i = 0; da_table_next(&scope->counts, &i, &counter);) free(counter);
   da_table_free(&scope->counts);
   free(scope->children);
+}
+
+void da_scope_free(da_scope *scope)
+{
+  da_scope_clear(scope);
+  free(scope);
 }
 
 static void free_fibers(da_execution *execution)
@@ -83,8 +91,10 @@ void da_execution_unref(da_execution *execution)
   for (size_t i = 0; i < execution->child_count; i++) da_call_free(execution->children[i]);
   free(execution->children);
   free(execution->free_indexes);
-  da_scope_free(&execution->main);
+  da_scope_clear(&execution->main);
   da_table_free(&execution->by_id);
+  da_table_free(&execution->words);
+  da_arena_free(&execution->scratch);
   da_table_free(&execution->records);
   da_table_free(&execution->patches);
   free(execution->by_ordinal);

@@ -80,8 +80,8 @@ extern const da_retry da_retry_default;
 
 /* Where ids are counted: the execution itself, or one of its branches. */
 struct da_scope {
-  da_slice id;         /* in the execution's arena */
-  da_table counts;     /* name -> counter */
+  da_slice id;         /* borrowed: of the branch, or of the execution */
+  da_table counts;     /* name -> counter; owned */
   da_child **children; /* made here, in order; those that prune.c let go are missing */
   size_t count, cap;
   da_fiber *fiber;     /* of a branch */
@@ -115,7 +115,7 @@ struct da_child {
   uint64_t made;  /* the how-manieth child of the execution, from 1 */
   da_call_kind kind;
   da_call call;
-  da_slice id; /* empty without a record */
+  da_slice id; /* empty without a record; behind the struct, or borrowed from the load op */
   da_scope *scope;
   da_fiber *maker;     /* made it; NULL: the host */
   bool foreign;        /* settled by somebody else: workflow, timer, promise */
@@ -282,7 +282,9 @@ struct da_execution {
   size_t free_count, free_cap;
   uint64_t made; /* children, ever */
   uint32_t fiber_count;
-  da_table by_id; /* id -> da_child */
+  da_table by_id;   /* id -> da_child */
+  da_table words;   /* names of functions and files -> the slice that is kept of them */
+  da_arena scratch; /* the id of the call that is being made */
   da_child *open_first;
   size_t open_count;
   uint32_t next_ordinal;
@@ -408,7 +410,7 @@ da_fiber *da_fiber_start(da_execution *execution, lua_State *co, int ref, int ar
  * func, file, line. */
 da_child *da_execution_fiber_child(da_execution *execution, bool joined, const da_call_spec *spec);
 void da_fiber_done(da_execution *execution, da_child *child, da_promise_state state, int results_ref);
-da_scope *da_scope_new(da_execution *execution, da_slice id);
+da_scope *da_scope_new(da_slice id); /* which it borrows; freed with the fiber of its branch */
 
 /* Registers the current fiber as waiting for all of the children, or the first failure of one; the caller yields if it
  * returns true, goes on if nothing is left to wait for. */
@@ -490,6 +492,7 @@ struct da_worker {
   da_table told;       /* places that make promises which nobody awaits: hash of the bundle, file, line, function */
   da_table noted;      /* name of a step -> its slice: the log has a remark on its results */
   da_table seals;      /* id -> da_seal: images under way */
+  size_t seal_bytes;   /* of theirs */
   da_table evicted;    /* id -> da_evicted: how far it had come */
   da_evicted **evicted_ring;
   size_t evicted_next;
@@ -628,7 +631,9 @@ void da_rehearse_over(da_execution *execution); /* nothing of it can run any mor
 /* call.c */
 da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kind, da_slice id);
 void da_call_free(da_child *child);
+/* Borrowed until the next one is asked for. */
 da_slice da_call_id(da_execution *execution, da_scope *scope, const da_call_spec *spec);
+da_counter *da_counter_new(da_slice name); /* which is copied */
 da_request *da_call_request(da_op *op, da_execution *execution, da_req_kind kind, const da_child *child);
 void da_call_tags(da_arena *arena, da_execution *execution, da_scope *scope, da_slice id, da_request *request,
                   bool local);
@@ -726,7 +731,8 @@ void da_group_tell_unserved(da_worker *worker, da_slice id, da_slice address);
 
 /* execution.c */
 bool da_execution_is_timer(const da_promise *promise);
-void da_scope_free(da_scope *scope); /* what it owns */
+void da_scope_clear(da_scope *scope); /* frees what it owns */
+void da_scope_free(da_scope *scope);
 
 /* prune.c: of a tidy isolate in which nothing runs */
 void da_execution_prune(da_execution *execution);

@@ -257,8 +257,8 @@ da_child *da_execution_get(da_execution *execution, da_slice id)
   if (child != NULL) return child;
   da_scope *scope = execution->current->scope;
   da_call_spec spec = {.func = DA_LIT("~get")};
-  da_slice record_id = da_call_id(execution, scope, &spec);
-  child = da_call_new(execution, scope, DA_CALL_PROMISE, da_arena_dup(&execution->arena, id));
+  da_slice record_id = da_arena_dup(&execution->arena, da_call_id(execution, scope, &spec));
+  child = da_call_new(execution, scope, DA_CALL_PROMISE, id);
   child->record_id = record_id;
   child->call = (da_call){.kind = DA_CALL_NATIVE, .func = spec.func, .args = da_hash128(id)};
   if (execution->far != NULL) child->call.ordinal = ++execution->next_ordinal; /* for the order of deliveries */

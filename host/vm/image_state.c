@@ -260,12 +260,12 @@ static void get_scope(reader *r, saved_scope *saved)
   }
 }
 
-static void take_scope(da_execution *execution, da_scope *scope, const saved_scope *saved)
+static void take_scope(da_scope *scope, const saved_scope *saved)
 {
   *scope = saved->scope;
   for (size_t i = 0; i < saved->name_count; i++) {
-    da_counter *counter = da_arena_zalloc(&execution->arena, sizeof *counter);
-    *counter = (da_counter){.name = saved->names[i], .count = saved->counts[i]};
+    da_counter *counter = da_counter_new(saved->names[i]);
+    counter->count = saved->counts[i];
     (void)da_table_put(&scope->counts, counter->name, counter);
   }
 }
@@ -710,8 +710,8 @@ void da_image_state_take(da_execution *execution, const da_image_state *state)
   da_fiber **fibers = da_xcalloc(state->fiber_count + 1, sizeof *fibers);
   take_execution(execution, &state->execution);
   for (size_t i = 0; i < state->scope_count; i++) {
-    scopes[i + 1] = i == 0 ? &execution->main : da_scope_new(execution, DA_NONE);
-    take_scope(execution, scopes[i + 1], &state->scopes[i]);
+    scopes[i + 1] = i == 0 ? &execution->main : da_scope_new(DA_NONE);
+    take_scope(scopes[i + 1], &state->scopes[i]);
   }
   take_children(execution, state);
   for (size_t i = state->fiber_count; i > 0; i--) { /* the list begins with the newest */

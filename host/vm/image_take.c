@@ -18,6 +18,7 @@
 enum {
   WINDOW = 128,        /* calls before the reach is raised again: so many ids of each name are looked for */
   LARGE = 256 << 10,   /* a heap beyond that is large: */
+  WAITING = 16 << 20,  /* of heaps that wait to be sealed; beyond it the loop thread does so itself */
   BYTES_A_CALL = 2048, /* its image waits for as many more calls as its making costs */
 };
 
@@ -149,6 +150,7 @@ static void seal_over(da_seal *seal)
 {
   da_worker *worker = seal->worker;
   (void)da_table_remove(&worker->seals, seal->id);
+  worker->seal_bytes -= seal->image.isolate.size;
   da_execution *execution = seal->execution;
   if (execution != NULL) execution->seal = NULL;
   if (!seal->sealed && !worker->imaging.told) {
@@ -184,6 +186,12 @@ static void finish(da_seal *seal, bool wanted)
   if (!told) seal_delete(seal);
 }
 
+/* Heaps that wait take memory. */
+static void hurry_if_many(da_seal *seal)
+{
+  if (seal->worker->seal_bytes > WAITING) finish(seal, true);
+}
+
 void da_image_finish(da_worker *worker, da_slice id)
 {
   da_seal *seal = da_table_get(&worker->seals, id);
@@ -197,6 +205,7 @@ void da_image_dropped(da_execution *execution)
   if (execution->state == DA_EXECUTION_SUSPENDED) {
     seal->execution = NULL;
     execution->seal = NULL;
+    hurry_if_many(seal);
   } else {
     finish(seal, false);
   }
@@ -265,6 +274,7 @@ static void take(da_execution *execution)
   da_isolate_set_imaged(execution->isolate);
   execution->seal = seal;
   (void)da_table_put(&worker->seals, seal->id, seal);
+  worker->seal_bytes += seal->image.isolate.size;
   da_step_pool_chore(worker->steps, &seal->chore);
 }
 
@@ -272,6 +282,7 @@ void da_image_consider(da_execution *execution)
 {
   if (!is_quiet(execution) || !is_due(execution, execution->worker->imaging.every) || is_ending(execution)) return;
   take(execution);
+  if (execution->seal != NULL) hurry_if_many(execution->seal);
 }
 
 void da_image_cold(da_execution *execution)

@@ -41,12 +41,14 @@ static bool is_new_here(const da_execution *execution, da_slice id)
 
 bool da_execution_patched(da_execution *execution, da_slice name, bool *answer, da_err *err)
 {
-  da_slice id = da_id_child_key(&execution->arena, execution->main.id, DA_LIT("~patched"), name);
+  da_arena_reset(&execution->scratch);
+  da_slice id = da_id_child_key(&execution->scratch, execution->main.id, DA_LIT("~patched"), name);
   const char *fault = da_id_fault(id);
   if (fault != NULL) return da_fail(err, DA_EINVAL, "%s", fault) == DA_OK;
   da_patch *patch = da_table_get(&execution->patches, id);
   if (patch == NULL) {
     patch = da_arena_alloc(&execution->arena, sizeof *patch);
+    id = da_arena_dup(&execution->arena, id);
     *patch = (da_patch){id, is_new_here(execution, id)};
     (void)da_table_put(&execution->patches, patch->id, patch);
     if (patch->answer && da_table_get(&execution->records, id) == NULL) keep_mark(execution, id);

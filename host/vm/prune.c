@@ -109,6 +109,23 @@ static void drop_fibers(da_execution *execution)
   }
 }
 
+/* The places behind the last child go, too, so that there are no more than the program once held at a time. */
+static void trim(da_execution *execution)
+{
+  size_t count = execution->child_count, kept = 0;
+  while (count > 0 && execution->children[count - 1] == NULL) count--;
+  for (size_t i = 0; i < execution->free_count; i++)
+    if (execution->free_indexes[i] <= count) execution->free_indexes[kept++] = execution->free_indexes[i];
+  execution->free_count = kept;
+  execution->child_count = count;
+  if (execution->child_cap <= 4 * (count + 16)) return;
+  execution->child_cap = 2 * (count + 16);
+  execution->children = da_xrealloc(execution->children, execution->child_cap * sizeof(da_child *));
+  if (execution->free_cap <= execution->child_cap) return;
+  execution->free_cap = execution->child_cap;
+  execution->free_indexes = da_xrealloc(execution->free_indexes, execution->free_cap * sizeof *execution->free_indexes);
+}
+
 void da_execution_prune(da_execution *execution)
 {
   mark(execution);
@@ -118,4 +135,5 @@ void da_execution_prune(da_execution *execution)
   for (size_t i = 0; i < execution->child_count; i++)
     if (execution->children[i] != NULL && !execution->children[i]->kept) drop_child(execution, execution->children[i]);
   drop_fibers(execution);
+  trim(execution);
 }

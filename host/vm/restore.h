@@ -14,12 +14,12 @@
 
 /* ---- image_take.c -------------------------------------------------------------------------------------- */
 
-void da_image_consider(da_execution *execution); /* nothing of it can run for now */
-void da_image_cold(da_execution *execution);     /* its isolate is about to be dropped */
-void da_image_dropped(da_execution *execution);  /* it is */
+void da_image_consider(da_execution *execution);      /* nothing of it can run for now */
+void da_image_cold(da_execution *execution);          /* its isolate is about to be dropped */
+void da_image_dropped(da_execution *execution);       /* it is */
 void da_image_finish(da_worker *worker, da_slice id); /* it begins anew: what is taken of it is written before */
 void da_image_finish_all(da_worker *worker);
-void da_image_reach(da_execution *execution);    /* it makes more calls than whoever goes on would look for */
+void da_image_reach(da_execution *execution); /* it makes more calls than whoever goes on would look for */
 
 /* ---- restore.c ----------------------------------------------------------------------------------------- */
 
