@@ -145,7 +145,8 @@ static da_status open_worker(cli_host *host, const cli_host_options *options, da
                               .deaths_max = options->deaths_max,
                               .event = cli_service_event,
                               .user = &host->service};
-  if (options->images && da_worker_can_image() && da_store_image_key(host->store, image_key)) worker.image_key = image_key;
+  if (options->images && da_worker_can_image() && da_store_image_key(host->store, image_key))
+    worker.image_key = image_key;
   da_status status = da_worker_new(&worker, &host->worker, err);
   if (status != DA_OK) return status;
   da_sched_events events = da_worker_events(host->worker);

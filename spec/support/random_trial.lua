@@ -1,7 +1,8 @@
 -- random_trial.lua - random programs (random_program.lua), each run in three ways that must come to the same.
 --
 -- Ways:    straight; evicted (every await that suspends is a replay); restored (the same from images); killed (SIGKILL at
---          random writes and at random instants, resumed each time, until all have ended), each life in a mode of its own (modes.lua). Of the lives that had images, as good as all used them.
+--          random writes and at random instants, resumed each time, until all have ended), each life in a mode of its own
+--          (modes.lua). Of the lives that had images, as good as all used them.
 -- Same:    the outcome of each program, the lines it printed, its records: ids, states, values, arguments (records.lua).
 --          What was recorded of a step is not run again. (Lines of a killed run: see compare_lives().)
 -- Batches: the programs of a batch lie in one file and run side by side, as executions of their own, in one process;
