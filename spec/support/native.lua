@@ -58,8 +58,9 @@ function M.program(source, place, more)
   local path = place.dir .. "/" .. source:match("([%w_]+)%.c$")
   local lua = io.popen("pkg-config --variable=libdir lua5.4"):read("l")
   local text, well = M.compile(("cc -std=c11 %s -g %s -I%s -no-pie -Wl,--build-id -pthread -o %s %s " ..
-    "-Wl,--wrap=luaS_hash -Wl,--start-group %s/libdahost.a %s/liblua5.4.a -Wl,--end-group -llmdb -luv -lcjson -lxxhash -llz4 -lm -ldl"):format(WARNINGS, SANITIZERS[
-    os.getenv("DA_PRESET")] or "", M.HEADER, path, source .. " " .. (more or ""), directory, lua))
+    "-Wl,--wrap=luaS_hash -Wl,--start-group %s/libdahost.a %s/liblua5.4.a -Wl,--end-group " ..
+    "-llmdb -luv -lcjson -lxxhash -llz4 -lm -ldl"):format(WARNINGS, SANITIZERS[os.getenv("DA_PRESET")] or "", M.HEADER, path,
+    source .. " " .. (more or ""), directory, lua))
   assert(well, text)
   return path
 end
