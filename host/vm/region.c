@@ -110,9 +110,16 @@ static void image_drop(da_region *region, da_slot *s)
   s->image_size = 0;
 }
 
-static da_slot *next_untouched(da_region *region)
+/* The next slot that was never used, or NULL. */
+static da_slot *take_unused(da_region *region)
 {
-  return &region->slots[(region->first + region->untouched++) % region->slot_count];
+  while (region->passed < region->slot_count) {
+    da_slot *s = &region->slots[(region->first + region->passed++) % region->slot_count];
+    if (s->used) continue;
+    s->used = true;
+    return s;
+  }
+  return NULL;
 }
 
 da_slot *da_region_take(da_region *region, const da_digest *key)
@@ -130,7 +137,8 @@ da_slot *da_region_take(da_region *region, const da_digest *key)
     s->kept = 0;
     return s;
   }
-  if (region->untouched < region->slot_count) return next_untouched(region);
+  da_slot *unused = take_unused(region);
+  if (unused != NULL) return unused;
   if (region->reserved.first != NULL) {
     da_slot *s = region->reserved.first;
     list_remove(&region->reserved, s);
@@ -147,9 +155,9 @@ da_slot *da_region_take(da_region *region, const da_digest *key)
 void da_region_take_slot(da_region *region, da_slot *s)
 {
   DA_ASSERT(!s->busy);
-  size_t place = ((size_t)(s - region->slots) + region->slot_count - region->first) % region->slot_count;
-  while (region->untouched <= place) list_add_last(&region->blank, next_untouched(region));
-  if (s->image != NULL) {
+  if (!s->used) {
+    s->used = true;
+  } else if (s->image != NULL) {
     ready_remove(region, s);
     image_drop(region, s);
   } else {

@@ -28,6 +28,7 @@ typedef struct da_slot {
   bool busy;
   bool imaged; /* busy: the next one to be in it may be its image */
   bool reserved;
+  bool used; /* ever: else it is in no list */
 } da_slot;
 
 /* What is known of a bundle's loading. */
@@ -52,7 +53,7 @@ struct da_region {
   size_t images_max;
   da_slot *slots;                     /* owned */
   size_t first;                       /* the slot that was used first, by chance: see region.c */
-  size_t untouched;                   /* slots from there on that were used; the others are in no list */
+  size_t passed;                      /* slots from there on that were looked at for one that was never used */
   da_slot_list blank;                 /* free, without image; those that keep memory first */
   size_t kept;                        /* by them, bytes */
   da_slot_list reserved;              /* free, blank; images of suspended executions fit them, longest so first */
