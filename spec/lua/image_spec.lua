@@ -103,7 +103,7 @@ end]]
     for line in run(path, { "3000" }, { DAHOST_IMAGE_EVERY = "500" }).err:gmatch "image%.taken[^\n]*" do
       sizes[#sizes + 1] = { heap = tonumber(line:match "heap=(%d+)"), state = tonumber(line:match "state=(%d+)") }
     end
-    assert.equal(6, #sizes)
+    assert.is_true(#sizes == 5 or #sizes == 6, #sizes) -- the end may come before the last one is sealed
     for _, size in ipairs(sizes) do
       assert.is_true(size.state < 400, size.state)
       assert.is_true(size.heap < 1.2 * sizes[1].heap, size.heap)
