@@ -35,13 +35,25 @@ void da_scope_add(da_scope *scope, da_child *child)
 
 void da_call_free_index(da_execution *execution, uint32_t index)
 {
+  execution->children[index - 1] = NULL;
+  if (index <= execution->unsorted) return;
   if (execution->free_count == execution->free_cap) {
     execution->free_cap = execution->free_cap != 0 ? execution->free_cap * 2 : 64;
     execution->free_indexes =
         da_xrealloc(execution->free_indexes, execution->free_cap * sizeof *execution->free_indexes);
   }
   execution->free_indexes[execution->free_count++] = index;
-  execution->children[index - 1] = NULL;
+}
+
+/* The index of a free place, or 0. */
+static uint32_t take_free_index(da_execution *execution)
+{
+  if (execution->free_count > 0) return execution->free_indexes[--execution->free_count];
+  while (execution->unsorted > 0) {
+    size_t index = execution->unsorted--;
+    if (execution->children[index - 1] == NULL) return (uint32_t)index;
+  }
+  return 0;
 }
 
 da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kind, da_slice id)
@@ -54,8 +66,8 @@ da_child *da_call_new(da_execution *execution, da_scope *scope, da_call_kind kin
   child->maker = execution->current;
   child->results_ref = LUA_NOREF;
   child->closure_ref = LUA_NOREF;
-  if (execution->free_count > 0) {
-    child->index = execution->free_indexes[--execution->free_count];
+  child->index = take_free_index(execution);
+  if (child->index != 0) {
     execution->children[child->index - 1] = child;
   } else {
     add_child(&execution->children, &execution->child_count, &execution->child_cap, child);

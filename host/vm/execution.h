@@ -280,7 +280,8 @@ struct da_execution {
   size_t child_count, child_cap;
   uint32_t *free_indexes;
   size_t free_count, free_cap;
-  uint64_t made; /* children, ever */
+  size_t unsorted; /* free places up to this one are in no list yet */
+  uint64_t made;   /* children, ever */
   uint32_t fiber_count;
   da_table by_id;   /* id -> da_child */
   da_table words;   /* names of functions and files -> the slice that is kept of them */

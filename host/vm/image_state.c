@@ -688,8 +688,7 @@ static void take_children(da_execution *execution, const da_image_state *state)
     const saved_child *saved = &state->children[i];
     execution->children[saved->child.index - 1] = take_child(execution, saved);
   }
-  for (size_t i = count; i > 0; i--)
-    if (execution->children[i - 1] == NULL) da_call_free_index(execution, (uint32_t)i);
+  execution->unsorted = count;
 }
 
 static void take_marks(da_execution *execution, const da_image_state *state)

@@ -117,6 +117,7 @@ static void trim(da_execution *execution)
   for (size_t i = 0; i < execution->free_count; i++)
     if (execution->free_indexes[i] <= count) execution->free_indexes[kept++] = execution->free_indexes[i];
   execution->free_count = kept;
+  if (execution->unsorted > count) execution->unsorted = count;
   execution->child_count = count;
   if (execution->child_cap <= 4 * (count + 16)) return;
   execution->child_cap = 2 * (count + 16);
