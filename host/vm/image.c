@@ -10,7 +10,7 @@
 enum {
   FORMAT = 1,
   HAS_BASE = 1,
-  HEAD = 4 + 3 * (int)sizeof(da_digest) + 6 * 4,
+  HEAD = 4 + 3 * (int)sizeof(da_digest) + 5 * 4,
   PLAIN_MAX = 64 << 20 /* before compression */
 };
 
@@ -109,7 +109,6 @@ static void add_head(da_buf *out, const da_digest *abi, const da_image *image, s
   da_buf_add_u32(out, (uint32_t)image->state.len);
   da_buf_add_u32(out, (uint32_t)isolate->size);
   da_buf_add_u32(out, (uint32_t)packed);
-  da_buf_add_u32(out, 0); /* not used */
 }
 
 /* Packs both parts as one. NULL: it cannot be. */

@@ -201,6 +201,7 @@ static void on_reset(void *user)
   void *value;
   if (worker->closing) return;
   for (size_t i = 0; da_table_next(&worker->executions, &i, &value);) da_execution_drop(value);
+  da_image_finish_all(worker); /* another execution may get the same id */
   da_evicted_delete(worker);
   da_abroad_free(worker);
 }
